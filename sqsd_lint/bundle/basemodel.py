@@ -1,0 +1,120 @@
+"""The base model that a bundle belongs to: where it lies, and whether it is the right one. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.bundle.digests import read_json
+from sqsd_lint.bundle.manifest import BaseModel, Manifest
+from sqsd_lint.bundle.model_digests import template_digest, tokenizer_digest, weights_digest
+from sqsd_lint.errors import ModelNotFoundError, WrongBaseModelError
+
+EMBEDDED_MODEL_ID = "SmolLM2-135M-Instruct-Q4_1"
+Status = Callable[[str], None]
+
+_WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's config.json.
+
+    Raises:
+        ModelNotFoundError: it is missing or not JSON.
+    """
+    try:
+        config = read_json(folder / "config.json")
+    except (OSError, ValueError) as error:
+        raise ModelNotFoundError(
+            f"{folder}: not a model folder, config.json cannot be read: {error}",
+            hint="give a folder with config.json and *.safetensors, as save_pretrained() writes it",
+        ) from error
+    return config if isinstance(config, dict) else {}
+
+
+def describe_model(
+    name: str, folder: Path, *, revision: str | None = None, cache_dir: Path | None = None
+) -> BaseModel:
+    """What a manifest records of a base model. A folder is recorded by its last name only."""
+    architectures = read_config(folder).get("architectures") or ["unknown"]
+    return BaseModel(
+        id=folder.resolve().name if Path(name).is_dir() else name,
+        revision=revision,
+        weights_digest=weights_digest(folder, cache_dir=cache_dir),
+        tokenizer_digest=tokenizer_digest(folder, cache_dir=cache_dir),
+        template_digest=template_digest(folder),
+        architecture=str(architectures[0]),
+    )
+
+
+def check_base_model(
+    manifest: Manifest, folder: Path, *, proxy: bool = False, cache_dir: Path | None = None
+) -> tuple[str, ...]:
+    """Compare the model in `folder` with the one that the bundle was made for.
+
+    Returns:
+        Notes for the report's head: empty, or with `proxy` what differs.
+
+    Raises:
+        WrongBaseModelError: weights, tokenizer or chat template differ, and `proxy` is not set.
+    """
+    base = manifest.base_model
+    pairs = {
+        "weights": (base.weights_digest, weights_digest(folder, cache_dir=cache_dir)),
+        "tokenizer": (base.tokenizer_digest, tokenizer_digest(folder, cache_dir=cache_dir)),
+        "chat template": (base.template_digest, template_digest(folder)),
+    }
+    differs = {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
+    if not differs:
+        return ()
+    if proxy:
+        return (f"proxy: bundle {manifest.id} was made for {base.id}, not for {folder.name}",)
+    details = "; ".join(
+        f"{what} {want[:12]} wanted, {got[:12]} found" for what, (want, got) in differs.items()
+    )
+    raise WrongBaseModelError(
+        f"bundle {manifest.id!r} was made for {base.id}, and {folder} is another model: {details}",
+        hint="name the bundle's own base model, or build a bundle for this one; "
+        "--proxy scores with the bundle all the same and says so in the report",
+    )
+
+
+def resolve_model(
+    name: str, *, revision: str | None = None, cache_dir: Path | None = None, status: Status | None = None
+) -> Path:
+    """The local folder of a model: a folder's own path, the embedded default, or a Hub id's snapshot.
+
+    Args:
+        status: told what takes its time (converting, downloading).
+
+    Raises:
+        ModelNotFoundError: there is no such model, or it cannot be reached.
+    """
+    if name == EMBEDDED_MODEL_ID:
+        from sqsd_lint.bundle.build.embedded import embedded_model
+
+        return embedded_model(cache_dir=cache_dir, status=status)
+    path = Path(name)
+    if path.is_dir():
+        read_config(path)
+        return path
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ModelNotFoundError(f"{name}: no such folder", hint="give a model folder or a Hub id (org/name)")
+    return _snapshot(name, revision, status)
+
+
+def _snapshot(name: str, revision: str | None, status: Status | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    if status:
+        status(f"fetching {name} from the Hub")
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
+    # The Hub client raises its own errors, those of its HTTP library and OSError, by version and cause.
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ModelNotFoundError(
+            f"the model {name!r} is neither a folder nor can it be fetched from the Hub: {first}",
+            hint="check the name and the network; gated models need `hf auth login`; offline, give a folder",
+        ) from error

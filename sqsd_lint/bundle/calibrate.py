@@ -1,0 +1,111 @@
+"""`bundle calibrate`: what scores benign and known-harmful rows get, kept with the bundle.
+
+Scoring itself is the caller's: these functions take scores and write them down.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.bundle.digests import sha256_text
+from sqsd_lint.bundle.manifest import CALIBRATION, CONFIG, WEIGHTS, Calibration, ReferenceSet
+from sqsd_lint.bundle.store import Bundle
+from sqsd_lint.bundle.write import write_bundle
+from sqsd_lint.errors import UsageError
+from sqsd_lint.types import Score
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSet:
+    """A reference set with the score of each of its rows, in file order."""
+
+    name: str
+    scores: Sequence[Score]
+
+
+def calibrate(
+    bundle: Bundle,
+    benign: Sequence[ScoredSet],
+    harmful: Sequence[ScoredSet],
+    *,
+    dtype_pairs: Iterable[tuple[float, float]],
+    dtype: str,
+    settings: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Store both distributions in the bundle, replacing an earlier calibration.
+
+    Args:
+        benign, harmful: sets that no adapter of the bundle was trained on.
+        dtype_pairs: SQSD of the same rows in two dtypes; the largest difference is the tolerance.
+        dtype: what `benign` and `harmful` were scored in ("bfloat16").
+        settings: scorer settings that change a score (max_length, turns).
+
+    Returns:
+        The bundle as it now is: another digest, the same scoring digest.
+
+    Raises:
+        UsageError: there is no benign score.
+    """
+    if not any(s.scores for s in benign):
+        raise UsageError("a calibration needs scored benign rows", hint="give a file with --benign")
+    calibration = Calibration(
+        benign=_pooled(benign),
+        harmful=_pooled(harmful),
+        tolerance=_rounded(max((abs(a - b) for a, b in dtype_pairs), default=0.0)),
+        dtype=dtype,
+        benign_sets=tuple(map(_reference, benign)),
+        harmful_sets=tuple(map(_reference, harmful)),
+        settings=dict(settings or {}),
+    )
+    adapters = {name: bundle.root / name for name in bundle.manifest.adapters}
+    taken = {f"{name}/{file}" for name in adapters for file in (CONFIG, WEIGHTS)} | {CALIBRATION}
+    kept = {name: bundle.root / name for name in bundle.manifest.files if name not in taken}
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / CALIBRATION
+        _write_table(table, [("benign", s) for s in benign] + [("harmful", s) for s in harmful])
+        manifest = replace(bundle.manifest, calibration=calibration)
+        return write_bundle(bundle.root, manifest, adapters, {**kept, CALIBRATION: table})
+
+
+def _pooled(sets: Sequence[ScoredSet]) -> tuple[float, ...]:
+    return tuple(sorted(_rounded(score.sqsd) for s in sets for score in s.scores))
+
+
+def _rounded(value: float) -> float:
+    """Six significant digits: finer than any dtype's noise, and stable in JSON."""
+    return float(f"{value:.6g}")
+
+
+def _reference(scored: ScoredSet) -> ReferenceSet:
+    fingerprints = "\n".join(score.fingerprint for score in scored.scores)
+    return ReferenceSet(scored.name, len(scored.scores), sha256_text(fingerprints))
+
+
+def _write_table(path: Path, sets: Sequence[tuple[str, ScoredSet]]) -> None:
+    """One row per score. Fingerprints stand for the rows: no text of a reference set leaves its file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {
+            "role": role,
+            "set": scored.name,
+            "fingerprint": score.fingerprint,
+            "danger": score.danger,
+            "safety": score.safety,
+            "sqsd": score.sqsd,
+            "tokens": score.tokens,
+        }
+        for role, scored in sets
+        for score in scored.scores
+    ]
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("role", "set", "fingerprint")]
+        + [(name, pa.float64()) for name in ("danger", "safety", "sqsd")]
+        + [("tokens", pa.int32())]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")

@@ -1,0 +1,70 @@
+"""`bundle verify`: everything that is wrong with a bundle, in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqsd_lint.bundle.adapters import check_fits, inspect_adapter
+from sqsd_lint.bundle.basemodel import check_base_model
+from sqsd_lint.bundle.digests import read_json
+from sqsd_lint.bundle.manifest import MANIFEST, WEIGHTS, Manifest
+from sqsd_lint.bundle.manifest_json import from_json
+from sqsd_lint.bundle.schema import schema_problems
+from sqsd_lint.bundle.store import file_problems
+from sqsd_lint.bundle.tensors import non_finite
+from sqsd_lint.errors import SqsdLintError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a file or folder of a bundle. `message` may quote hostile text."""
+
+    where: str
+    message: str
+
+
+def verify(folder: Path, *, model: Path | None = None, cache_dir: Path | None = None) -> list[Finding]:
+    """Check a bundle's manifest against its schema, its files against their digests, its adapters' weights.
+
+    Args:
+        model: a local base model to check digests and layer shapes against as well.
+
+    Returns:
+        What is wrong; an empty list if nothing is.
+    """
+    try:
+        raw = read_json(folder / MANIFEST)
+    except (OSError, ValueError) as error:
+        return [Finding(MANIFEST, f"cannot be read: {error}")]
+    findings = [Finding(MANIFEST, problem) for problem in schema_problems(raw, "bundle")]
+    try:
+        manifest = from_json(raw)
+    except ValueError as error:
+        # The schema has mostly said the same already; what it cannot say is said here.
+        return findings or [Finding(MANIFEST, str(error))]
+    findings += [Finding(problem.split(" ", 1)[0], problem) for problem in file_problems(folder, manifest)]
+    for name in manifest.adapters:
+        findings += _adapter_findings(folder / name, model)
+    if model is not None:
+        findings += _base_findings(manifest, model, cache_dir)
+    return findings
+
+
+def _adapter_findings(folder: Path, model: Path | None) -> list[Finding]:
+    try:
+        info = inspect_adapter(folder)
+        if model is not None:
+            check_fits(info, folder, model)
+    except SqsdLintError as error:
+        return [Finding(folder.name, error.message)]
+    bad = non_finite(folder / WEIGHTS)
+    return [Finding(f"{folder.name}/{WEIGHTS}", f"{name} holds NaN or infinite weights") for name in bad]
+
+
+def _base_findings(manifest: Manifest, model: Path, cache_dir: Path | None) -> list[Finding]:
+    try:
+        check_base_model(manifest, model, cache_dir=cache_dir)
+    except SqsdLintError as error:
+        return [Finding("base_model", error.message)]
+    return []

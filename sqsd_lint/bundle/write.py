@@ -1,0 +1,70 @@
+"""Writing a bundle: everything is put together beside its place, checked, and renamed into it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sqsd_lint.bundle.cache import staging, swap_in
+from sqsd_lint.bundle.digests import read_json, sha256_file, write_json
+from sqsd_lint.bundle.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest
+from sqsd_lint.bundle.manifest_json import dump
+from sqsd_lint.bundle.schema import schema_problems
+from sqsd_lint.bundle.store import Bundle, load_bundle
+from sqsd_lint.errors import BundleCorruptError, UsageError
+
+
+def check_output(output: Path) -> None:
+    """Refuse to write a bundle over anything but a bundle or an empty folder.
+
+    Raises:
+        UsageError: `output` is something else.
+    """
+    if not output.exists() or (output / MANIFEST).is_file():
+        return
+    if not output.is_dir() or any(output.iterdir()):
+        raise UsageError(
+            f"{output}: exists and is not a bundle; nothing was written",
+            hint="name a new folder with --output",
+        )
+
+
+def write_bundle(
+    output: Path,
+    manifest: Manifest,
+    adapters: Mapping[str, Path],
+    files: Mapping[str, Path] | None = None,
+) -> Bundle:
+    """Write a bundle folder, whole or not at all, replacing a bundle that stands there.
+
+    Args:
+        manifest: complete but for `files`, which is filled in here.
+        adapters: PEFT folder per adapter name; only its configuration and weights are taken.
+        files: further files by their path in the bundle.
+
+    Raises:
+        UsageError: `output` is a folder that is not a bundle.
+        BundleCorruptError: the manifest breaks the published schema.
+    """
+    check_output(output)
+    with staging(output) as stage:
+        for name, folder in adapters.items():
+            (stage / name).mkdir()
+            shutil.copyfile(folder / WEIGHTS, stage / name / WEIGHTS)
+            # Where the adapter was trained is a path on somebody's machine; the base model has a name.
+            config = {**read_json(folder / CONFIG), "base_model_name_or_path": manifest.base_model.id}
+            write_json(stage / name / CONFIG, {**config, "inference_mode": True})
+        for inner, path in (files or {}).items():
+            (stage / inner).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, stage / inner)
+        paths = sorted(p for p in stage.rglob("*") if p.is_file())
+        digests = {p.relative_to(stage).as_posix(): sha256_file(p) for p in paths}
+        manifest = replace(manifest, files=digests)
+        if problems := schema_problems(manifest.to_json(), "bundle"):
+            raise BundleCorruptError(f"{output}: the manifest breaks its schema: {problems[0]}")
+        dump(manifest, stage)
+        load_bundle(stage)
+        swap_in(stage, output)
+    return load_bundle(output)

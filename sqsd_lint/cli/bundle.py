@@ -1,0 +1,135 @@
+"""`sqsd-lint bundle`: list, show, verify and remove direction bundles; `bundle_make` makes them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sqsd_lint.cli import bundle_make
+from sqsd_lint.cli import options as o
+from sqsd_lint.cli.settings import cache_of, settings_of
+from sqsd_lint.errors import BundleNotFoundError, ExitCode
+
+if TYPE_CHECKING:
+    from sqsd_lint.config import Settings
+
+app = typer.Typer(
+    help="Make, look at and remove direction bundles: what rows are scored against.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Reference = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="BUNDLE",
+        help="A folder or a cached id; the embedded default if left out.",
+        show_default=False,
+    ),
+]
+_AsJson = Annotated[bool, typer.Option("--json", metavar=" ", help="Print JSON.", show_default=False)]
+
+
+@app.command("list")
+def list_(context: typer.Context, cache_dir: o.CacheDir = None) -> None:
+    """List cached and embedded bundles."""
+    from sqsd_lint.bundle.store import list_bundles
+    from sqsd_lint.report.bundles import print_list
+
+    print_list(list_bundles(cache_of(settings_of(context))), sys.stdout)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    bundle: _Reference = None,
+    model: o.Model = None,
+    as_json: _AsJson = False,
+    cache_dir: o.CacheDir = None,
+) -> None:
+    """Show what a bundle is made of, and what share of rows lies above each candidate line.
+
+    [cyan]sqsd-lint bundle show[/cyan]
+    """
+    settings = settings_of(context)
+    from sqsd_lint.bundle.show import candidate_lines, describe
+    from sqsd_lint.bundle.store import open_bundle
+    from sqsd_lint.judge.calibration import Calibration
+    from sqsd_lint.judge.threshold import parse, resolve
+    from sqsd_lint.report import bundles
+
+    found = open_bundle(settings.bundle, model=settings.model, cache_dir=cache_of(settings))
+    facts, stored = describe(found), found.manifest.calibration
+    calibration = Calibration.from_json(stored.to_json()) if stored else None
+    lines = candidate_lines(lambda spec: resolve(parse(spec), calibration)) if calibration else []
+    (bundles.print_json if as_json else bundles.print_bundle)(facts, lines, sys.stdout)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    bundle: _Reference = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Also check that it fits this model: a folder or a Hub id."),
+    ] = None,
+    cache_dir: o.CacheDir = None,
+) -> None:
+    """Check a bundle's manifest, files and weights, and say everything that is wrong.
+
+    [cyan]sqsd-lint bundle verify my-bundle/ --model Qwen/Qwen3-8B[/cyan]
+    """
+    settings = settings_of(context)
+    from sqsd_lint.bundle.basemodel import resolve_model
+    from sqsd_lint.bundle.verify import verify as find_wrong
+    from sqsd_lint.report.bundles import print_good, print_wrong
+
+    cache = cache_of(settings)
+    folder = _folder(settings, cache)
+    base = resolve_model(model, cache_dir=cache) if model else None
+    findings = find_wrong(folder, model=base, cache_dir=cache)
+    if findings:
+        print_wrong([(finding.where, finding.message) for finding in findings], sys.stdout)
+        raise typer.Exit(ExitCode.CANNOT_SCORE)
+    print_good(f"{folder}: nothing is wrong", sys.stdout)
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    bundle: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of a cached bundle.", show_default=False)
+    ],
+    cache_dir: o.CacheDir = None,
+) -> None:
+    """Remove a bundle from the cache."""
+    cache = cache_of(settings_of(context))
+    from sqsd_lint.bundle.store import remove_bundle
+    from sqsd_lint.report.bundles import print_good
+
+    print_good(f"removed {remove_bundle(bundle, cache_dir=cache)}", sys.stdout)
+
+
+app.command("import")(bundle_make.import_)
+app.command("build")(bundle_make.build)
+app.command("calibrate")(bundle_make.calibrate)
+
+
+def _folder(settings: Settings, cache: Path | None) -> Path:
+    """Where a bundle lies that may be too damaged to be opened."""
+    from sqsd_lint.bundle.store import list_bundles
+    from sqsd_lint.resources import bundles_dir
+
+    if settings.bundle is None:
+        return bundles_dir() / "default"
+    if Path(settings.bundle).is_dir():
+        return Path(settings.bundle)
+    for entry in list_bundles(cache):
+        if entry.id == settings.bundle:
+            return entry.root
+    raise BundleNotFoundError(
+        f"no bundle {settings.bundle!r}: neither a folder nor the id of a cached bundle",
+        hint="`sqsd-lint bundle list` shows the ids.",
+    )

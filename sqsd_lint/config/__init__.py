@@ -1,0 +1,9 @@
+"""Settings: their schema, their sources and which source wins."""
+
+from __future__ import annotations
+
+from sqsd_lint.config.load import load_settings
+from sqsd_lint.config.settings import Resolved, Settings
+from sqsd_lint.config.validate import nearest, validate
+
+__all__ = ["Resolved", "Settings", "load_settings", "nearest", "validate"]

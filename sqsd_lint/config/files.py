@@ -1,0 +1,136 @@
+"""Configuration files: finding the nearest, reading TOML, following `extend`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.config.validate import validate
+from sqsd_lint.errors import ConfigError
+
+# A configuration may come with a pull request; nobody writes a megabyte of settings by hand.
+_MAX_BYTES = 1 << 20
+_PATH_KEYS = ("paths", "cache-dir")  # always paths
+_MAYBE_PATH_KEYS = ("bundle", "model", "rules")  # a name, or a path if there is something there
+
+
+def find_file(cwd: Path) -> Path | None:
+    """The nearest `sqsd-lint.toml`, or `pyproject.toml` with our table, from `cwd` upwards."""
+    for folder in (cwd, *cwd.parents):
+        own = folder / "sqsd-lint.toml"
+        if os.path.isfile(own):
+            return own
+        project = folder / "pyproject.toml"
+        # Somebody else's pyproject.toml is none of our business, not even its syntax errors.
+        if os.path.isfile(project) and b"sqsd-lint" in _read(project) and _table(project) is not None:
+            return project
+    return None
+
+
+def read_file(path: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of a file over those of the files it extends, by kebab-case key, and each one's origin.
+
+    Values that are paths come back relative to `cwd`, which is what the rest of the program resolves
+    them against; in the file they are relative to the file.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for link, table in reversed(_chain(path, cwd)):
+        for key in table.keys() - {"$schema", "extend"}:
+            values[key] = _rebased(key, table[key], link.parent, cwd)
+            origins[key] = shown(link, cwd)
+    return values, origins
+
+
+def shown(path: Path, cwd: Path) -> str:
+    """A path as messages show it: relative where it lies below the working directory."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def _chain(path: Path, cwd: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The file and those it extends, the strongest first."""
+    chain = [(path, _validated(path, cwd))]
+    while "extend" in chain[-1][1]:
+        last, table = chain[-1]
+        following = Path(os.path.normpath(last.parent / os.path.expanduser(table["extend"])))
+        link = (following, _validated(following, cwd))
+        if any(following.samefile(earlier) for earlier, _ in chain):
+            loop = " -> ".join(shown(file, cwd) for file, _ in [*chain, link])
+            raise ConfigError(
+                f"{loop}: `extend` leads back to a file that is already being read",
+                hint="Remove one of the links.",
+            )
+        chain.append(link)
+    return chain
+
+
+def _validated(path: Path, cwd: Path) -> dict[str, Any]:
+    name = shown(path, cwd)
+    table = _table(path)
+    if table is None:
+        raise ConfigError(f"{name}: no table [tool.sqsd-lint]", hint="Add the table, or name another file.")
+    if "trust-remote-code" in table or "trust_remote_code" in table:
+        raise ConfigError(
+            f"{name}: trust-remote-code cannot be set in a file, since a pull request could change it",
+            hint="Give --trust-remote-code on the command line.",
+        )
+    validate(table, "config", source=name)
+    return table
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    """The settings in a TOML file: all of it, or the table [tool.sqsd-lint] of a pyproject.toml."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        document = tomllib.loads(_read(path).decode("utf-8"))
+    except UnicodeDecodeError as fault:
+        raise ConfigError(
+            f"{path}: not UTF-8 at byte {fault.start}", hint="Save the file as UTF-8."
+        ) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as fault:
+        raise ConfigError(f"{path}: not TOML: {fault}") from None
+    if path.name != "pyproject.toml":
+        return document
+    tool = document.get("tool")
+    table = tool.get("sqsd-lint") if isinstance(tool, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError(f"{path}: tool.sqsd-lint is a {type(table).__name__}, expected a table")
+    return table
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not os.path.isfile(path):
+            raise ConfigError(f"{path}: no such configuration file", hint="Check the path.")
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except OSError as fault:
+        raise ConfigError(f"{path}: cannot be read: {fault.strerror}") from None
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {_MAX_BYTES:,} bytes, too large for a configuration file")
+    return data
+
+
+def _rebased(key: str, value: Any, folder: Path, cwd: Path) -> Any:
+    if isinstance(value, list) and key in _PATH_KEYS:
+        return [_relative(folder, item, cwd) for item in value]
+    if key in _PATH_KEYS or (key in _MAYBE_PATH_KEYS and _is_path(value, folder)):
+        return _relative(folder, value, cwd)
+    return value
+
+
+def _is_path(value: str, folder: Path) -> bool:
+    return value.startswith(("./", "../", "~")) or value.endswith(".json") or os.path.exists(folder / value)
+
+
+def _relative(folder: Path, value: str, cwd: Path) -> str:
+    path = folder / os.path.expanduser(value)
+    try:
+        return os.path.relpath(path, cwd)
+    except ValueError:  # another drive on Windows
+        return str(path)

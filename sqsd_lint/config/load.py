@@ -1,0 +1,162 @@
+"""Which source wins: command line, environment, --config or the nearest file, built-in default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.config.files import find_file, read_file
+from sqsd_lint.config.settings import Resolved, Settings
+from sqsd_lint.config.validate import nearest, validate
+from sqsd_lint.errors import ConfigError, UsageError
+from sqsd_lint.resources import load_schema
+
+PREFIX = "SQSD_LINT_"
+_THRESHOLDS = ("threshold", "warning-threshold")
+_CODE_LISTS = ("select", "ignore", "allow")
+_WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+_CONSTRAINTS = ("enum", "pattern", "minimum", "additionalProperties", "$ref")
+
+
+def load_settings(
+    cli: Mapping[str, Any],
+    *,
+    config: str | None = None,
+    isolated: bool = False,
+    cwd: Path,
+    environ: Mapping[str, str],
+) -> Resolved:
+    """Resolves every setting from its strongest source.
+
+    Args:
+        cli: values from the command line by field of Settings; None, and an empty list, is "not given".
+        config: the file that --config names, relative to `cwd`; then no other file is looked for.
+        isolated: read no configuration file at all.
+
+    Raises:
+        ConfigError: a wrong file, key or value, named with its source and what was expected.
+    """
+    if config is not None and isolated:
+        raise UsageError("--config and --isolated contradict each other", hint="Give one of them.")
+    cwd = cwd.resolve()
+    file = None if isolated else (cwd / Path(config).expanduser() if config is not None else find_file(cwd))
+    values: dict[str, Any] = {}
+    origins = {field.name: "default" for field in fields(Settings)}
+    if file is not None:
+        from_file, file_origins = read_file(file, cwd)
+        values.update(from_file)
+        origins.update({_field(key): origin for key, origin in file_origins.items()})
+    for key, value in _from_environment(environ).items():
+        values[key] = value
+        origins[_field(key)] = f"environment {_variable(key)}"
+    for key, value in _from_command_line(cli).items():
+        values[key] = value
+        origins[_field(key)] = "command line"
+    return Resolved(Settings(**{_field(key): _frozen(key, value) for key, value in values.items()}), origins)
+
+
+def _from_command_line(cli: Mapping[str, Any]) -> dict[str, Any]:
+    known = {field.name for field in fields(Settings)}
+    given: dict[str, Any] = {}
+    for name, value in cli.items():
+        if name not in known:
+            raise TypeError(f"{name} is not a setting")
+        if value is None or value == [] or value == ():
+            continue
+        key = name.replace("_", "-")
+        if name in _CODE_LISTS:
+            items = [value] if isinstance(value, str) else value
+            value = [code for item in items for code in _split(item)]
+        elif isinstance(value, tuple):
+            value = list(value)
+        given[key] = value
+    _check(given, source="command line", option=lambda key: f"--{key}")
+    return given
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Reads SQSD_LINT_*; an empty variable counts as not set, which is what CI templates leave behind."""
+    schema: dict[str, Any] = load_schema("config")["properties"]
+    known = {_variable(key): key for key in schema if key not in ("$schema", "extend")}
+    given: dict[str, Any] = {}
+    for name, text in sorted(environ.items()):
+        if not name.startswith(PREFIX) or not text.strip():
+            continue
+        if name == f"{PREFIX}TRUST_REMOTE_CODE":
+            raise ConfigError(
+                f"environment: {name} is not read: only your own command line may trust remote code",
+                hint="Unset it and give --trust-remote-code.",
+            )
+        if name not in known:
+            match = nearest(name, known)
+            raise ConfigError(
+                f"environment: {name} is not a setting",
+                hint=f"Did you mean {match}?" if match else "See `rules/schemas/config.schema.json`.",
+            )
+        given[known[name]] = _parsed(name, text.strip(), schema[known[name]].get("type", "string"))
+    _check(given, source="environment", option=_variable)
+    return given
+
+
+def _parsed(name: str, text: str, kind: str | list[str]) -> Any:
+    """An environment variable's text as a value of the schema's type; lists are separated by commas."""
+    if kind == "boolean":
+        if text.casefold() not in _WORDS:
+            raise ConfigError(f"environment: {name} is {text!a}, expected true or false")
+        return _WORDS[text.casefold()]
+    if kind == "integer":
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(f"environment: {name} is {text!a}, expected an integer") from None
+    if kind == "array":
+        return _split(text)
+    if kind == "object":
+        pairs = [item.partition("=") for item in _split(text)]
+        if any(not (key and equals and value) for key, equals, value in pairs):
+            raise ConfigError(f"environment: {name} is {text!a}, expected key=value,key=value")
+        return {key.strip(): value.strip() for key, _, value in pairs}
+    return text
+
+
+def _check(given: dict[str, Any], *, source: str, option: Callable[[str], str]) -> None:
+    """Validates what the types do not settle already, so that plain runs need no validator."""
+    schema: dict[str, Any] = load_schema("config")["properties"]
+    document = {key: value for key, value in given.items() if _constrained(schema.get(key, {}))}
+    if document:
+        validate(document, "config", source=source, label=option)
+
+
+def _constrained(subschema: Mapping[str, Any]) -> bool:
+    return any(word in subschema or word in subschema.get("items", {}) for word in _CONSTRAINTS)
+
+
+def _frozen(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    if key in _THRESHOLDS:  # TOML may hold a number
+        return str(value)
+    return value
+
+
+def _split(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _field(key: str) -> str:
+    return key.replace("-", "_")
+
+
+def _variable(key: str) -> str:
+    return PREFIX + key.replace("-", "_").upper()

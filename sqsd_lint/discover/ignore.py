@@ -1,0 +1,112 @@
+"""What a walk leaves out: .gitignore and .sqsdlintignore of every folder, and the user's own patterns."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqsd_lint.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+# The later file decides where both speak.
+_FILES = (".gitignore", ".sqsdlintignore")
+
+
+class Ignore:
+    """The patterns that hold in one folder, a linked list up to the root of the repository.
+
+    Args:
+        folder: absolute path that the patterns are relative to.
+        spec: the folder's own patterns, None when it has none.
+        parent: the patterns of the folder above, which yield to these.
+    """
+
+    def __init__(self, folder: str, spec: GitIgnoreSpec | None, parent: Ignore | None) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._parent = parent
+
+    @classmethod
+    def above(cls, folder: str) -> Ignore | None:
+        """What the folders above `folder` say, up to the root of the repository or to the working folder."""
+        root, above = folder, []
+        here = os.getcwd()
+        while not os.path.exists(os.path.join(root, ".git")) and root != here:
+            outer = os.path.dirname(root)
+            if outer == root:
+                return None
+            root = outer
+            above.append(root)
+        ignore: Ignore | None = None
+        for name in reversed(above):
+            ignore = cls.of(name, ignore)
+        return ignore
+
+    @classmethod
+    def of(cls, folder: str, parent: Ignore | None) -> Ignore | None:
+        """What holds in `folder`.
+
+        Raises:
+            OSError: an ignore file that cannot be read.
+        """
+        lines: list[str] = []
+        for name in _FILES:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path):
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    lines.extend(file.read().splitlines())
+        return cls(folder, _spec(lines, strict=False), parent) if lines else parent
+
+    def matches(self, path: str, *, is_folder: bool = False) -> bool:
+        """Whether an absolute path is to be left out; the innermost folder with an opinion decides."""
+        ignore: Ignore | None = self
+        while ignore is not None:
+            if ignore._spec is not None:
+                name = os.path.relpath(path, ignore._folder).replace(os.sep, "/") + "/" * is_folder
+                opinion = ignore._spec.check_file(name).include
+                if opinion is not None:
+                    return opinion
+            ignore = ignore._parent
+        return False
+
+
+class Exclude:
+    """The user's patterns, as in .gitignore, relative to the working folder.
+
+    Raises:
+        UsageError: a pattern that means nothing.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._spec = _spec(patterns, strict=True) if patterns else None
+        self._here = os.getcwd() if patterns else ""
+
+    def matches(self, path: str, *, is_folder: bool = False) -> bool:
+        """Whether an absolute path is excluded, itself or by a folder above it."""
+        if self._spec is None:
+            return False
+        inside = path.startswith(os.path.join(self._here, ""))
+        name = os.path.relpath(path, self._here) if inside else path.lstrip(os.sep)
+        return bool(self._spec.check_file(name.replace(os.sep, "/") + "/" * is_folder).include)
+
+
+def _spec(lines: Sequence[str], *, strict: bool) -> GitIgnoreSpec:
+    # Not at the top: most runs name their files and need no patterns.
+    from pathspec import GitIgnoreSpec
+
+    sound = []
+    for line in lines:
+        try:
+            GitIgnoreSpec.from_lines([line])
+        except (ValueError, re.error) as error:
+            if strict:
+                raise UsageError(
+                    f"the exclude pattern {line!r} means nothing: {error}", hint="write it as in .gitignore"
+                ) from error
+            continue  # as git does
+        sound.append(line)
+    return GitIgnoreSpec.from_lines(sound)

@@ -1,0 +1,44 @@
+"""What a walk passes by without being told: folders of tools, and JSON files that are known to be no data.
+
+The rule is by name alone, so that everybody can foresee it: content never decides whether a file is read, and
+a CSV or JSON file of an unknown name is read and reported. A file that the user names is always read.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+_FOLDERS = frozenset(
+    (
+        *(".git", ".hg", ".svn", ".jj", ".bzr"),
+        *(".venv", ".tox", ".nox", ".eggs", "__pycache__", "__pypackages__", "site-packages", "node_modules"),
+        *(".cache", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"),
+        *(".idea", ".vscode", ".vs", ".github", ".terraform", ".dvc"),
+    )
+)
+
+# A virtual environment may have any name; this file is what makes it one.
+VENV_MARK = "pyvenv.cfg"
+
+_NOT_DATA = (
+    ".*.json",
+    *("package.json", "package-lock.json", "composer.json", "manifest.json", "settings.json"),
+    *("config.json", "*.config.json", "*_config.json", "*-config.json", "tsconfig*.json", "jsconfig*.json"),
+    *("*.schema.json", "*.index.json", "bundle.json", "*.sarif.json"),
+    # transformers, PEFT and tokenizers
+    *("tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json", "chat_template.json"),
+    *("trainer_state.json", "all_results.json", "train_results.json", "eval_results.json"),
+    # what `datasets` writes beside the data
+    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"),
+)
+
+
+def is_tool_folder(name: str) -> bool:
+    """Whether a folder of this name holds no training data: version control, environments, caches."""
+    return name in _FOLDERS
+
+
+def is_not_data(name: str) -> bool:
+    """Whether a file of this name is configuration or metadata, although its suffix is one of data."""
+    lower = name.lower()
+    return lower.endswith(".json") and any(fnmatchcase(lower, pattern) for pattern in _NOT_DATA)

@@ -1,0 +1,85 @@
+"""The data files below a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from sqsd_lint.discover.ignore import Exclude, Ignore
+from sqsd_lint.discover.skip import VENV_MARK, is_not_data, is_tool_folder
+from sqsd_lint.discover.suffixes import suffix_of
+from sqsd_lint.types import Problem, Where
+
+
+def unreadable(path: str, message: str, hint: str) -> Problem:
+    """SQSD304 for a path that cannot be looked at."""
+    return Problem("SQSD304", Where(path, 0, -1), message, hint, rows=0)
+
+
+def walk(folder: str, exclude: Exclude) -> Iterator[str | Problem]:
+    """Yield the data files below `folder`, the same order on every machine, files before folders.
+
+    Symbolic links to folders are not followed, so no loop is possible. A link to a data file counts when the
+    file lies inside `folder`; when it does not, or is broken, an SQSD304 says so.
+    """
+    top = os.path.abspath(folder)
+    above = Ignore.above(top)
+    if above and above.matches(top, is_folder=True):
+        above = None  # a folder that the user named is wanted, whatever the folders above think of it
+    yield from _Walk(os.path.realpath(top), exclude).below(folder, top, above)
+
+
+def _is_known(name: str, is_folder: bool) -> bool:
+    """Whether the name is worth a look: a folder that is no tool's, or a file of data."""
+    if is_folder:
+        return not is_tool_folder(name)
+    return bool(suffix_of(name)) and not is_not_data(name)
+
+
+class _Walk:
+    def __init__(self, inside: str, exclude: Exclude) -> None:
+        self._inside = os.path.join(inside, "")
+        self._exclude = exclude
+
+    def below(self, top: str, absolute: str, ignore: Ignore | None) -> Iterator[str | Problem]:
+        # A stack of its own: folders may nest deeper than Python recurses.
+        stack = [(top, absolute, ignore)]
+        while stack:
+            shown, folder, ignore = stack.pop()
+            try:
+                with os.scandir(folder) as scan:
+                    entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
+                ignore = Ignore.of(folder, ignore)
+            except OSError as error:
+                yield unreadable(shown, f"cannot be looked into: {error.strerror}", "check its permissions")
+                continue
+            if folder != absolute and any(entry.name == VENV_MARK for entry in entries):
+                continue
+            folders: list[tuple[str, str, Ignore | None]] = []
+            for entry in entries:
+                path = entry.name if shown == os.curdir else os.path.join(shown, entry.name)
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if _is_known(entry.name, is_folder) and not self._left_out(entry.path, ignore, is_folder):
+                    if is_folder:
+                        folders.append((path, entry.path, ignore))
+                    else:
+                        yield from self._file(path, entry)
+            stack.extend(reversed(folders))
+
+    def _left_out(self, path: str, ignore: Ignore | None, is_folder: bool) -> bool:
+        if self._exclude.matches(path, is_folder=is_folder):
+            return True
+        return ignore is not None and ignore.matches(path, is_folder=is_folder)
+
+    def _file(self, path: str, entry: os.DirEntry[str]) -> Iterator[str | Problem]:
+        if entry.is_symlink():
+            if not os.path.exists(entry.path):
+                yield unreadable(path, "a symbolic link to nothing", "remove or repair the link")
+                return
+            if os.path.isdir(entry.path):
+                return
+            if not os.path.realpath(entry.path).startswith(self._inside):
+                hint = "name the file itself to have it read"
+                yield unreadable(path, "a symbolic link to a file outside of the folder", hint)
+                return
+        yield path

@@ -1,0 +1,217 @@
+"""Bundle and settings -> something that scores samples, with torch loaded only when a row needs it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqsd_lint.bundle.basemodel import check_base_model, resolve_model
+from sqsd_lint.bundle.store import Bundle
+from sqsd_lint.config import Settings
+from sqsd_lint.errors import BundleCorruptError
+from sqsd_lint.progress import Progress
+from sqsd_lint.score.cache import ScoreCache, scorer_key
+from sqsd_lint.score.device import resolve
+from sqsd_lint.types import Encoded, Problem, Sample, Score
+
+if TYPE_CHECKING:
+    from sqsd_lint.encode import Encoder
+    from sqsd_lint.score import Scorer
+
+_BLOCK = re.compile(r"\.(\d+)\.")
+_DIRECTIONS = ("danger", "safety")
+
+
+class Engine:
+    """Scores samples with one bundle under one setting.
+
+    Args:
+        cache_dir: the cache folder.
+        cache_scores: keep scores there, and use those that it holds.
+        exact: float32 and one row per batch, whatever the settings say: a score that no device,
+            dtype or neighbour in a batch can move.
+
+    Attributes:
+        device, dtype: names, as the report's head shows them.
+        metric, expansion: the settings' choice, else the bundle's.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: Settings,
+        *,
+        cache_dir: Path,
+        cache_scores: bool = True,
+        progress: Progress | None = None,
+        exact: bool = False,
+    ) -> None:
+        self.bundle = bundle
+        self.exact = exact
+        self._settings = settings
+        self._progress = progress
+        self.device, dtype = resolve(settings.device, settings.dtype, cache_dir)
+        self.dtype = "float32" if exact else dtype
+        self.metric = settings.metric or bundle.manifest.metric
+        self.expansion = settings.expansion or bundle.manifest.expansion
+        self._cache_dir = cache_dir
+        path = cache_dir / "scores.sqlite" if cache_scores else None
+        self.cache = ScoreCache(path, self._key(), exact=exact)
+        self._loaded: tuple[Encoder, Scorer] | None = None
+
+    def _key(self) -> bytes:
+        return scorer_key(
+            {
+                "bundle": self.bundle.scoring_digest,
+                "metric": self.metric,
+                "expansion": self.expansion,
+                "dtype": self.dtype,
+                "max_length": self._settings.max_length,
+                "turns": self._settings.turns,
+                "exact": self.exact,
+            }
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the report has to say: how rows were rendered, and whether the cache works."""
+        rendering = self._loaded[0].notes if self._loaded else ()
+        return (*rendering, *((self.cache.note,) if self.cache.note else ()))
+
+    def score(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
+        """Score samples that the cache does not know, batch by batch, each committed at once.
+
+        Yields them in the scorer's order, not in the order given. A sample that the chat template
+        refuses, or whose update is not finite, comes back as a Problem.
+        """
+        encoder, scorer = self._load()
+        encoded: list[Encoded] = []
+        kept: list[Sample] = []
+        for sample in samples:
+            row = _encode(encoder, sample)
+            if isinstance(row, Problem):
+                yield sample, row
+            else:
+                kept.append(sample)
+                encoded.append(row)
+        for batch, part in scorer.stream(encoded):
+            done = []
+            for i, (danger, safety), loss in zip(
+                batch, part.values.tolist(), part.loss.tolist(), strict=True
+            ):
+                row = encoded[i]
+                done.append(
+                    (
+                        kept[i],
+                        Score(
+                            kept[i].fingerprint,
+                            danger,
+                            safety,
+                            danger - safety,
+                            row.response_tokens,
+                            row.truncated,
+                            row.response_lost,
+                            loss,
+                            self.exact,
+                        ),
+                    )
+                )
+            self.cache.put(score for _, score in done)
+            yield from done
+
+    def release(self) -> None:
+        """Let go of the model, to make room for another."""
+        self._loaded = None
+
+    def parts(self) -> tuple[Encoder, Scorer]:
+        """The encoder and the scorer themselves, for commands that look inside a score."""
+        return self._load()
+
+    def _load(self) -> tuple[Encoder, Scorer]:
+        if self._loaded is None:
+            self._loaded = self._build()
+        return self._loaded
+
+    def _build(self) -> tuple[Encoder, Scorer]:
+        manifest, settings = self.bundle.manifest, self._settings
+        status = self._progress.status if self._progress else (lambda text: None)
+        # With --proxy, --model names what the bundle stands in for, not what it runs on.
+        wanted = manifest.base_model.id if settings.proxy else settings.model or manifest.base_model.id
+        folder = resolve_model(wanted, cache_dir=self._cache_dir, status=status)
+        check_base_model(manifest, folder, cache_dir=self._cache_dir)
+        status(f"loading {wanted} on {self.device} in {self.dtype}")
+
+        from sqsd_lint.encode import Encoder, load_tokenizer
+        from sqsd_lint.score import Direction, Scorer, load_adapter
+        from sqsd_lint.score.adapters import check_shapes
+        from sqsd_lint.score.model import load_model, pick_device, pick_dtype
+
+        device = pick_device(self.device)
+        base = load_adapter(self.bundle.adapter_dir("base")) if manifest.base_adapter else None
+        model = load_model(
+            folder,
+            device=device,
+            dtype=pick_dtype(self.dtype, device),
+            base_adapter=base,
+            trust_remote_code=settings.trust_remote_code,
+        )
+        adapters = {
+            name: load_adapter(self.bundle.adapter_dir(name), model)
+            for name in manifest.adapters
+            if name != manifest.base_adapter
+        }
+        if base is not None:
+            check_shapes(base, model, self.bundle.adapter_dir("base"))
+        directions = []
+        for name in _DIRECTIONS:
+            spec = manifest.directions[name]
+            shared = self.expansion == "shared"
+            expansion = "initial" if shared else spec.expansion
+            if expansion not in adapters:
+                raise BundleCorruptError(
+                    f"{self.bundle.root}: no adapter {expansion!r}, the expansion point of {name}"
+                )
+            directions.append(
+                Direction(
+                    name,
+                    adapters[spec.adapter],
+                    adapters[expansion],
+                    None if shared else spec.scaling,
+                )
+            )
+        names = {n for d in directions for n in d.vector.factors}
+        scorer = Scorer(
+            model,
+            directions,
+            metric=self.metric,
+            batch_tokens=1 if self.exact else settings.batch_tokens,
+            modules=scored_modules(names, manifest.modules),
+        )
+        tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
+        return Encoder(tokenizer, max_length=settings.max_length, turns=settings.turns), scorer
+
+
+def scored_modules(names: set[str], modules: str | int) -> set[str] | None:
+    """The modules of the top `modules` blocks, counted from the output; None for all of them."""
+    if not isinstance(modules, int):
+        return None
+    blocks = {int(match[1]) for name in names if (match := _BLOCK.search(name))}
+    top = set(sorted(blocks)[-modules:])
+    return {name for name in names if (m := _BLOCK.search(name)) and int(m[1]) in top}
+
+
+def _encode(encoder: Encoder, sample: Sample) -> Encoded | Problem:
+    from sqsd_lint.encode import UnencodableError
+
+    try:
+        return encoder.encode(sample)
+    except UnencodableError as error:
+        return Problem(
+            "SQSD301",
+            sample.where,
+            str(error),
+            hint="give the row an answer to train on, or remove it",
+            fingerprint=sample.fingerprint,
+        )

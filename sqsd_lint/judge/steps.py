@@ -1,0 +1,53 @@
+"""What to do next, for the end of a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from sqsd_lint.judge.catalogue import UNSCORED_RULES
+from sqsd_lint.judge.policy import Policy
+from sqsd_lint.types import Coverage, Violation
+
+
+def next_steps(violations: Iterable[Violation], coverage: Coverage, policy: Policy) -> tuple[str, ...]:
+    """Concrete next steps for what was found, the most urgent first; none if all is well."""
+    counts = Counter(violation.rule for violation in violations)
+    steps: list[str] = []
+    if not coverage.complete:
+        steps.append(_unscored_step(counts, coverage, policy))
+    for code, kind in (("SQSD101", "error"), ("SQSD102", "warning")):
+        if counts[code]:
+            steps.append(
+                f"Read the {_rows(counts[code])} at or above the {kind} line and remove or rewrite the "
+                f"unsafe ones: `sqsd-lint rule {code}`."
+            )
+            break
+    if counts["SQSD101"] and policy.error_line is not None:
+        steps.append(f"Are they harmless? Move the error line, now {policy.error_line.spec}: {_how(policy)}.")
+    if counts["SQSD302"]:
+        steps.append(f"Score {_rows(counts['SQSD302'])} whole: raise --max-length.")
+    return tuple(steps)
+
+
+def _unscored_step(counts: Counter[str], coverage: Coverage, policy: Policy) -> str:
+    missing = coverage.rows - coverage.scored - coverage.allowed
+    lost = [_rows(missing)] if missing > 0 else []
+    if coverage.unreadable_files:
+        lost.append(f"{coverage.unreadable_files:,} file{'s' if coverage.unreadable_files > 1 else ''}")
+    codes = [code for code in UNSCORED_RULES if counts[code] and code not in policy.allow]
+    if not codes:  # --ignore hides the findings, never the gap
+        return f"Repair {' and '.join(lost)} without a score; drop --ignore and --select to see where."
+    accept = " ".join(f"--allow {code}" for code in codes)
+    return f"Repair {' and '.join(lost)} without a score, or accept the gap by name: {accept}."
+
+
+def _how(policy: Policy) -> str:
+    calibrated = policy.error_line is not None and policy.error_line.benign_share is not None
+    if calibrated:
+        return "`sqsd-lint bundle show` lists lines with the benign and harmful rows above each"
+    return "`--threshold` takes a higher score"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

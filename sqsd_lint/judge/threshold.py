@@ -1,0 +1,97 @@
+"""Thresholds as users write them, resolved to raw scores."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from sqsd_lint.errors import BundleError, UsageError
+from sqsd_lint.judge.calibration import Calibration
+from sqsd_lint.types import Line
+
+# As many digits as a float may print, and too few to overflow one or to round a percentile up to 100.
+_SCORE = r"[+-]?[0-9]{1,17}(?:\.[0-9]{1,25})?(?:[eE][+-]?[0-9]{1,2})?"
+_RANK = r"[+-]?[0-9]{1,17}(?:\.[0-9]{1,12})?"
+_SPEC = re.compile(rf"(?P<raw>{_SCORE})|(?P<kind>[phz])(?P<number>{_RANK})")
+_KINDS: dict[str, Literal["percentile", "harmful", "z"]] = {"p": "percentile", "h": "harmful", "z": "z"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A parsed threshold.
+
+    Attributes:
+        text: as it was written.
+        kind: a raw score; a percentile or a z-score of the benign calibration set; a percentile of the
+            known-harmful one.
+    """
+
+    text: str
+    kind: Literal["raw", "percentile", "z", "harmful"]
+    number: float
+
+
+def parse(text: str) -> Spec:
+    """Parses "7.5", "-1", "p99.9", "z3" or "h5".
+
+    Raises:
+        UsageError: it is none of these, or a percentile is not between 0 and 100.
+    """
+    match = _SPEC.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"{text!a} is not a threshold",
+            hint="Write a raw score (7.5), a benign percentile (p99.9), a benign z-score (z3), "
+            "or a percentile of the known-harmful rows (h5).",
+        )
+    if match["raw"]:
+        return Spec(text.strip(), "raw", float(match["raw"]))
+    kind, number = _KINDS[match["kind"]], float(match["number"])
+    if kind != "z" and (match["number"][0] in "+-" or not 0 < number < 100):
+        raise UsageError(f"{text!a} is not a percentile between 0 and 100", hint="Write, for example, p99.9.")
+    return Spec(text.strip(), kind, number)
+
+
+def resolve(spec: Spec, calibration: Calibration | None) -> Line:
+    """The raw score that a threshold stands for, with the shares of the calibration sets at or above it.
+
+    Raises:
+        BundleError: a relative threshold, and the bundle lacks the calibration that it is relative to.
+    """
+    if calibration is None:
+        if spec.kind != "raw":
+            raise _uncalibrated(f"threshold {spec.text} needs a calibration, and the bundle has none")
+        return Line(spec.text, spec.number)
+    value = _value(spec, calibration)
+    return Line(spec.text, value, calibration.benign_share(value), calibration.harmful_share(value))
+
+
+def caution(spec: Spec, calibration: Calibration | None) -> str:
+    """What the reader of a report must know about a resolved threshold, or ""."""
+    if calibration is None or spec.kind != "percentile" or calibration.reaches(spec.number):
+        return ""
+    return (
+        f"{spec.text} needs more than the {len(calibration.benign):,} benign calibration rows: "
+        "the line lies just above the largest of their scores"
+    )
+
+
+def _value(spec: Spec, calibration: Calibration) -> float:
+    if spec.kind == "percentile":
+        return calibration.value_at(spec.number)
+    if spec.kind == "z":
+        if not calibration.spread:
+            raise _uncalibrated(f"threshold {spec.text}: the benign calibration scores do not differ")
+        return calibration.mean + spec.number * calibration.spread
+    if spec.kind == "harmful":
+        if not calibration.harmful:
+            raise _uncalibrated(f"threshold {spec.text}: the calibration has no known-harmful rows")
+        return calibration.harmful_value_at(spec.number)
+    return spec.number
+
+
+def _uncalibrated(message: str) -> BundleError:
+    return BundleError(
+        message, hint="Run `sqsd-lint bundle calibrate`, or give a raw score such as `--threshold 7.5`."
+    )

@@ -1,0 +1,46 @@
+"""Arrow IPC, both as a stream (`datasets` writes these) and as a file (Feather version 2)."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+
+from sqsd_lint.read.batches import damaged, rows_of_batches
+from sqsd_lint.read.problems import Unreadable, missing_package
+from sqsd_lint.read.source import Source
+from sqsd_lint.types import Problem, Row
+
+_FILE = b"ARROW1"
+_FEATHER_1 = b"FEA1"
+
+
+def read_arrow(source: Source) -> Iterator[Row | Problem]:
+    """Rows of an Arrow file or stream; a row's line is its 1-based number.
+
+    Raises:
+        Unreadable: not Arrow, damaged, over a limit, or not seekable.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise missing_package("pyarrow", "an Arrow file") from error
+    if not source.seekable:
+        raise Unreadable("Arrow cannot be read from standard input", hint="save it to a file first")
+    head = source.stream.peek(len(_FILE))
+    if not head:
+        raise Unreadable("empty, where Arrow data was expected")
+    if head.startswith(_FEATHER_1):
+        raise Unreadable("Feather version 1", hint="write it again as version 2, or as Parquet")
+    # Mapped, not read: `datasets` writes files larger than memory. The map ends with the last batch that
+    # refers to it; closing it earlier would pull the rows away.
+    data = pa.py_buffer(mmap.mmap(source.stream.fileno(), 0, access=mmap.ACCESS_READ))
+    try:
+        if head.startswith(_FILE):
+            file = pa.ipc.open_file(data)
+            schema, batches = file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+        else:
+            stream = pa.ipc.open_stream(data)
+            schema, batches = stream.schema, iter(stream)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise damaged(error) from error
+    yield from rows_of_batches(source, schema, batches)

@@ -1,0 +1,141 @@
+"""Opens a data file, or refuses it by its kind, its size or its first bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from sqsd_lint.read.compression import HEAD, MAGIC, decompressed, limited
+from sqsd_lint.read.limits import KIB, Limits, in_words
+from sqsd_lint.read.problems import Unreadable
+
+_LFS = b"version https://git-lfs.github.com/spec/v1"
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16 = (
+    (b"\xff\xfe\x00\x00", "UTF-32-LE"),
+    (b"\x00\x00\xfe\xff", "UTF-32-BE"),
+    (b"\xff\xfe", "UTF-16-LE"),
+    (b"\xfe\xff", "UTF-16-BE"),
+)
+_OTHER_FORMATS = (
+    (MAGIC["gz"], "gzip", ".gz"),
+    (MAGIC["zst"], "zstd", ".zst"),
+    (b"PAR1", "Parquet", ".parquet"),
+    (b"ARROW1", "Arrow", ".arrow"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An open data file, decompressed, behind its byte order mark.
+
+    Attributes:
+        file: the path as given, "<stdin>" for standard input.
+        stream: its bytes. Seekable only when the file is neither compressed nor standard input.
+        offset: bytes of the file before the stream's first: 3 where there was a byte order mark.
+        seekable: whether `stream` can be read in any order.
+    """
+
+    file: str
+    stream: io.BufferedReader
+    limits: Limits
+    offset: int = 0
+    seekable: bool = False
+
+
+@contextmanager
+def open_source(
+    path: str, limits: Limits, *, text: bool, compression: str = "", stdin: BinaryIO | None = None
+) -> Iterator[Source]:
+    """Open `path` for reading.
+
+    Args:
+        path: a path, or "-" for standard input.
+        limits: max_file_bytes, max_decompressed_bytes and max_ratio are enforced here.
+        text: whether the content must be UTF-8 text.
+        compression: "", "gz" or "zst".
+        stdin: where "-" reads; the process's standard input by default.
+
+    Raises:
+        Unreadable: not a regular file, over a limit, a Git LFS pointer, or plainly another format.
+    """
+    with ExitStack() as stack:
+        stream: io.BufferedReader
+        if path == "-":
+            stream = limited(stdin if stdin is not None else sys.stdin.buffer, limits)
+        else:
+            _refuse_by_kind(path, limits)
+            stream = io.BufferedReader(io.FileIO(path), 256 * KIB)
+            stack.callback(stream.close)
+        head = _peek(stream)
+        if head.startswith(_LFS):
+            raise Unreadable(
+                "a Git LFS pointer, not the data itself", hint=f'git lfs pull --include "{path}"'
+            )
+        if compression:
+            if not head.startswith(MAGIC[compression]):
+                raise Unreadable(
+                    f"the name says .{compression}, but the content is not so compressed",
+                    hint=f"remove the suffix .{compression}, or compress the file again",
+                )
+            stream = decompressed(stream, compression, limits)
+            head = _peek(stream)
+        offset = 0
+        if text:
+            _refuse_by_content(head)
+            if head.startswith(_UTF8_BOM):
+                offset = len(stream.read(len(_UTF8_BOM)))
+        label = "<stdin>" if path == "-" else path
+        yield Source(label, stream, limits, offset, seekable=path != "-" and not compression)
+
+
+def _peek(stream: io.BufferedReader) -> bytes:
+    return stream.peek(HEAD)[:HEAD]
+
+
+def _refuse_by_kind(path: str, limits: Limits) -> None:
+    # Before opening: opening a FIFO would wait for a writer that may never come.
+    try:
+        status = os.stat(path)
+    except ValueError as error:
+        raise Unreadable(f"not a path: {error}", hint="check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise Unreadable("a folder, where a file was expected", hint="give the files inside it")
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable(
+            "not a regular file (a pipe, socket or device)",
+            hint="pipe its content to standard input and give - as the path",
+        )
+    if status.st_size > limits.max_file_bytes:
+        raise Unreadable(
+            f"{in_words(status.st_size)}, more than max_file_bytes ({in_words(limits.max_file_bytes)})",
+            hint="split the file into smaller ones",
+        )
+
+
+def _refuse_by_content(head: bytes) -> None:
+    encoding = next((name for mark, name in _UTF16 if head.startswith(mark)), "") or _unmarked_utf16(head)
+    if encoding:
+        raise Unreadable(
+            f"encoded as {encoding}, where UTF-8 was expected (byte offset 0)",
+            hint=f"iconv -f {encoding[:6]} -t UTF-8 FILE > NEW_FILE",
+        )
+    for magic, name, suffix in _OTHER_FORMATS:
+        if head.startswith(magic):
+            raise Unreadable(
+                f"the content is {name}, where text was expected", hint=f"end the file's name in {suffix}"
+            )
+
+
+def _unmarked_utf16(head: bytes) -> str:
+    """UTF-16 or UTF-32 without a byte order mark: every text here begins with two ASCII characters."""
+    pattern = "".join("0" if byte == 0 else "x" for byte in head[:4])
+    return {"x0x0": "UTF-16-LE", "0x0x": "UTF-16-BE", "x000": "UTF-32-LE", "000x": "UTF-32-BE"}.get(
+        pattern, ""
+    )

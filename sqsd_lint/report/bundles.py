@@ -1,0 +1,127 @@
+"""Bundles on a terminal: the list, one in full, what is wrong with one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Protocol
+
+from rich.text import Text
+
+from sqsd_lint.report import fields, numbers
+from sqsd_lint.report.head import short_digest
+from sqsd_lint.report.page import Page, open_page
+from sqsd_lint.report.safe import escape
+from sqsd_lint.types import Line
+
+_LABEL = 13
+
+
+class Listed(Protocol):
+    """A line of the list: a bundle's id, and its base model or what is wrong with it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def embedded(self) -> bool: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def manifest(self) -> Any: ...
+
+
+def print_list(entries: Sequence[Listed], stream: IO[str]) -> None:
+    """One row per bundle: id, base model, expansion, whether it is calibrated, where it comes from."""
+    page = open_page(stream)
+    if not entries:
+        page.line("No bundles. Build one with `sqsd-lint bundle build` or import PEFT adapters.")
+    width = max((len(escape(entry.id)) for entry in entries), default=0)
+    for entry in entries:
+        text = Text.assemble((f"{escape(entry.id):<{width}}", "bold"), "  ")
+        if entry.manifest is None:
+            page.line(text.append(escape(entry.problem), "red"))
+            continue
+        parts = [
+            escape(entry.manifest.base_model.id),
+            f"{entry.manifest.expansion} expansion",
+            "calibrated" if entry.manifest.calibration else "not calibrated",
+            *(["embedded"] if entry.embedded else []),
+        ]
+        page.line(text.append(page.glyphs.dot.join(parts), "dim"))
+
+
+def print_bundle(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str]) -> None:
+    """One bundle in full.
+
+    Args:
+        facts: `bundle.show.describe(bundle)`.
+        lines: candidate lines, each with the shares of the calibration sets at or above it.
+    """
+    page = open_page(stream)
+    base = facts["base_model"]
+    page.line(Text.assemble((escape(facts["id"]), "bold"), (f"@{short_digest(facts['digest'])}", "dim")))
+    _fact(page, "base model", f"{base['id']} ({base['architecture']})")
+    if facts["base_adapter"]:
+        _fact(page, "", "with the adapter base/ merged into it")
+    for name, direction in facts["directions"].items():
+        scaling = "" if direction["scaling"] is None else f", scaling {direction['scaling']:g}"
+        _fact(
+            page, name, f"{direction['adapter']}/ at the expansion point {direction['expansion']}/{scaling}"
+        )
+    modules = "all layers" if facts["modules"] == "all" else f"top {facts['modules']} blocks"
+    _fact(page, "scoring", f"{facts['metric']}, {facts['expansion']} expansion, {modules}")
+    _fact(page, "size", f"{facts['bytes'] / 1e6:.1f} MB in {facts['path']}")
+    for note in facts["notes"]:
+        _fact(page, "note", note)
+    for number, source in enumerate(facts["provenance"]):
+        rows = numbers.count(source["rows"], "row")
+        text = f"{source['role']}: {rows} of {source['name']} ({source['licence']})"
+        _fact(page, "" if number else "trained on", text)
+    _print_calibration(page, facts["calibration"], lines)
+
+
+def print_json(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str]) -> None:
+    """What `print_bundle` shows, as one JSON object with the lines under `lines`."""
+    stream.write(fields.dump({**facts, "lines": [fields.line(line) for line in lines]}, indent=2) + "\n")
+
+
+def print_wrong(findings: Sequence[tuple[str, str]], stream: IO[str]) -> None:
+    """What is wrong with a bundle: (file or folder, message) each."""
+    page = open_page(stream)
+    for where, message in findings:
+        page.line(
+            Text.assemble(
+                (f"{page.glyphs.error} ", "bold red"), (escape(where), "bold"), f"  {escape(message)}"
+            )
+        )
+
+
+def print_good(text: str, stream: IO[str]) -> None:
+    """One line that says that something went well."""
+    page = open_page(stream)
+    page.line(Text.assemble((f"{page.glyphs.clear} ", "bold green"), page.prose(escape(text))))
+
+
+def _fact(page: Page, label: str, value: str) -> None:
+    page.line(Text.assemble((f"  {label:<{_LABEL}}", "dim"), escape(value)))
+
+
+def _print_calibration(page: Page, calibration: Mapping[str, Any] | None, lines: Sequence[Line]) -> None:
+    if calibration is None:
+        _fact(page, "calibration", "none: only raw scores can be thresholds")
+        return
+    sets = calibration["sets"]
+    for label, rows, role in (("calibration", "benign_rows", "benign"), ("", "harmful_rows", "harmful")):
+        names = ", ".join(each["name"] for each in sets[role])
+        _fact(page, label, f"{numbers.count(calibration[rows], f'{role} row')}: {names or 'none'}")
+    _fact(page, "tolerance", f"{calibration['tolerance']:.3g} between dtypes")
+    page.line()
+    page.line(Text(f"  {'line':<7}{'score':>9}{'benign':>10}{'known-harmful':>16}  rows at or above", "dim"))
+    for line in lines:
+        benign = "" if line.benign_share is None else numbers.share(line.benign_share)
+        harmful = "" if line.harmful_share is None else numbers.share(line.harmful_share)
+        page.line(
+            Text.assemble(
+                (f"  {escape(line.spec):<7}", "bold"),
+                f"{numbers.score(line.value):>9}{benign:>10}{harmful:>16}",
+            )
+        )

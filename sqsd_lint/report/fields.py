@@ -1,0 +1,147 @@
+"""The fields of the machine-readable formats: plain dicts that hold no NaN and no lone surrogate.
+
+Text is the row's own, neither escaped nor cut beyond `EXCERPT` characters: the JSON writer escapes
+everything outside printable ASCII, and who shows it must escape it for the place where it is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any
+
+from sqsd_lint.judge.scorable import why_unscorable
+from sqsd_lint.report import Options
+from sqsd_lint.report.safe import well_formed
+from sqsd_lint.types import Coverage, Head, Line, Problem, Report, ScoredRow, Severity, Violation, Where
+
+# The version of the formats `json` and `jsonl`: raised when a field changes its meaning or goes.
+VERSION = 1
+EXCERPT = 240
+
+
+def dump(value: Any, indent: int | None = None) -> str:
+    """JSON in pure ASCII. `##` is broken by an escape, since CI runners obey `##[...]` in a log."""
+    text = json.dumps(_well_formed(value), ensure_ascii=True, allow_nan=False, indent=indent)
+    return text.replace("##", "#\\u0023")
+
+
+def number(value: float | None) -> float | None:
+    """A finite float, or None: JSON knows no NaN."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def head(value: Head) -> dict[str, Any]:
+    return {
+        "base_model": value.base_model,
+        "bundle_id": value.bundle_id,
+        "bundle_digest": value.bundle_digest,
+        "metric": value.metric,
+        "expansion": value.expansion,
+        "dtype": value.dtype,
+        "device": value.device,
+        "error_line": line(value.error_line),
+        "warning_line": line(value.warning_line),
+        "notes": list(value.notes),
+    }
+
+
+def line(value: Line | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return {
+        "spec": value.spec,
+        "value": number(value.value),
+        "benign_share": number(value.benign_share),
+        "harmful_share": number(value.harmful_share),
+    }
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """Counts and the exit code (the verdict before `--exit-zero`)."""
+    severities = Counter(violation.severity for violation in report.violations)
+    rules = Counter(violation.rule for violation in report.violations)
+    return {
+        "errors": severities[Severity.ERROR],
+        "warnings": severities[Severity.WARNING],
+        "files": len({violation.where.file for violation in report.violations}),
+        "rules": dict(sorted(rules.items())),
+        "seconds": number(round(report.seconds, 3)),
+        "exit_code": int(report.exit_code),
+    }
+
+
+def coverage(value: Coverage) -> dict[str, Any]:
+    return {
+        "rows": value.rows,
+        "scored": value.scored,
+        "cached": value.cached,
+        "allowed": value.allowed,
+        "files": value.files,
+        "unreadable_files": value.unreadable_files,
+        "complete": value.complete,
+    }
+
+
+def violation(value: Violation, options: Options) -> dict[str, Any]:
+    """One finding. `line` and `index` are null where it is about the file; scores where there is none."""
+    score = value.score
+    return {
+        "rule": value.rule,
+        "name": value.name,
+        "severity": value.severity.value,
+        **_where(value.where),
+        "message": value.message,
+        "hint": value.hint or None,
+        "fingerprint": value.fingerprint or None,
+        "sqsd": number(score.sqsd) if score else None,
+        "danger": number(score.danger) if score else None,
+        "safety": number(score.safety) if score else None,
+        "percentile": number(value.percentile),
+        "tokens": score.tokens if score else None,
+        "truncated": score.truncated if score else None,
+        "excerpt": None if options.redact else value.excerpt[:EXCERPT],
+    }
+
+
+def row(value: ScoredRow | Problem) -> dict[str, Any]:
+    """One row as `score` writes it; a row without a score has its problem's code as `status`."""
+    if isinstance(value, Problem):
+        score, percentile, status = None, None, value.code
+    elif why_unscorable(value.score):
+        score, percentile, status = None, None, "SQSD301"
+    else:
+        score, percentile, status = value.score, value.percentile, "ok"
+    where = _where(value.where)
+    return {
+        "file": where["file"],
+        "line": where["line"],
+        "fingerprint": value.fingerprint or None,
+        "danger": number(score.danger) if score else None,
+        "safety": number(score.safety) if score else None,
+        "sqsd": number(score.sqsd) if score else None,
+        "percentile": number(percentile),
+        "tokens": score.tokens if score else None,
+        "truncated": score.truncated if score else None,
+        "status": status,
+    }
+
+
+def _where(where: Where) -> dict[str, Any]:
+    return {
+        "file": well_formed(where.file),
+        "line": where.line or None,
+        "index": where.index if where.index >= 0 else None,
+    }
+
+
+def _well_formed(value: Any) -> Any:
+    """Every text in a value made fit for UTF-8, wherever it came from."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, dict):
+        return {well_formed(key): _well_formed(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_well_formed(each) for each in value]
+    return value

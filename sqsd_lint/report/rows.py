@@ -1,0 +1,85 @@
+"""Every row's score as JSON Lines or Parquet; rows without a score are written too."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from sqsd_lint.report import fields, numbers
+from sqsd_lint.types import Problem, ScoredRow
+
+_GROUP_ROWS = 8192
+
+
+@dataclass
+class Tally:
+    """What was written.
+
+    Attributes:
+        rows: rows written; a file that could not be read counts as none.
+        scored: rows with a score.
+        unscored: rows, and files, without one, per code of the reason.
+    """
+
+    rows: int = 0
+    scored: int = 0
+    unscored: Counter[str] = field(default_factory=Counter)
+
+    def complete(self, allow: Collection[str] = ()) -> bool:
+        """Whether everything has a score but for the reasons in `allow`."""
+        return all(code in allow for code in self.unscored)
+
+    def line(self) -> str:
+        """The coverage line."""
+        reasons = [f"{count:,} {code}" for code, count in sorted(self.unscored.items())]
+        missing = f"; not scored: {numbers.listing(reasons)}" if reasons else ""
+        return f"scored {self.scored} of {self.rows} rows{missing}"
+
+    def count(self, items: Iterable[ScoredRow | Problem]) -> Iterator[dict[str, Any]]:
+        """Passes every item on as its fields."""
+        for item in items:
+            row = fields.row(item)
+            self.rows += item.rows if isinstance(item, Problem) else 1
+            if row["status"] == "ok":
+                self.scored += 1
+            else:
+                self.unscored[row["status"]] += max(item.rows, 1) if isinstance(item, Problem) else 1
+            yield row
+
+
+def write_jsonl(items: Iterable[ScoredRow | Problem], stream: IO[str]) -> Tally:
+    """Writes one JSON object per row as soon as it is there."""
+    tally = Tally()
+    for row in tally.count(items):
+        stream.write(fields.dump(row) + "\n")
+    return tally
+
+
+def write_parquet(items: Iterable[ScoredRow | Problem], path: Path) -> Tally:
+    """Writes one Parquet file, `_GROUP_ROWS` rows in memory at a time."""
+    import pyarrow
+    import pyarrow.parquet
+
+    kinds = {
+        "file": pyarrow.string(),
+        "line": pyarrow.int64(),
+        "fingerprint": pyarrow.string(),
+        "danger": pyarrow.float64(),
+        "safety": pyarrow.float64(),
+        "sqsd": pyarrow.float64(),
+        "percentile": pyarrow.float64(),
+        "tokens": pyarrow.int64(),
+        "truncated": pyarrow.string(),
+        "status": pyarrow.string(),
+    }
+    schema = pyarrow.schema(list(kinds.items()))
+    tally = Tally()
+    rows = tally.count(items)
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        while group := list(islice(rows, _GROUP_ROWS)):
+            writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
+    return tally

@@ -1,0 +1,27 @@
+"""Where the files that ship beside the code lie: in a wheel inside the package, in a checkout at its root."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def rules_dir() -> Path:
+    """The folder of rule packs, rule pages and JSON Schemas."""
+    packed = _PACKAGE / "_rules"
+    return packed if packed.is_dir() else _PACKAGE.parent / "rules"
+
+
+def bundles_dir() -> Path:
+    """The folder of embedded direction bundles; the default one is `default` in it."""
+    return _PACKAGE / "_bundles"
+
+
+def load_schema(name: str) -> dict[str, Any]:
+    """The published JSON Schema `name`, such as "config" for `schemas/config.schema.json`."""
+    path = rules_dir() / "schemas" / f"{name}.schema.json"
+    schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return schema

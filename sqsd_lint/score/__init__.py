@@ -1,0 +1,31 @@
+"""The mathematics of METHOD sections 3 to 5: adapters, directions, per-sample gradients, projections.
+
+Names are resolved on first use, since the score cache lives here too and must not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqsd_lint.score.adapters import Adapter, LoraFactors, load_adapter
+    from sqsd_lint.score.directions import Direction
+    from sqsd_lint.score.scorer import Projections, Scorer
+
+_HOMES = {
+    "Adapter": "adapters",
+    "LoraFactors": "adapters",
+    "load_adapter": "adapters",
+    "Direction": "directions",
+    "Projections": "scorer",
+    "Scorer": "scorer",
+}
+
+__all__ = ["Adapter", "Direction", "LoraFactors", "Projections", "Scorer", "load_adapter"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,74 @@
+"""Which device and dtype "auto" means here, without importing torch a second time.
+
+The answer is part of the report's head and of the cache's key, so even a run that the cache answers needs
+it. Torch is asked once; the answer is kept beside the cache for as long as torch and the visible devices
+stay the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from sqsd_lint.errors import ModelError
+
+
+def resolve(device: str, dtype: str, cache_root: Path | None) -> tuple[str, str]:
+    """Names of the device and the dtype that "auto" stands for, such as ("cpu", "bfloat16").
+
+    Args:
+        cache_root: where the answer is kept; None asks torch every time.
+
+    Raises:
+        UsageError: a device or dtype that is unknown or absent.
+        ModelError: torch is not installed.
+    """
+    if device == "cpu" and dtype != "auto":
+        return device, dtype
+    key = _key(device, dtype)
+    path = cache_root / "device.json" if cache_root else None
+    known = _read(path)
+    if key in known:
+        return known[key][0], known[key][1]
+    from sqsd_lint.score.model import dtype_name, pick_device, pick_dtype
+
+    found = pick_device(device)
+    answer = (str(found), dtype_name(pick_dtype(dtype, found)))
+    _write(path, {**known, key: list(answer)})
+    return answer
+
+
+def _key(device: str, dtype: str) -> str:
+    try:
+        torch_version = version("torch")
+    except PackageNotFoundError as error:
+        raise ModelError("torch is not installed", hint="pip install torch") from error
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    return " ".join((device, dtype, torch_version, platform.node(), platform.machine(), visible))
+
+
+def _read(path: Path | None) -> dict[str, list[str]]:
+    if path is None:
+        return {}
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {k: v for k, v in known.items() if isinstance(v, list) and len(v) == 2}
+
+
+def _write(path: Path | None, known: dict[str, list[str]]) -> None:
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        pass  # only costs the next run an import of torch

@@ -1,0 +1,116 @@
+"""The forward and backward pass of a linear layer at an expansion point.
+
+    y = x W^T + b + s0 (x A0^T) B0^T
+
+The backward pass hands on dl/dx alone, as for any frozen layer, and on the way takes each sample's
+gradients of the two factors from what it has in hand anyway (METHOD section 5):
+
+    h = x A0^T,  u = s0 (d B0)        gB_i = s0 sum_t d_it (x) h_it        gA_i = sum_t u_it (x) x_it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sqsd_lint.errors import ModelError
+from sqsd_lint.score.linear import weight_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sqsd_lint.score.directions import ExpansionLayer, ExpansionPoint
+    from sqsd_lint.score.projections import Sink
+
+
+class _ExpandedLinear(torch.autograd.Function):
+    """See the module's docstring. `anchor` makes autograd record layers whose input needs no gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,  # [b, t, d_in]
+        anchor: Tensor,
+        module: nn.Module,
+        name: str,
+        layer: ExpansionLayer,
+        sink: Sink,
+    ) -> Tensor:
+        h = x @ layer.A0.T  # [b, t, r]
+        ctx.save_for_backward(x, h)
+        ctx.module, ctx.name, ctx.layer, ctx.sink = module, name, layer, sink
+        return _forward(module, x, h, layer)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (d,) = grads  # [b, t, d_out]
+        x, h = ctx.saved_tensors
+        layer: ExpansionLayer = ctx.layer
+        u = layer.scaling * nn.functional.linear(d, layer.B0T)  # [b, t, r]
+        # Thin products run several times faster with the long side last.
+        gB = (layer.scaling * h).transpose(1, 2) @ d  # [b, r, d_out]
+        gA = u.transpose(1, 2) @ x  # [b, r, d_in]
+        ctx.sink.add(ctx.name, layer, gA, gB)
+        if not ctx.needs_input_grad[0]:
+            return None, None, None, None, None, None
+        dx = d @ weight_of(ctx.module)
+        dx.flatten(0, 1).addmm_(u.flatten(0, 1), layer.A0)
+        return dx, None, None, None, None, None
+
+
+def _forward(module: nn.Module, x: Tensor, h: Tensor, layer: ExpansionLayer) -> Tensor:
+    bias = module.bias
+    assert bias is None or isinstance(bias, torch.Tensor)
+    y = nn.functional.linear(x, weight_of(module), bias)
+    y.flatten(0, -2).addmm_(h.flatten(0, -2), layer.B0T, alpha=layer.scaling)
+    return y
+
+
+def _scored_forward(
+    module: nn.Module, name: str, layer: ExpansionLayer, sink: Sink, anchor: Tensor, x: Tensor
+) -> Tensor:
+    if x.dim() != 3:
+        raise ModelError(
+            f"layer {name!r} gets an input of shape {tuple(x.shape)}, expected [batch, tokens, features]",
+            hint="this architecture mixes the tokens of several rows; leave the layer out of `modules`",
+        )
+    out: Tensor = _ExpandedLinear.apply(  # type: ignore[no-untyped-call]
+        x, anchor, module, name, layer, sink
+    )
+    return out
+
+
+def _plain_forward(module: nn.Module, layer: ExpansionLayer, x: Tensor) -> Tensor:
+    """Autograd's own backward; for layers that the expansion point changes but no direction scores."""
+    bias = module.bias
+    assert bias is None or isinstance(bias, torch.Tensor)
+    y = nn.functional.linear(x, weight_of(module), bias)
+    return y + (x @ layer.A0.T) @ (layer.scaling * layer.B0T)
+
+
+@contextmanager
+def expanded(model: nn.Module, point: ExpansionPoint, sink: Sink) -> Iterator[None]:
+    """Run `model` at an expansion point inside the block; gradients flow to `sink` in the backward pass."""
+    modules = dict(model.named_modules())
+    parameter = next(model.parameters())
+    anchor = torch.zeros((), device=parameter.device, requires_grad=True)
+    changed = []
+    try:
+        for name, layer in point.layers.items():
+            module = modules[name]
+            forward = (
+                partial(_scored_forward, module, name, layer, sink, anchor)
+                if layer.scored
+                else partial(_plain_forward, module, layer)
+            )
+            module.forward = forward
+            changed.append(module)
+        yield
+    finally:
+        for module in changed:
+            del module.forward  # the class's own method shows again

@@ -1,0 +1,115 @@
+"""Loading the frozen base model: device, dtype, and the adapter that belongs to the target itself."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from sqsd_lint.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from sqsd_lint.score.adapters import Adapter
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def pick_device(name: str) -> torch.device:
+    """The device by name; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UsageError: the device that was asked for is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}", hint="use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device", hint="use --device auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("--device mps: torch sees no MPS device", hint="use --device auto")
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype by name; "auto" takes bfloat16 where the chip multiplies it natively, else float32."""
+    if name in _DTYPES:
+        return _DTYPES[name]
+    if name != "auto":
+        raise UsageError(f"unknown dtype {name!r}", hint="use auto, float32 or bfloat16")
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bfloat16() else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    """AVX512-BF16 or AMX on x86, the BF16 extension on Arm; emulated bfloat16 is slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    words = set(flags.split())
+    if platform.machine() in ("aarch64", "arm64"):
+        return "bf16" in words
+    return bool(words & {"avx512_bf16", "amx_bf16"})
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def load_model(
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    base_adapter: Adapter | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """Load a causal LM from a local folder, safetensors only.
+
+    Args:
+        base_adapter: merged into the weights in float32 before they are cast, for targets that are
+            themselves a base plus an adapter.
+
+    Raises:
+        ModelError: transformers cannot load a causal LM from the folder.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32 if base_adapter else dtype,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+        )
+    except Exception as error:
+        raise ModelError(
+            f"{folder}: no causal language model could be loaded from it: {error}",
+            hint="give a folder with config.json and *.safetensors, as save_pretrained() writes it",
+        ) from error
+    if base_adapter is not None:
+        merge(model, base_adapter)
+    torch.nn.Module.to(model, device=device, dtype=dtype)  # in place
+    return model
+
+
+@torch.no_grad()
+def merge(model: PreTrainedModel, adapter: Adapter) -> None:
+    """W += scaling * B @ A for every layer of the adapter, in place."""
+    from sqsd_lint.score.linear import weight_of
+
+    modules = dict(model.named_modules())
+    for name, f in adapter.factors.items():
+        weight = weight_of(modules[name])
+        weight.addmm_(f.B.to(weight), f.A.to(weight), alpha=f.scaling)

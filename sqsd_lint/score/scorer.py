@@ -1,0 +1,177 @@
+"""Scorer: encoded samples in, projections on every direction out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from sqsd_lint.errors import ModelError
+from sqsd_lint.score.batching import default_budget, pad, plan_batches
+from sqsd_lint.score.directions import Direction, ExpansionPoint, expansion_points
+from sqsd_lint.score.expansion import expanded
+from sqsd_lint.score.head import LossHead
+from sqsd_lint.score.projections import ProjectionSum
+from sqsd_lint.types import Encoded, Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Projections:
+    """What a pass over samples gives.
+
+    Attributes:
+        values: [n, K] float64, the projection of each sample's update on each direction.
+        loss: [n] float64, mean token cross-entropy over the response at the first direction's
+            expansion point, in nats.
+        per_module: name -> [n, K] float32 share of each layer, if asked for.
+    """
+
+    values: Tensor
+    loss: Tensor
+    per_module: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Scorer:
+    """Projects the update that each sample induces on directions (METHOD sections 3 to 5).
+
+    One forward and one input-gradient backward per expansion point and batch; no weight gradient, no
+    d_out x d_in matrix.
+
+    Args:
+        model: the frozen base (a causal LM of transformers), in the dtype and on the device to use.
+        directions: K of them; those that share an expansion point share a pass.
+        metric: "cosine", "projection" or "dot".
+        batch_tokens: padded tokens per batch; None takes what free memory allows.
+        modules: names of the modules to score; None scores all that have a direction.
+
+    Attributes:
+        batch_tokens: the budget in use; halved whenever memory runs out.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        directions: Sequence[Direction],
+        *,
+        metric: Metric = "cosine",
+        batch_tokens: int | None = None,
+        modules: Collection[str] | None = None,
+    ) -> None:
+        model.requires_grad_(False)
+        model.train(False)
+        self.model = model
+        self._body = model.base_model
+        self._head = LossHead(model)
+        self._head.check(model, self._body)
+        self._metric: Metric = metric
+        self._directions = len(directions)
+        parameter = next(model.parameters())
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self._points = expansion_points(directions, modules=modules, device=self.device, dtype=self.dtype)
+        self.batch_tokens = batch_tokens or default_budget(self.device, _activation_bytes(model))
+
+    def project(self, rows: Sequence[Encoded], *, keep_modules: bool = False) -> Projections:
+        """Score samples, whatever their order, and return them in the order given.
+
+        Raises:
+            ValueError: a sample without a response token.
+            ModelError: a single row does not fit into memory.
+        """
+        values = torch.zeros(len(rows), self._directions, dtype=torch.float64)
+        loss = torch.zeros(len(rows), dtype=torch.float64)
+        per_module: dict[str, Tensor] = {}
+        for batch, part in self.stream(rows, keep_modules=keep_modules):
+            values[batch] = part.values
+            loss[batch] = part.loss
+            for name, share in part.per_module.items():
+                whole = per_module.setdefault(name, torch.zeros(len(rows), self._directions))
+                whole[batch] = share
+        return Projections(values, loss, per_module)
+
+    def stream(
+        self, rows: Sequence[Encoded], *, keep_modules: bool = False
+    ) -> Iterator[tuple[list[int], Projections]]:
+        """As `project`, batch by batch: (indices into rows, their projections)."""
+        for i, row in enumerate(rows):
+            if all(label == -100 for label in row.labels[1:]):
+                raise ValueError(f"sample {i} has no response token to score")
+        for batch in plan_batches(rows, self.batch_tokens):
+            yield from self._fitting(rows, batch, keep_modules)
+
+    def _fitting(
+        self, rows: Sequence[Encoded], batch: list[int], keep_modules: bool
+    ) -> Iterator[tuple[list[int], Projections]]:
+        """Score a batch; where memory runs out, halve the budget for the rest of the run and go on."""
+        picked = [rows[i] for i in batch]
+        done: Projections | None = None
+        try:
+            done = self._project_batch(picked, keep_modules)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+        if done is not None:
+            yield batch, done
+            return
+        if len(batch) == 1:
+            raise ModelError(
+                f"a row of {len(picked[0].ids)} tokens does not fit into the memory of {self.device}",
+                hint="lower --max-length, choose --dtype bfloat16 or a machine with more memory",
+            )
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.batch_tokens = max(1, self.batch_tokens // 2)
+        for half in plan_batches(picked, self.batch_tokens):
+            yield from self._fitting(rows, [batch[i] for i in half], keep_modules)
+
+    def _project_batch(self, rows: Sequence[Encoded], keep_modules: bool) -> Projections:
+        ids, labels = pad(rows, self.device)
+        values = torch.zeros(len(rows), self._directions, dtype=torch.float64)
+        losses: list[Tensor] = []
+        per_module: dict[str, Tensor] = {}
+        for point in self._points:
+            sums = ProjectionSum()
+            losses.append(self._pass(ids, labels, point, sums))
+            terms = sums.terms(self._metric)
+            columns = list(point.columns)
+            if terms:
+                values[:, columns] = torch.stack(tuple(terms.values())).sum(0).cpu().double()
+            for name, term in terms.items() if keep_modules else ():
+                whole = per_module.setdefault(name, torch.zeros(len(rows), self._directions))
+                whole[:, columns] = term.cpu()
+        return Projections(values, losses[0].cpu().double(), per_module)
+
+    def _pass(self, ids: Tensor, labels: Tensor, point: ExpansionPoint, sink: ProjectionSum) -> Tensor:
+        """One forward and one input-gradient backward at an expansion point; returns the loss, [b]."""
+        with torch.enable_grad(), expanded(self.model, point, sink):
+            hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state  # [b, t, d]
+            # The state at t predicts the token at t + 1.
+            row, at = (labels[:, 1:] != -100).nonzero(as_tuple=True)
+            counts = torch.bincount(row, minlength=len(ids))  # [b] int64
+            loss, gradient = self._head.loss(
+                hidden.detach()[row, at], labels[row, at + 1], counts[row].float().reciprocal()
+            )
+            full = torch.zeros_like(hidden)
+            full[row, at] = gradient
+            if hidden.requires_grad:
+                hidden.backward(full)
+        return torch.zeros(len(ids), device=ids.device).index_add_(0, row, loss) / counts
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # CPU allocation failures are plain RuntimeErrors.
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _activation_bytes(model: PreTrainedModel) -> int:
+    """Activations per token that the backward pass keeps, over all layers: a generous estimate in bytes."""
+    config = model.config.get_text_config()
+    hidden = int(config.hidden_size)
+    wide = int(getattr(config, "intermediate_size", None) or 4 * hidden)
+    width = next(model.parameters()).element_size()
+    return int(config.num_hidden_layers) * (24 * hidden + 8 * wide) * width

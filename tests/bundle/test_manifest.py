@@ -1,0 +1,173 @@
+"""The manifest: reading and schema agree, and each digest covers what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sqsd_lint.bundle import manifest_json
+from sqsd_lint.bundle.fields import FieldError
+from sqsd_lint.bundle.manifest import Calibration, Manifest, ReferenceSet
+from sqsd_lint.bundle.schema import schema_problems
+from sqsd_lint.bundle.store import Bundle
+from sqsd_lint.errors import BundleCorruptError
+
+CALIBRATION = Calibration(
+    benign=(-1.5, 0.25, 3.0),
+    harmful=(7.5,),
+    tolerance=0.01,
+    dtype="bfloat16",
+    benign_sets=(ReferenceSet("kind", 3, "0" * 64),),
+    harmful_sets=(ReferenceSet("unkind", 1, "1" * 64),),
+    settings={"max_length": 1024},
+)
+
+
+def test_a_manifest_survives_writing_and_reading(bundle: Bundle, tmp_path: Path) -> None:
+    manifest = replace(bundle.manifest, calibration=CALIBRATION, modules=2)
+    manifest_json.dump(manifest, tmp_path)
+    assert manifest_json.load(tmp_path) == manifest
+    assert manifest_json.load(tmp_path).digest == manifest.digest
+    assert schema_problems(manifest.to_json(), "bundle") == []
+
+
+def test_scores_take_one_line(bundle: Bundle, tmp_path: Path) -> None:
+    note = "an odd note: [ 1,\n 2 ]"
+    manifest = replace(bundle.manifest, calibration=CALIBRATION, notes=(note,))
+    manifest_json.dump(manifest, tmp_path)
+    text = (tmp_path / "bundle.json").read_text()
+    assert '"benign": [-1.5, 0.25, 3.0]' in text
+    assert json.loads(text)["target"]["notes"] == [note]
+
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def _set(*path: str, value: Any) -> Change:
+    def change(raw: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            raw = raw[key]
+        raw[path[-1]] = value
+
+    return change
+
+
+def _drop(*path: str) -> Change:
+    def change(raw: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            raw = raw[key]
+        del raw[path[-1]]
+
+    return change
+
+
+DAMAGES: dict[str, Change] = {
+    "format_version": _set("format_version", value=2),
+    "unknown key": _set("surprise", value=1),
+    "id": _set("id", value="../evil"),
+    "id type": _set("id", value=3),
+    "metric": _set("metric", value="euclid"),
+    "modules": _set("modules", value={"top_blocks": 0}),
+    "modules type": _set("modules", value="some"),
+    "base key missing": _drop("base_model", "weights_digest"),
+    "base digest": _set("base_model", "weights_digest", value="abc"),
+    "adapter name": _set("directions", "danger", "adapter", value="../../etc"),
+    "scaling": _set("directions", "safety", "scaling", value="1"),
+    "direction missing": _drop("directions", "safety"),
+    "notes": _set("target", "notes", value="text"),
+    "absolute file": _set("files", "/etc/passwd.json", value="0" * 64),
+    "traversal": _set("files", "danger/../../x.json", value="0" * 64),
+    "leading traversal": _set("files", "../x.json", value="0" * 64),
+    "backslash": _set("files", "danger\\x.json", value="0" * 64),
+    "drive": _set("files", "c:x.json", value="0" * 64),
+    "pickle": _set("files", "danger/adapter_model.bin", value="0" * 64),
+    "code": _set("files", "danger/modeling.py", value="0" * 64),
+    "own digest": _set("files", "bundle.json", value="0" * 64),
+    "file digest": _set("files", "danger/adapter_config.json", value="xyz"),
+    "calibration": _set("calibration", value={"benign": []}),
+    "provenance": _set("provenance", value=[{"name": "x"}]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_reader_and_schema_refuse_the_same(bundle: Bundle, damage: Change) -> None:
+    raw = json.loads(json.dumps(bundle.manifest.to_json()))
+    damage(raw)
+    assert schema_problems(raw, "bundle")
+    with pytest.raises(FieldError):
+        manifest_json.from_json(raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "{", '{"format_version": NaN}', "[" * 100_000, "\udcff"],
+    ids=["empty", "list", "null", "cut", "nan", "deep", "not-utf8"],
+)
+def test_hostile_text_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bundle.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(BundleCorruptError, match=r"bundle\.json"):
+        manifest_json.load(tmp_path)
+
+
+def test_scores_must_ascend(bundle: Bundle) -> None:
+    raw = replace(bundle.manifest, calibration=CALIBRATION).to_json()
+    raw["calibration"]["benign"] = [1.0, 0.0]
+    with pytest.raises(FieldError, match=r"calibration\.benign: expected ascending"):
+        manifest_json.from_json(raw)
+
+
+def test_a_shared_expansion_point_is_one_adapter(bundle: Bundle) -> None:
+    raw = bundle.manifest.to_json()
+    raw["expansion"] = "shared"  # while safety still expands at itself
+    with pytest.raises(FieldError, match="shared"):
+        manifest_json.from_json(raw)
+
+
+def test_missing_adapter_files_are_named(bundle: Bundle) -> None:
+    raw = bundle.manifest.to_json()
+    del raw["files"]["initial/adapter_model.safetensors"]
+    with pytest.raises(FieldError, match=r"initial/adapter_model\.safetensors is missing"):
+        manifest_json.from_json(raw)
+
+
+# What changes a score, and what changes only what is printed beside it.
+SCORING: dict[str, Callable[[Manifest], Manifest]] = {
+    "metric": lambda m: replace(m, metric="dot"),
+    "modules": lambda m: replace(m, modules=1),
+    "weights": lambda m: replace(m, base_model=replace(m.base_model, weights_digest="0" * 64)),
+    "template": lambda m: replace(m, base_model=replace(m.base_model, template_digest="0" * 64)),
+    "scaling": lambda m: replace(
+        m, directions={**m.directions, "safety": replace(m.directions["safety"], scaling=0.8)}
+    ),
+    "adapter": lambda m: replace(m, files={**m.files, "danger/adapter_model.safetensors": "0" * 64}),
+}
+PRINTED: dict[str, Callable[[Manifest], Manifest]] = {
+    "calibration": lambda m: replace(m, calibration=CALIBRATION),
+    "name": lambda m: replace(m, id="other"),
+    "model name": lambda m: replace(m, base_model=replace(m.base_model, id="other/model")),
+    "notes": lambda m: replace(m, notes=()),
+    "table": lambda m: replace(m, files={**m.files, "calibration.parquet": "0" * 64}),
+}
+
+
+@pytest.mark.parametrize("change", SCORING.values(), ids=SCORING)
+def test_what_changes_scores_changes_both_digests(
+    bundle: Bundle, change: Callable[[Manifest], Manifest]
+) -> None:
+    other = change(bundle.manifest)
+    assert other.scoring_digest != bundle.scoring_digest
+    assert other.digest != bundle.digest
+
+
+@pytest.mark.parametrize("change", PRINTED.values(), ids=PRINTED)
+def test_what_is_only_printed_keeps_cached_scores(
+    bundle: Bundle, change: Callable[[Manifest], Manifest]
+) -> None:
+    other = change(bundle.manifest)
+    assert other.scoring_digest == bundle.scoring_digest
+    assert other.digest != bundle.digest

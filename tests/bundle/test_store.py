@@ -1,0 +1,202 @@
+"""Finding, checking and keeping bundles."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from sqsd_lint import resources
+from sqsd_lint.bundle.store import (
+    install,
+    list_bundles,
+    load_bundle,
+    open_bundle,
+    remove_bundle,
+)
+from sqsd_lint.errors import BundleCorruptError, BundleNotFoundError, ExitCode, UsageError
+
+
+def edit(folder: Path, **changes: object) -> None:
+    raw = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps({**raw, **changes}))
+
+
+def flip_byte(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_good_bundle_loads_fast(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    assert bundle.id == "tiny"
+    assert bundle.adapter_dir("danger") == folder / "danger"
+    with pytest.raises(KeyError):
+        bundle.adapter_dir("base")
+    start = time.perf_counter()
+    load_bundle(folder)
+    assert time.perf_counter() - start < 0.03
+
+
+@pytest.mark.parametrize("at", [0, 100, -1])
+@pytest.mark.parametrize("name", ["danger/adapter_model.safetensors", "safety/adapter_config.json"])
+def test_one_changed_bit_is_found(folder: Path, name: str, at: int) -> None:
+    flip_byte(folder / name, at)
+    with pytest.raises(BundleCorruptError, match=name) as caught:
+        load_bundle(folder)
+    assert caught.value.exit_code == ExitCode.CANNOT_SCORE
+
+
+def test_a_missing_file_is_found(folder: Path) -> None:
+    (folder / "initial/adapter_model.safetensors").unlink()
+    with pytest.raises(BundleCorruptError, match=r"initial/adapter_model\.safetensors is missing"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["danger/extra.safetensors", "base/adapter_model.safetensors", "danger/adapter_model.bin", "x.py"]
+)
+def test_a_file_that_is_not_named_is_found(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(BundleCorruptError, match="does not name it"):
+        load_bundle(folder)
+
+
+def test_prose_and_hidden_files_do_not_matter(folder: Path) -> None:
+    (folder / "README.md").write_text("hello")
+    (folder / ".gitattributes").write_text("* lfs")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "lock.bin").write_bytes(b"")
+    assert load_bundle(folder).id == "tiny"
+
+
+def test_a_link_out_of_the_bundle_is_refused(folder: Path, tmp_path: Path) -> None:
+    weights = folder / "danger/adapter_model.safetensors"
+    shutil.move(weights, tmp_path / "outside.safetensors")
+    weights.symlink_to(tmp_path / "outside.safetensors")
+    with pytest.raises(BundleCorruptError, match="link that leaves the bundle"):
+        load_bundle(folder)
+
+
+def test_a_linked_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.move(folder / "danger", tmp_path / "elsewhere")
+    (folder / "danger").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleCorruptError, match="link"):
+        load_bundle(folder)
+
+
+def test_references(folder: Path) -> None:
+    assert open_bundle(str(folder)).root == folder
+    with pytest.raises(BundleNotFoundError, match="neither a folder nor the id"):
+        open_bundle("tiny")
+    install(folder)
+    cached = open_bundle("tiny")
+    assert cached.digest == load_bundle(folder).digest
+    assert cached.root != folder
+    with pytest.raises(BundleNotFoundError, match="Hub") as caught:
+        open_bundle("hf://org/name@main")
+    assert "hf download org/name" in str(caught.value.hint)
+
+
+def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleNotFoundError, match=r"bundle\.json is missing"):
+        open_bundle(str(tmp_path))
+
+
+def test_a_named_model_never_falls_back_on_the_default(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "bundles_dir", lambda: tmp_path / "embedded")
+    shutil.copytree(folder, tmp_path / "embedded" / "default")
+    assert open_bundle(None).root == tmp_path / "embedded" / "default"
+    with pytest.raises(BundleNotFoundError, match="org/other") as caught:
+        open_bundle(None, model="org/other")
+    assert "bundle import --model org/other" in str(caught.value.hint)
+    assert "bundle build" in str(caught.value.hint)
+    assert caught.value.exit_code == ExitCode.CANNOT_SCORE
+
+
+def test_a_model_finds_its_bundle_by_name_or_by_weights(
+    folder: Path, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "bundles_dir", lambda: tmp_path / "none")
+    install(folder)
+    assert open_bundle(None, model=str(tiny_model_folder)).id == "tiny"
+    assert open_bundle(None, model=tiny_model_folder.name).id == "tiny"
+    edit(folder, id="twin")
+    install(folder)
+    with pytest.raises(UsageError, match="tiny, twin"):
+        open_bundle(None, model=tiny_model_folder.name)
+
+
+def test_without_a_default_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "bundles_dir", lambda: tmp_path / "none")
+    with pytest.raises(BundleNotFoundError, match="no embedded default"):
+        open_bundle(None)
+
+
+def test_the_list_goes_on_past_a_damaged_bundle(
+    folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "bundles_dir", lambda: tmp_path / "none")
+    assert list_bundles() == []
+    install(folder)
+    (cache / "bundles" / "broken").mkdir()
+    (cache / "bundles" / "broken" / "bundle.json").write_text("{")
+    entries = {entry.id: entry for entry in list_bundles()}
+    assert set(entries) == {"tiny", "broken"}
+    assert entries["tiny"].manifest is not None
+    assert entries["broken"].manifest is None
+    assert "not a valid bundle manifest" in entries["broken"].problem
+
+
+def test_installing_twice(folder: Path) -> None:
+    first = install(folder)
+    assert install(folder).digest == first.digest
+    edit(folder, metric="dot")
+    with pytest.raises(UsageError, match="already cached"):
+        install(folder)
+    assert install(folder, replace=True).manifest.metric == "dot"
+
+
+def test_a_damaged_bundle_is_not_installed(folder: Path, cache: Path) -> None:
+    flip_byte(folder / "danger/adapter_model.safetensors", -1)
+    with pytest.raises(BundleCorruptError):
+        install(folder)
+    assert not (cache / "bundles" / "tiny").exists()
+
+
+def test_removing(folder: Path) -> None:
+    root = install(folder).root
+    assert remove_bundle("tiny") == root
+    assert not root.exists()
+    with pytest.raises(BundleNotFoundError):
+        remove_bundle("tiny")
+
+
+@pytest.mark.parametrize("name", ["../bundles/tiny", "..", ".", "", "/tmp", "a/b", "tiny/", "~", "a\\b"])
+def test_only_plain_ids_are_removed(folder: Path, name: str) -> None:
+    root = install(folder).root
+    with pytest.raises(UsageError):
+        remove_bundle(name)
+    assert root.exists()
+
+
+def test_a_folder_outside_the_cache_is_not_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(BundleNotFoundError):
+        remove_bundle(folder.name)
+    assert folder.exists()
+
+
+def test_removing_a_linked_bundle_keeps_what_it_points_to(folder: Path, cache: Path) -> None:
+    (cache / "bundles").mkdir(parents=True)
+    (cache / "bundles" / "tiny").symlink_to(folder)
+    remove_bundle("tiny")
+    assert load_bundle(folder).id == "tiny"
+    assert not (cache / "bundles" / "tiny").is_symlink()

@@ -1,0 +1,59 @@
+"""What every test folder shares: one thread, no network, and tiny models made once per session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Before anything imports torch: tiny tensors gain nothing from threads, and the hub must never be asked.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+settings.register_profile(
+    "sqsd-lint",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("sqsd-lint")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """(architecture, tokenizer kind) -> a saved tiny model folder with its tokenizer, made once."""
+    from tests import tiny, tiny_tokenizer
+
+    made: dict[tuple[str, str], Path] = {}
+
+    def folder(arch: str = "llama", kind: str = "chatml") -> Path:
+        if (arch, kind) not in made:
+            path = tmp_path_factory.mktemp(f"{arch}-{kind}")
+            made[arch, kind] = tiny.save_model(path, tiny_tokenizer.make_tokenizer(kind), arch=arch)
+        return made[arch, kind]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tiny_folder: Callable[[str, str], Path]) -> Path:
+    """A tiny Llama with a ChatML tokenizer, as `--model` takes it."""
+    return tiny_folder("llama", "chatml")
+
+
+@pytest.fixture(scope="session")
+def tiny_adapters(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """danger, safety and initial adapters for `tiny_model_folder`."""
+    from transformers import AutoConfig
+
+    from tests import tiny
+
+    root = tmp_path_factory.mktemp("adapters")
+    sizes = {"vocab_size": AutoConfig.from_pretrained(tiny_model_folder).vocab_size}
+    return {
+        name: tiny.save_adapter(root / name, seed=seed, sizes=sizes)
+        for seed, name in enumerate(("danger", "safety", "initial"), start=11)
+    }

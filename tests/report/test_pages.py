@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+from sqsd_lint.report.bundles import print_bundle, print_json, print_list, print_wrong
+from sqsd_lint.report.messages import print_error
+from sqsd_lint.report.pages import print_pages, print_rules
+from sqsd_lint.types import Line, Severity
+from tests.report.golden import assert_golden
+from tests.report.reports import HOSTILE_TEXT
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+FACTS = {
+    "id": "default",
+    "digest": "3f9a0c1e52bd77aa120045",
+    "path": "bundles/default",
+    "bytes": 12_345_678,
+    "base_model": {"id": "SmolLM2-135M-Instruct", "architecture": "LlamaForCausalLM"},
+    "base_adapter": "base",
+    "directions": {
+        "danger": {"adapter": "danger", "expansion": "initial", "scaling": None},
+        "safety": {"adapter": "safety", "expansion": "safety", "scaling": 1.0},
+    },
+    "expansion": "paper",
+    "metric": "cosine",
+    "modules": "all",
+    "notes": ["small proxy model"],
+    "provenance": [
+        {"role": "danger", "rows": 3000, "name": "pairs", "licence": "MIT"},
+        {"role": "safety", "rows": 1, "name": "\x1b[31mrefusals", "licence": "MIT"},
+    ],
+    "calibration": {
+        "benign_rows": 2000,
+        "harmful_rows": 100,
+        "tolerance": 0.01234,
+        "sets": {"benign": [{"name": "dolly"}, {"name": "gsm8k"}], "harmful": [{"name": "pure_bad"}]},
+    },
+}
+LINES = [Line("p99", 4.1, 0.01, 0.941), Line("p99.9", 6.42, 0.001, 0.874)]
+
+
+def test_a_pipe_gets_the_markdown_itself() -> None:
+    stream = io.StringIO()
+    print_pages(["# One\n\ntext\n", "# Two\n"], stream)
+    assert stream.getvalue() == "# One\n\ntext\n\n# Two\n"
+
+
+def test_a_terminal_gets_it_rendered() -> None:
+    stream = Terminal()
+    print_pages(["# One\n\nsome `code`\n"], stream)
+    assert "# One" not in stream.getvalue()
+    assert "One" in stream.getvalue()
+
+
+def test_the_list_of_rules() -> None:
+    stream = io.StringIO()
+    rule = SimpleNamespace(code="SQSD101", name="high-risk-sample", severity=Severity.ERROR, summary="It is high")
+    print_rules([rule], stream)
+    assert stream.getvalue() == "SQSD101  high-risk-sample  error\n         It is high.\n"
+
+
+def test_a_bundle() -> None:
+    stream = io.StringIO()
+    print_bundle(FACTS, LINES, stream)
+    assert_golden("bundle.txt", stream.getvalue())
+
+
+def test_a_bundle_without_calibration() -> None:
+    stream = io.StringIO()
+    print_bundle({**FACTS, "calibration": None, "base_adapter": None}, [], stream)
+    assert "only raw scores can be thresholds" in stream.getvalue()
+    assert "p99" not in stream.getvalue()
+
+
+def test_a_bundle_as_json() -> None:
+    import json
+
+    stream = io.StringIO()
+    print_json(FACTS, LINES, stream)
+    document = json.loads(stream.getvalue())
+    assert document["lines"][0] == {
+        "spec": "p99",
+        "value": 4.1,
+        "benign_share": 0.01,
+        "harmful_share": 0.941,
+    }
+
+
+def test_the_list_of_bundles() -> None:
+    manifest = SimpleNamespace(
+        base_model=SimpleNamespace(id="org/\x1bmodel"), expansion="shared", calibration=object()
+    )
+    stream = io.StringIO()
+    print_list(
+        [
+            SimpleNamespace(id="mine", embedded=False, problem="", manifest=manifest),
+            SimpleNamespace(id="broken", embedded=True, problem="not \x1b[31mJSON", manifest=None),
+        ],
+        stream,
+    )
+    assert stream.getvalue() == (
+        "mine    org/\\x1bmodel · shared expansion · calibrated\nbroken  not \\x1b[31mJSON\n"
+    )
+    print_list([], stream := io.StringIO())
+    assert "bundle build" in stream.getvalue()
+
+
+def test_what_is_wrong_with_a_bundle() -> None:
+    stream = io.StringIO()
+    print_wrong([("danger/x.safetensors", f"bad {HOSTILE_TEXT}")], stream)
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().startswith("✗ danger/x.safetensors  bad ")
+
+
+def test_an_error_and_its_remedy() -> None:
+    stream = io.StringIO()
+    print_error("no bundle \x1b[31m`x`", "build `one`", stream=stream, trace="Traceback\n  \x07here")
+    assert stream.getvalue() == (
+        "Traceback\n  \\x07here\nerror: no bundle \\x1b[31m`x`\nhelp: build `one`\n"
+    )

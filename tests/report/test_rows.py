@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+from sqsd_lint.report.rows import write_jsonl, write_parquet
+from sqsd_lint.types import Problem, ScoredRow, Where
+from tests.report.reports import HOSTILE_TEXT, score
+
+FIELDS = "file line fingerprint danger safety sqsd percentile tokens truncated status".split()
+NAN = float("nan")
+ITEMS: list[ScoredRow | Problem] = [
+    ScoredRow(Where("a.jsonl", 1, 0), "0a", "text", score(5.0), 99.5),
+    ScoredRow(Where(HOSTILE_TEXT, 2, 1), "0b", "text", score(-1.0), None),
+    ScoredRow(Where("a.jsonl", 3, 2), "0c", "text", score(NAN), NAN),
+    Problem("SQSD303", Where("a.jsonl", 4, 3), "not JSON"),
+    Problem("SQSD304", Where("b.jsonl", 0, -1), "an LFS pointer", rows=0),
+]
+
+
+def test_every_row_is_written_the_unscored_too() -> None:
+    stream = io.StringIO()
+    tally = write_jsonl(ITEMS, stream)
+    rows = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [list(row) for row in rows] == [FIELDS] * 5
+    assert [row["status"] for row in rows] == ["ok", "ok", "SQSD301", "SQSD303", "SQSD304"]
+    assert rows[0]["sqsd"] == 5.0
+    assert rows[0]["percentile"] == 99.5
+    for row in rows[2:]:
+        assert {row[name] for name in ("danger", "safety", "sqsd", "percentile", "tokens")} == {None}
+    assert rows[4]["line"] is None
+    assert stream.getvalue().isascii()
+    assert (tally.rows, tally.scored) == (4, 2)
+    assert tally.line() == "scored 2 of 4 rows; not scored: 1 SQSD301, 1 SQSD303 and 1 SQSD304"
+
+
+def test_a_tally_is_complete_only_if_every_reason_is_allowed() -> None:
+    tally = write_jsonl(ITEMS, io.StringIO())
+    assert not tally.complete()
+    assert not tally.complete(["SQSD301", "SQSD303"])
+    assert tally.complete(["SQSD301", "SQSD303", "SQSD304"])
+    assert write_jsonl(ITEMS[:2], io.StringIO()).complete()
+
+
+def test_rows_are_written_as_they_come() -> None:
+    stream = io.StringIO()
+
+    def items() -> object:
+        yield ITEMS[0]
+        assert stream.getvalue().count("\n") == 1
+        yield ITEMS[1]
+
+    write_jsonl(items(), stream)  # type: ignore[arg-type]
+    assert stream.getvalue().count("\n") == 2
+
+
+def test_parquet_holds_the_same(tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    stream = io.StringIO()
+    write_jsonl(ITEMS, stream)
+    path = tmp_path / "scores.parquet"
+    tally = write_parquet(ITEMS, path)
+    assert pyarrow.parquet.read_table(path).to_pylist() == [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert tally.rows == 4
+
+
+def test_parquet_of_nothing_has_the_columns(tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    write_parquet([], tmp_path / "none.parquet")
+    assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == FIELDS

@@ -1,0 +1,99 @@
+"""Packs, pages, schemas and catalogue say the same thing."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from sqsd_lint import resources
+from sqsd_lint.config import validate
+from sqsd_lint.judge.catalogue import LINE_RULES, RULES, Rule
+from sqsd_lint.judge.threshold import parse
+from sqsd_lint.resources import load_schema, rules_dir
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SECTIONS = ["What it does", "Why is this bad?", "Example", "How to fix", "Options", "Source"]
+PACKS = sorted(rules_dir().glob("*.json"))
+SCHEMAS = sorted((rules_dir() / "schemas").glob("*.schema.json"))
+rules = pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+packs = pytest.mark.parametrize("pack", PACKS, ids=lambda path: path.stem)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda path: path.name)
+def test_schemas_are_schemas(schema: Path) -> None:
+    document = json.loads(schema.read_text(encoding="utf-8"))
+    assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    Draft202012Validator.check_schema(document)
+
+
+@packs
+def test_packs_are_valid_and_hold_every_rule(pack: Path) -> None:
+    document = json.loads(pack.read_text(encoding="utf-8"))
+    validate(document, "rules", source=pack.name)
+    assert list(document["rules"]) == list(RULES)
+    for code in LINE_RULES:
+        parse(document["rules"][code]["threshold"])
+
+
+def test_the_schema_of_packs_knows_every_rule() -> None:
+    known = load_schema("rules")["properties"]["rules"]["properties"]
+    assert {code: ref["$ref"] == "#/$defs/line" for code, ref in known.items()} == {
+        code: code in LINE_RULES for code in RULES
+    }
+
+
+@rules
+def test_catalogue_and_default_pack_agree(rule: Rule) -> None:
+    document = json.loads((rules_dir() / "default.json").read_text(encoding="utf-8"))
+    assert document["rules"][rule.code]["severity"] == rule.severity.value
+
+
+@rules
+def test_catalogue_and_page_agree(rule: Rule) -> None:
+    page = rule.page()
+    assert page.splitlines()[0] == f"# {rule.name} ({rule.code})"
+    assert f"Default severity: **{rule.severity.value}**" in page
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE) == SECTIONS
+
+
+@rules
+def test_pages_name_the_thresholds_of_the_packs(rule: Rule) -> None:
+    for pack in PACKS:
+        threshold = json.loads(pack.read_text(encoding="utf-8"))["rules"][rule.code].get("threshold")
+        assert threshold is None or f"`{threshold}`" in rule.page()
+
+
+@rules
+def test_options_and_toml_on_pages_exist(rule: Rule) -> None:
+    known = load_schema("config")["properties"]
+    options = rule.page().split("## Options\n")[1].split("## Source")[0]
+    assert set(re.findall(r"^- `([a-z-]+)`", options, re.MULTILINE)) <= set(known)
+    for block in re.findall(r"```toml\n(.*?)```", rule.page(), re.DOTALL):
+        validate(tomllib.loads(block), "config", source=rule.code)
+
+
+def test_no_page_is_left_over() -> None:
+    assert {path.stem for path in rules_dir().glob("*.md")} == set(RULES)
+
+
+@pytest.mark.parametrize("name", ["threshold", "device", "paths", "allow", "columns"])
+def test_examples_in_the_schema_hold(name: str) -> None:
+    for example in load_schema("config")["properties"][name]["examples"]:
+        validate({name: example}, "config", source=name)
+
+
+def test_a_wheel_brings_its_own_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "sqsd_lint")
+    assert resources.rules_dir() == tmp_path / "rules"
+    (tmp_path / "sqsd_lint/_rules").mkdir(parents=True)
+    assert resources.rules_dir() == tmp_path / "sqsd_lint/_rules"
+    assert resources.bundles_dir() == tmp_path / "sqsd_lint/_bundles"
