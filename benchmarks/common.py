@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from sqsd_lint.bundle.store import cache_root, open_bundle
+from sqsd_lint.bundle.cache import cache_root
+from sqsd_lint.bundle.store import open_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.engine import Engine
 from sqsd_lint.read import read_rows

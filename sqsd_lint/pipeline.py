@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from sqsd_lint.bundle.store import Bundle, cache_root, open_bundle
+from sqsd_lint.bundle.cache import cache_root
+from sqsd_lint.bundle.calibrate import ScoredSet
+from sqsd_lint.bundle.calibrate import calibrate as store_calibration
+from sqsd_lint.bundle.store import Bundle, open_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import find_files
 from sqsd_lint.engine import Engine
@@ -32,6 +35,9 @@ from sqsd_lint.types import Head, Line, Problem, Report, Sample, Score, ScoredRo
 # Rows that are held in memory, sorted by length and scored together. Its size is part of what makes
 # batches the same on every run.
 SHARD_ROWS = 8192
+
+# How many rows the tolerance between dtypes is measured on.
+_TOLERANCE_ROWS = 100
 
 # Float32 scores differ between devices and batch shapes by rounding alone, far below this.
 _FLOAT32_TOLERANCE = 1e-3
@@ -74,6 +80,42 @@ def score(settings: Settings, *, progress: Progress | None = None) -> Iterator[S
     files, problems = _files(settings)
     yield from problems
     yield from session.score_files(files)
+
+
+def calibrate(
+    bundle: str,
+    benign: Sequence[str],
+    harmful: Sequence[str],
+    settings: Settings,
+    *,
+    rows: int | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Score reference sets and store both distributions and the tolerance between dtypes in a bundle.
+
+    Args:
+        benign, harmful: files of rows that no adapter of the bundle was trained on.
+        rows: at most so many rows of each file.
+
+    Raises:
+        UsageError: a row of a reference set cannot be scored.
+    """
+    session = Session(replace(settings, bundle=bundle), progress)
+    samples: dict[str, Sample] = {}
+    sets: dict[str, list[ScoredSet]] = {"benign": [], "harmful": []}
+    for role, files in (("benign", benign), ("harmful", harmful)):
+        for file in files:
+            scores = session.reference_scores(file, rows, samples)
+            sets[role].append(ScoredSet(Path(file).name, scores))
+    every = [score for role in sets.values() for scored in role for score in scored.scores]
+    return store_calibration(
+        session.bundle,
+        sets["benign"],
+        sets["harmful"],
+        dtype_pairs=session.dtype_pairs(every, samples),
+        dtype=session.engine.dtype,
+        settings={"max_length": settings.max_length, "turns": settings.turns},
+    )
 
 
 def _files(settings: Settings) -> tuple[list[str], list[Problem]]:
@@ -182,6 +224,32 @@ class Session:
             c.percentile(score.sqsd) if c else None,
             c.z(score.sqsd) if c else None,
         )
+
+    def reference_scores(self, file: str, rows: int | None, samples: dict[str, Sample]) -> list[Score]:
+        """Scores of a reference set, which must be clean; its samples are added to `samples`."""
+        items = list(islice(self._samples(file), rows))
+        bad = next((item for item in items if isinstance(item, Problem)), None)
+        wanted = [item for item in items if isinstance(item, Sample)]
+        answers = {} if bad else self._score_samples(self.engine, wanted)
+        bad = bad or next((a for a in answers.values() if isinstance(a, Problem)), None)
+        if bad:
+            raise UsageError(
+                f"{bad.where}: {bad.message}", hint="a reference set must hold scorable rows only"
+            )
+        samples.update((s.fingerprint, s) for s in wanted)
+        scores = [answers[s.fingerprint] for s in wanted]
+        return [score for score in scores if isinstance(score, Score)]
+
+    def dtype_pairs(
+        self, scores: Sequence[Score], samples: Mapping[str, Sample]
+    ) -> list[tuple[float, float]]:
+        """(fast, exact) SQSD of rows spread evenly over the range of scores."""
+        ranked = sorted({s.fingerprint: s.sqsd for s in scores}.items(), key=lambda item: item[1])
+        step = max(1, len(ranked) // _TOLERANCE_ROWS)
+        picked = ranked[::-step]  # from the top, where the lines are
+        self.engine.release()
+        exact = self._score_samples(self._engine(exact=True), [samples[f] for f, _ in picked])
+        return [(fast, a.sqsd) for f, fast in picked if isinstance(a := exact[f], Score)]
 
     def policy(self) -> Policy:
         """The rule pack with the settings' overrides, its lines resolved by the calibration."""

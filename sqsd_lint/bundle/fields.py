@@ -82,6 +82,12 @@ def number(value: Any, path: str) -> float:
     return float(value)
 
 
+def distance(value: Any, path: str) -> float:
+    if (found := number(value, path)) < 0:
+        raise FieldError(f"{path}: expected a number of 0 or more")
+    return found
+
+
 def scores(value: Any, path: str) -> tuple[float, ...]:
     """A sorted list of finite numbers."""
     found = items(number)(value, path)

@@ -9,7 +9,7 @@ from sqsd_lint._version import __version__
 from sqsd_lint.bundle.adapters import check_fits, inspect_adapter
 from sqsd_lint.bundle.basemodel import Status, describe_model, resolve_model
 from sqsd_lint.bundle.fields import is_name
-from sqsd_lint.bundle.manifest import Direction, Manifest
+from sqsd_lint.bundle.manifest import EXPANSIONS, METRICS, Direction, Manifest
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.bundle.write import check_output, write_bundle
 from sqsd_lint.errors import UsageError
@@ -47,12 +47,17 @@ def import_bundle(
     Raises:
         AdapterError: an adapter is no plain LoRA or does not fit the model.
         ModelNotFoundError: there is no such model.
-        UsageError: the output folder is not a bundle, or the name is not fit for a folder.
+        UsageError: the output folder is not a bundle; the name is not fit for a folder; unknown metric.
     """
     name = name or output.resolve().name
     if not is_name(name):
         raise UsageError(
             f"{name!r} is no name for a bundle", hint="use letters, digits, '.', '_' and '-' (--name)"
+        )
+    if metric not in METRICS or expansion not in EXPANSIONS:
+        raise UsageError(
+            f"metric {metric!r}, expansion {expansion!r}: unknown",
+            hint=f"the metric is one of {', '.join(METRICS)}; the expansion is {' or '.join(EXPANSIONS)}",
         )
     check_output(output)
     folder = resolve_model(model, cache_dir=cache_dir, status=status)
@@ -69,7 +74,7 @@ def import_bundle(
         id=name,
         tool_version=__version__,
         base_model=describe_model(model, folder, cache_dir=cache_dir),
-        directions=directions_for(expansion, safety_scaling),
+        directions=directions_for(safety_scaling),
         expansion=expansion,
         metric=metric,
         modules=modules,
@@ -84,10 +89,9 @@ def import_bundle(
     return write_bundle(output, manifest, adapters)
 
 
-def directions_for(expansion: Expansion, safety_scaling: float | None) -> dict[str, Direction]:
-    """Adapter, expansion point and scaling per direction: the paper's, or both at the initial state."""
-    if expansion == "shared":
-        safety = Direction("safety", "initial", None)
-    else:
-        safety = Direction("safety", "safety", safety_scaling)
-    return {"danger": Direction("danger", "initial", None), "safety": safety}
+def directions_for(safety_scaling: float | None) -> dict[str, Direction]:
+    """The paper's adapter, expansion point and scaling per direction; `expansion: shared` overrides the points."""
+    return {
+        "danger": Direction("danger", "initial", None),
+        "safety": Direction("safety", "safety", safety_scaling),
+    }

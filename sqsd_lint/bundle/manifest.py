@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqsd_lint.bundle.digests import digest
 from sqsd_lint.types import Expansion, Metric
@@ -13,6 +13,8 @@ MANIFEST = "bundle.json"
 CALIBRATION = "calibration.parquet"
 FORMAT_VERSION = 1
 ADAPTERS = ("base", "initial", "danger", "safety")
+METRICS: tuple[Metric, ...] = get_args(Metric)
+EXPANSIONS: tuple[Expansion, ...] = get_args(Expansion)
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sqsd_lint.bundle.cache import staging, swap_in
 from sqsd_lint.bundle.digests import read_json, sha256_file, write_json
@@ -45,26 +46,45 @@ def write_bundle(
         files: further files by their path in the bundle.
 
     Raises:
-        UsageError: `output` is a folder that is not a bundle.
+        UsageError: `output` is a folder that is not a bundle, or cannot be written.
         BundleCorruptError: the manifest breaks the published schema.
     """
     check_output(output)
-    with staging(output) as stage:
-        for name, folder in adapters.items():
-            (stage / name).mkdir()
-            shutil.copyfile(folder / WEIGHTS, stage / name / WEIGHTS)
-            # Where the adapter was trained is a path on somebody's machine; the base model has a name.
-            config = {**read_json(folder / CONFIG), "base_model_name_or_path": manifest.base_model.id}
-            write_json(stage / name / CONFIG, {**config, "inference_mode": True})
-        for inner, path in (files or {}).items():
-            (stage / inner).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, stage / inner)
-        paths = sorted(p for p in stage.rglob("*") if p.is_file())
-        digests = {p.relative_to(stage).as_posix(): sha256_file(p) for p in paths}
-        manifest = replace(manifest, files=digests)
-        if problems := schema_problems(manifest.to_json(), "bundle"):
-            raise BundleCorruptError(f"{output}: the manifest breaks its schema: {problems[0]}")
-        dump(manifest, stage)
-        load_bundle(stage)
-        swap_in(stage, output)
+    try:
+        with staging(output) as stage:
+            _fill(stage, manifest, adapters, files or {})
+            load_bundle(stage)
+            swap_in(stage, output)
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {error}", hint="name another --output") from error
     return load_bundle(output)
+
+
+def _fill(stage: Path, manifest: Manifest, adapters: Mapping[str, Path], files: Mapping[str, Path]) -> None:
+    for name, folder in adapters.items():
+        (stage / name).mkdir()
+        shutil.copyfile(folder / WEIGHTS, stage / name / WEIGHTS)
+        write_json(stage / name / CONFIG, _portable(read_json(folder / CONFIG), manifest.base_model.id))
+    for inner, path in files.items():
+        (stage / inner).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, stage / inner)
+    paths = sorted(p for p in stage.rglob("*") if p.is_file())
+    digests = {p.relative_to(stage).as_posix(): sha256_file(p) for p in paths}
+    manifest = replace(manifest, files=digests)
+    if problems := schema_problems(manifest.to_json(), "bundle"):
+        raise BundleCorruptError(f"the manifest breaks its schema: {problems[0]}")
+    dump(manifest, stage)
+
+
+def _portable(config: dict[str, Any], base_model: str) -> dict[str, Any]:
+    """A PEFT configuration that is the same wherever, and in whichever process, the adapter was trained.
+
+    PEFT records the path of the base model on the machine at hand, and module names in a set's order.
+    """
+    targets = config.get("target_modules")
+    return {
+        **config,
+        "base_model_name_or_path": base_model,
+        "target_modules": sorted(targets) if isinstance(targets, list) else targets,
+        "inference_mode": True,
+    }

@@ -147,7 +147,7 @@ Columns = Annotated[
         "--columns",
         metavar="KEY=COLUMN",
         panel=_ROWS,
-        help="Where a row keeps its parts: --columns prompt=question --columns completion=reply.",
+        help="Where a row keeps its parts: --columns prompt=question --columns response=reply.",
     ),
 ]
 Exclude = Annotated[

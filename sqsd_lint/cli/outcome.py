@@ -40,7 +40,7 @@ def run(call: Callable[[], None], *, debug: bool = False) -> int:
         return ExitCode.USAGE
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted", "Scores computed so far are kept: the same command goes on from there.")
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the pages of --help end so when their reader is gone
         silence(sys.stdout)
     except OSError as error:
         _say(_os_message(error), "Check that the path exists and may be used.", trace=asked or debug)

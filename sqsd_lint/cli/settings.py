@@ -66,7 +66,7 @@ def pairs(items: Iterable[str]) -> dict[str, str]:
         if not (key and equals and column):
             raise UsageError(
                 f"--columns: {item!r} is not KEY=COLUMN",
-                hint="For example `--columns prompt=question --columns completion=reply`.",
+                hint="For example `--columns prompt=question --columns response=reply`.",
             )
         columns[key] = column
     return columns

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # The later file decides where both speak.
 _FILES = (".gitignore", ".sqsdlintignore")
 
+_EVERYTHING_IN = re.compile(r"/\*\*\s*$")
+
 
 class Ignore:
     """The patterns that hold in one folder, a linked list up to the root of the repository.
@@ -100,6 +102,8 @@ def _spec(lines: Sequence[str], *, strict: bool) -> GitIgnoreSpec:
 
     sound = []
     for line in lines:
+        # "d/**" is what lies in d, which git then still looks into; pathspec would match "d/" itself, too.
+        line = _EVERYTHING_IN.sub("/**/*", line)
         try:
             GitIgnoreSpec.from_lines([line])
         except (ValueError, re.error) as error:

@@ -102,7 +102,7 @@ def print_good(text: str, stream: IO[str]) -> None:
 
 
 def _fact(page: Page, label: str, value: str) -> None:
-    page.line(Text.assemble((f"  {label:<{_LABEL}}", "dim"), escape(value)))
+    page.line(Text.assemble((f"  {label:<{_LABEL}}", "dim"), escape(value)), hang=_LABEL + 2)
 
 
 def _print_calibration(page: Page, calibration: Mapping[str, Any] | None, lines: Sequence[Line]) -> None:

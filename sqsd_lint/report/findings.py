@@ -68,7 +68,7 @@ def _print_message(page: Page, violation: Violation, indent: int, options: Optio
         return
     page.line(Text(escape(violation.message)), indent)
     if violation.hint:
-        page.line(Text.assemble(("help: ", "cyan"), page.prose(escape(violation.hint))), indent)
+        page.line(Text.assemble(("help: ", "cyan"), page.prose(escape(violation.hint))), indent, hang=6)
 
 
 def _print_row(page: Page, violation: Violation, indent: int, options: Options) -> None:

@@ -28,7 +28,7 @@ def print_head(page: Page, head: Head, scale: Scale | None) -> None:
     if head.notes:
         page.line()
     for note in head.notes:
-        page.line(Text.assemble(("note: ", "cyan"), page.prose(escape(note))))
+        page.line(Text.assemble(("note: ", "cyan"), page.prose(escape(note))), hang=6)
     page.line()
 
 

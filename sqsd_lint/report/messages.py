@@ -18,9 +18,9 @@ def print_error(
     page = open_page(sys.stderr if stream is None else stream)
     for line in trace.splitlines():
         page.line(Text(escape(line), "dim"))
-    page.line(Text.assemble(("error: ", "bold red"), page.prose(escape(message))))
+    page.line(Text.assemble(("error: ", "bold red"), page.prose(escape(message))), hang=7)
     if hint:
-        page.line(Text.assemble(("help: ", "cyan"), page.prose(escape(hint))))
+        page.line(Text.assemble(("help: ", "cyan"), page.prose(escape(hint))), hang=6)
 
 
 def print_note(text: str, *, stream: IO[str] | None = None) -> None:

@@ -82,28 +82,40 @@ class Page:
         parts = text.split("`")
         return Text.assemble(*((part, "bold" if at % 2 else "") for at, part in enumerate(parts)))
 
-    def line(self, text: Text | str = "", indent: int = 0) -> None:
-        """Prints `text`, folded behind its indentation where the page wraps."""
+    def line(self, text: Text | str = "", indent: int = 0, hang: int = 0) -> None:
+        """Prints `text`; where the page wraps, it is folded behind its indentation.
+
+        Args:
+            indent: cells before every line.
+            hang: further cells before every line but the first.
+        """
         from rich.text import Text
 
         text = Text(text) if isinstance(text, str) else text
         room = self.width - indent
-        lines = text.wrap(self.console, room, tab_size=1) if self.wraps and text.cell_len > room else [text]
-        for part in lines:
+        folds = self.wraps and text.cell_len > room
+        for part in text.wrap(self.console, room - hang, tab_size=1) if folds else [text]:
             part.rstrip()
             self.console.print(Text(" " * indent) + part if indent else part, soft_wrap=True)
+            indent, hang = indent + hang, 0
 
 
 def open_page(stream: IO[str], width: int | None = None, environ: Mapping[str, str] | None = None) -> Page:
     """Looks at `stream` and the environment (NO_COLOR, FORCE_COLOR, TERM, COLUMNS)."""
     from rich.console import Console
 
+    class PlainConsole(Console):
+        """Rich would end the process with exit code 1 here, which means "violations"."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     environ = os.environ if environ is None else environ
     colour = use_colour(stream, environ)
     # Colour for a pipe of a given width is for whoever shows it as a terminal would: a log viewer, a picture.
     sized = width is not None or (colour and environ.get("COLUMNS", "").isdecimal())
     wraps = sized or _isatty(stream)
-    console = Console(
+    console = PlainConsole(
         file=stream,
         force_terminal=colour,
         color_system="auto" if colour else None,

@@ -59,4 +59,6 @@ def _render(page: Page, text: str) -> None:
 
     theme = Theme({"markdown.code": "bold cyan", "markdown.h1": "bold", "markdown.h2": "bold cyan"})
     with page.console.use_theme(theme):
-        page.console.print(Padding(Markdown(text, code_theme="ansi_dark", hyperlinks=False), (0, 2)), width=page.width)
+        page.console.print(
+            Padding(Markdown(text, code_theme="ansi_dark", hyperlinks=False), (0, 2)), width=page.width
+        )

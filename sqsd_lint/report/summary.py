@@ -94,4 +94,4 @@ def print_next_steps(page: Page, steps: Sequence[str]) -> None:
     if steps:
         page.line()
     for step in steps:
-        page.line(Text.assemble((f"{page.glyphs.arrow} ", "cyan"), page.prose(escape(step))))
+        page.line(Text.assemble((f"{page.glyphs.arrow} ", "cyan"), page.prose(escape(step))), hang=2)

@@ -84,7 +84,9 @@ def load_model(
         ModelError: transformers cannot load a causal LM from the folder.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # ours tells what takes time
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             folder,

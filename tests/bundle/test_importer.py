@@ -84,6 +84,25 @@ def test_the_manifest_says_what_was_asked(
     }
 
 
+def test_the_digest_does_not_depend_on_where_an_adapter_was_trained(
+    tiny_model_folder: Path, tiny_adapters: Adapters, broken: Path, imported: Path, tmp_path: Path
+) -> None:
+    targets = json.loads((broken / "adapter_config.json").read_text())["target_modules"]
+    moved = {"target_modules": sorted(targets, reverse=True), "base_model_name_or_path": "/home/me/model"}
+    configure(broken, **moved)
+    adapters = {**tiny_adapters, "danger": broken}
+    do_import(tiny_model_folder, adapters, tmp_path / "b")
+    assert load_bundle(tmp_path / "b").scoring_digest == load_bundle(imported).scoring_digest
+
+
+def test_a_place_that_cannot_be_written(
+    tiny_model_folder: Path, tiny_adapters: Adapters, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        do_import(tiny_model_folder, tiny_adapters, tmp_path / "file" / "b")
+
+
 def test_shared_and_base(tiny_model_folder: Path, tiny_adapters: Adapters, tmp_path: Path) -> None:
     base = tiny_adapters["danger"]
     do_import(tiny_model_folder, tiny_adapters, tmp_path / "b", expansion="shared", base=base)
@@ -210,5 +229,7 @@ def test_names_and_models_that_are_not(
 ) -> None:
     with pytest.raises(UsageError, match="no name for a bundle"):
         do_import(tiny_model_folder, tiny_adapters, tmp_path / "b", name="../x")
+    with pytest.raises(UsageError, match="'euclid'"):
+        do_import(tiny_model_folder, tiny_adapters, tmp_path / "b", metric="euclid")
     with pytest.raises(ModelNotFoundError, match="no such folder"):
         do_import(tmp_path / "nowhere", tiny_adapters, tmp_path / "b")

@@ -16,6 +16,7 @@ from sqsd_lint.bundle.manifest import Calibration, Manifest, ReferenceSet
 from sqsd_lint.bundle.schema import schema_problems
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.errors import BundleCorruptError
+from sqsd_lint.judge.calibration import Calibration as JudgeCalibration
 
 CALIBRATION = Calibration(
     benign=(-1.5, 0.25, 3.0),
@@ -119,6 +120,23 @@ def test_scores_must_ascend(bundle: Bundle) -> None:
     raw["calibration"]["benign"] = [1.0, 0.0]
     with pytest.raises(FieldError, match=r"calibration\.benign: expected ascending"):
         manifest_json.from_json(raw)
+
+
+def test_the_tolerance_is_a_distance(bundle: Bundle) -> None:
+    raw = replace(bundle.manifest, calibration=CALIBRATION).to_json()
+    raw["calibration"]["tolerance"] = -0.1
+    assert schema_problems(raw, "bundle")
+    with pytest.raises(FieldError, match=r"calibration\.tolerance"):
+        manifest_json.from_json(raw)
+
+
+def test_the_judge_reads_what_a_bundle_stores() -> None:
+    read = JudgeCalibration.from_json(CALIBRATION.to_json())
+    assert (read.benign, read.harmful, read.tolerance) == (
+        CALIBRATION.benign,
+        CALIBRATION.harmful,
+        CALIBRATION.tolerance,
+    )
 
 
 def test_a_shared_expansion_point_is_one_adapter(bundle: Bundle) -> None:

@@ -42,7 +42,9 @@ def high_risk(file: str, line: int, sqsd: float, percentile: float | None, excer
 
 
 TWICE = Where("data/train.jsonl", 48, 47)
-JOKE = "Tell me a joke about lawyers\nSure: 一个律师走进酒吧, 说了一个很长很长的笑话, 但是没有人笑, because it was old"
+JOKE = (
+    "Tell me a joke\nSure: 一个律师走进酒吧, 说了一个很长很长的笑话, 但是没有人笑, because it was so very old"
+)
 
 FULL = Report(
     head=HEAD,

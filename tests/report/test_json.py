@@ -13,6 +13,7 @@ from tests.report.golden import assert_golden, render
 from tests.report.reports import CLEAR, FULL, HOSTILE
 
 OPTIONAL_NUMBER = {"type": ["number", "null"]}
+COUNT = {"type": "integer", "minimum": 0}
 OPTIONAL_TEXT = {"type": ["string", "null"]}
 
 
@@ -33,12 +34,10 @@ LINE = closed(
         "harmful_share": OPTIONAL_NUMBER,
     }
 )
+HEAD_TEXTS = ("base_model", "bundle_id", "bundle_digest", "metric", "expansion", "dtype", "device")
 HEAD = closed(
     {
-        **dict.fromkeys(
-            ("base_model", "bundle_id", "bundle_digest", "metric", "expansion", "dtype", "device"),
-            {"type": "string"},
-        ),
+        **{name: {"type": "string"} for name in HEAD_TEXTS},
         "error_line": {"anyOf": [LINE, {"type": "null"}]},
         "warning_line": {"anyOf": [LINE, {"type": "null"}]},
         "notes": {"type": "array", "items": {"type": "string"}},
@@ -66,16 +65,14 @@ VIOLATION = closed(
 )
 SUMMARY = closed(
     {
-        **dict.fromkeys(("errors", "warnings", "files"), {"type": "integer", "minimum": 0}),
+        **dict.fromkeys(("errors", "warnings", "files"), COUNT),
         "rules": {"type": "object", "additionalProperties": {"type": "integer"}},
         "seconds": {"type": "number"},
         "exit_code": {"enum": [0, 1, 2, 3]},
     }
 )
 COUNTS = ("rows", "scored", "cached", "allowed", "files", "unreadable_files")
-COVERAGE = closed(
-    {**dict.fromkeys(COUNTS, {"type": "integer", "minimum": 0}), "complete": {"type": "boolean"}}
-)
+COVERAGE = closed({**dict.fromkeys(COUNTS, COUNT), "complete": {"type": "boolean"}})
 REPORT = closed(
     {
         "version": {"const": 1},

@@ -60,7 +60,9 @@ def test_a_terminal_gets_it_rendered() -> None:
 
 def test_the_list_of_rules() -> None:
     stream = io.StringIO()
-    rule = SimpleNamespace(code="SQSD101", name="high-risk-sample", severity=Severity.ERROR, summary="It is high")
+    rule = SimpleNamespace(
+        code="SQSD101", name="high-risk-sample", severity=Severity.ERROR, summary="It is high"
+    )
     print_rules([rule], stream)
     assert stream.getvalue() == "SQSD101  high-risk-sample  error\n         It is high.\n"
 
@@ -121,6 +123,4 @@ def test_what_is_wrong_with_a_bundle() -> None:
 def test_an_error_and_its_remedy() -> None:
     stream = io.StringIO()
     print_error("no bundle \x1b[31m`x`", "build `one`", stream=stream, trace="Traceback\n  \x07here")
-    assert stream.getvalue() == (
-        "Traceback\n  \\x07here\nerror: no bundle \\x1b[31m`x`\nhelp: build `one`\n"
-    )
+    assert stream.getvalue() == ("Traceback\n  \\x07here\nerror: no bundle \\x1b[31m`x`\nhelp: build `one`\n")

@@ -8,7 +8,8 @@ from sqsd_lint.report.rows import write_jsonl, write_parquet
 from sqsd_lint.types import Problem, ScoredRow, Where
 from tests.report.reports import HOSTILE_TEXT, score
 
-FIELDS = "file line fingerprint danger safety sqsd percentile tokens truncated status".split()
+PLACE = ["file", "line", "fingerprint"]
+FIELDS = [*PLACE, "danger", "safety", "sqsd", "percentile", "tokens", "truncated", "status"]
 NAN = float("nan")
 ITEMS: list[ScoredRow | Problem] = [
     ScoredRow(Where("a.jsonl", 1, 0), "0a", "text", score(5.0), 99.5),
@@ -62,7 +63,9 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
     write_jsonl(ITEMS, stream)
     path = tmp_path / "scores.parquet"
     tally = write_parquet(ITEMS, path)
-    assert pyarrow.parquet.read_table(path).to_pylist() == [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert pyarrow.parquet.read_table(path).to_pylist() == [
+        json.loads(line) for line in stream.getvalue().splitlines()
+    ]
     assert tally.rows == 4
 
 

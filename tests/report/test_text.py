@@ -158,6 +158,18 @@ def test_a_terminal_that_is_not_utf8_gets_ascii_glyphs(encoding: str) -> None:
     assert not set(text) & set("━╸─✗│≥▁█·→")
 
 
+def test_a_reader_that_leaves_is_told_to_the_caller() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+        def fileno(self) -> int:
+            return 1
+
+    with pytest.raises(BrokenPipeError):
+        write(FULL, "text", Closed())
+
+
 def test_long_reports_stay_quick() -> None:
     import time
 

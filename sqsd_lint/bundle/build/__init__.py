@@ -1,0 +1,1 @@
+"""Making bundles: recipes, data selection, training, and the embedded default model."""

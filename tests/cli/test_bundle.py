@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sqsd_lint.bundle import importer, verify
+from sqsd_lint.cli.app import main
+from sqsd_lint.errors import RecipeError
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory and an empty cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SQSD_LINT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path
+
+
+class Recorder:
+    """A function that remembers how it was called and answers with a bundle at `root`."""
+
+    def __init__(self, root: str) -> None:
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self._root = Path(root)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
+        self.args, self.kwargs = args, kwargs
+        return SimpleNamespace(root=self._root)
+
+
+def test_list_of_an_empty_cache(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqsd_lint.resources.bundles_dir", lambda: Path("none"))
+    assert main(["bundle", "list"]) == 0
+    assert "No bundles" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "remove"])
+def test_a_bundle_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bundle", command, "missing"]) == 3
+    assert "missing" in capsys.readouterr().err
+
+
+def test_verify_says_everything_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine").mkdir()
+    found = [verify.Finding("danger", "does not fit"), verify.Finding("x\x1b", "bad")]
+    monkeypatch.setattr(verify, "verify", lambda folder, **_: found if folder == Path("mine") else [])
+    assert main(["bundle", "verify", "mine"]) == 3
+    assert capsys.readouterr().out == "✗ danger  does not fit\n✗ x\\x1b  bad\n"
+
+
+def test_verify_of_a_good_bundle(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    monkeypatch.setattr(verify, "verify", lambda folder, **_: [])
+    assert main(["bundle", "verify", "mine"]) == 0
+    assert capsys.readouterr().out == "✓ mine: nothing is wrong\n"
+
+
+def test_import(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Recorder("out")
+    monkeypatch.setattr(importer, "import_bundle", fake)
+    args = ["bundle", "import", "--model", "org/m", "--danger", "d", "--safety", "s", "--initial", "i"]
+    assert main([*args, "--output", "out", "--safety-scaling", "0.8", "--metric", "dot"]) == 0
+    assert fake.args == ("org/m", Path("d"), Path("s"), Path("i"), None)
+    assert fake.kwargs["output"] == Path("out")
+    assert fake.kwargs["safety_scaling"] == 0.8
+    assert (fake.kwargs["metric"], fake.kwargs["expansion"]) == ("dot", "paper")
+    assert "sqsd-lint bundle show out" in capsys.readouterr().out
+    assert main([*args, "--output", "out", "--metric", "angle"]) == 2
+
+
+def test_install_keeps_the_bundle_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Recorder("out")
+    kept = Recorder("cache/bundles/out")
+    monkeypatch.setattr(importer, "import_bundle", fake)
+    monkeypatch.setattr("sqsd_lint.bundle.store.install", kept)
+    args = [
+        "bundle",
+        "import",
+        "--model",
+        "m",
+        "--danger",
+        "d",
+        "--safety",
+        "s",
+        "--initial",
+        "i",
+        "-o",
+        "out",
+    ]
+    assert main(args) == 0
+    assert kept.args == ()
+    assert main([*args, "--install"]) == 0
+    assert kept.args == (Path("out"),)
+
+
+def test_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Recorder("out")
+    # Importing the real one takes torch.
+    monkeypatch.setitem(sys.modules, "sqsd_lint.bundle.build.build", SimpleNamespace(build_bundle=fake))
+    monkeypatch.setattr("sqsd_lint.bundle.build.recipe.load_recipe", lambda path: f"recipe {path}")
+    args = ["bundle", "build", "--recipe", "r.json", "--output", "out", "--data", "rows", "--device", "cpu"]
+    assert main(args) == 0
+    assert fake.args == ("recipe r.json", Path("out"))
+    assert fake.kwargs["data_dir"] == Path("rows")
+    assert fake.kwargs["device"] == "cpu"
+    assert fake.kwargs["cache_dir"] == Path("cache").resolve()
+
+
+def test_a_wrong_recipe_is_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise RecipeError(f"{path}: no such key")
+
+    monkeypatch.setitem(sys.modules, "sqsd_lint.bundle.build.build", SimpleNamespace(build_bundle=None))
+    monkeypatch.setattr("sqsd_lint.bundle.build.recipe.load_recipe", refuse)
+    assert main(["bundle", "build", "--recipe", "r.json", "--output", "out"]) == 2
+
+
+def test_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Recorder("out")
+    monkeypatch.setattr("sqsd_lint.pipeline.calibrate", fake)
+    args = ["bundle", "calibrate", "out", "--benign", "b", "--benign", "c", "--harmful", "h", "--rows", "500"]
+    assert main([*args, "--dtype", "float32"]) == 0
+    assert fake.args[:3] == ("out", ["b", "c"], ["h"])
+    assert fake.args[3].dtype == "float32"
+    assert fake.kwargs["rows"] == 500

@@ -1,0 +1,94 @@
+"""The real command in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "datasets", "peft", "pyarrow", "accelerate", "jsonschema")
+
+
+def sqsd_lint(*args: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SQSD_LINT_")}
+    env |= {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **environ}
+    return subprocess.run(
+        [sys.executable, "-m", "sqsd_lint", *args],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["--version"], 0),
+        (["--help"], 0),
+        (["check", "--help"], 0),
+        (["rule", "SQSD101"], 0),
+        (["check", "--no-such-option"], 2),
+        (["chekc"], 2),
+        (["check", "--bundle", "no-such-bundle"], 3),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_exit_codes(args: list[str], code: int, tmp_path: Path) -> None:
+    done = sqsd_lint(*args, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert bool(done.stderr) == (code != 0)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--help"], ["--version"], ["check", "--help"], ["bundle", "--help"], ["rule", "--all"], ["clean"]],
+    ids=" ".join,
+)
+def test_light_commands_import_nothing_heavy(args: list[str], tmp_path: Path) -> None:
+    code = (
+        "import json, sys\n"
+        "from sqsd_lint.cli.app import main\n"
+        "result = main(sys.argv[1:])\n"
+        f"print(json.dumps([result, [name for name in {HEAVY!r} if name in sys.modules]]), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SQSD_LINT_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert json.loads(done.stderr.splitlines()[-1]) == [0, []]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_a_closed_pipe_is_survived_in_silence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m sqsd_lint rule --all | head -c 1; echo ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout in ("#0\n", "#3\n")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_that_is_not_utf8(encoding: str, tmp_path: Path) -> None:
+    done = sqsd_lint("rule", "--all", cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0
+    done = sqsd_lint("check", "--bundle", "é界", cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 3
+    assert "UnicodeEncodeError" not in done.stderr

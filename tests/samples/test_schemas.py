@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sqsd_lint.samples import SCHEMAS, to_sample
+from sqsd_lint.types import Problem, Row, Sample, Where
+
+CASES = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf-8"))
+WHERE = Where("rows.jsonl", 3, 2)
+
+
+def turns(sample: Sample) -> list[list[Any]]:
+    return [
+        [message.role, message.content, trained, *([message.extra] if message.extra else [])]
+        for message, trained in zip(sample.messages, sample.mask, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_schema(case: dict[str, Any]) -> None:
+    result = to_sample(Row(WHERE, case["row"]))
+    assert result.where == WHERE
+    if "code" in case:
+        assert isinstance(result, Problem)
+        assert result.code == case["code"]
+        assert case.get("message", "") in result.message
+        # A row without anything to learn is still known by what it holds; a malformed one is not.
+        assert bool(result.fingerprint) == (result.code == "SQSD301")
+    else:
+        assert isinstance(result, Sample)
+        assert turns(result) == case["turns"]
+        assert result.schema == case.get("schema", result.schema)
+        assert list(result.tools) == case.get("tools", [])
+
+
+@pytest.mark.parametrize("schema", [schema.name for schema in SCHEMAS])
+def test_every_schema_has_both_kinds_of_case(schema: str) -> None:
+    own = [case for case in CASES if case["name"].split(":")[0].split(" ")[0] == schema]
+    assert any(case.get("schema") == schema for case in own)
+    assert any(case.get("code") == "SQSD303" for case in own) or schema == "prompt-response"
+    assert any(case.get("code") == "SQSD301" for case in own) or schema in ("prompt-response", "dolly")
+
+
+def test_no_known_schema_says_what_would_be_known() -> None:
+    problem = to_sample(Row(WHERE, {"utterance": "Q"}))
+    assert isinstance(problem, Problem)
+    assert "instruction + output" in problem.message
+    assert "[columns]" in problem.hint
+
+
+def test_hostile_keys_do_not_flood_the_message() -> None:
+    problem = to_sample(Row(WHERE, {f"{n}\x1b[31m" + "k" * 10_000: "v" * 10_000 for n in range(1000)}))
+    assert isinstance(problem, Problem)
+    assert len(problem.message) < 1500
+    assert "\x1b" not in problem.message
+    assert "and 988 more" in problem.message
+    assert len(problem.excerpt) < 1000
+
+
+@pytest.mark.parametrize("value", [b"A", datetime.datetime(2020, 1, 1), {"bytes": b""}])
+def test_values_of_columnar_formats(value: Any) -> None:
+    problem = to_sample(Row(WHERE, {"prompt": "Q", "response": value}))
+    assert isinstance(problem, Problem)
+    assert problem.code == "SQSD303"
+
+
+def test_the_nan_that_pandas_writes_is_a_missing_value() -> None:
+    sample = to_sample(
+        Row(WHERE, {"instruction": "Q", "input": math.nan, "output": "A", "messages": math.nan})
+    )
+    assert isinstance(sample, Sample)
+    assert turns(sample) == [["user", "Q", False], ["assistant", "A", True]]
+    problem = to_sample(Row(WHERE, {"instruction": "Q", "output": math.nan}))
+    assert isinstance(problem, Problem)
+    assert problem.code == "SQSD301"
+
+
+def test_tool_calls_that_no_json_holds() -> None:
+    calls = [{"arguments": b"\xff"}]
+    row = {"messages": [{"role": "assistant", "content": "A", "tool_calls": calls}]}
+    problem = to_sample(Row(WHERE, row))
+    assert isinstance(problem, Problem)
+    assert problem.code == "SQSD303"
+
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the repository")
+@pytest.mark.parametrize(
+    ("name", "schema", "rows"),
+    [
+        ("alpaca_1904.jsonl", "alpaca", 1904),
+        ("dolly_387.jsonl", "dolly", 387),
+        ("gsm8k_1500.jsonl", "question-answer", 1500),
+        ("hh_harmless_pairs.jsonl", "preference", 658),
+        ("pure_bad_100.jsonl", "messages", 100),
+        ("safety_instructions.jsonl", "alpaca", 2483),
+    ],
+)
+def test_real_files(name: str, schema: str, rows: int) -> None:
+    from sqsd_lint.read import read_rows
+
+    results = [to_sample(row) for row in read_rows(str(DATA / name)) if isinstance(row, Row)]
+    assert len(results) == rows
+    unscorable = [result for result in results if isinstance(result, Problem)]
+    assert {problem.code for problem in unscorable} <= {"SQSD301"}
+    assert len(unscorable) <= rows // 100
+    assert {result.schema for result in results if isinstance(result, Sample)} == {schema}

@@ -1,0 +1,230 @@
+"""check and score over real files with a tiny model: order, cache, coverage, the exact second look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sqsd_lint import pipeline
+from sqsd_lint.bundle.importer import import_bundle
+from sqsd_lint.config import Settings
+from sqsd_lint.engine import Engine, scored_modules
+from sqsd_lint.errors import UsageError, WrongBaseModelError
+from sqsd_lint.types import Problem, Sample, ScoredRow
+
+Run = Callable[..., Settings]
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text(
+        "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows), encoding="utf-8"
+    )
+    return path
+
+
+def row(question: str, answer: str) -> dict[str, str]:
+    return {"question": question, "answer": answer}
+
+
+ROWS = [row(f"What is {i} and {i}?", "It is " + "very " * (i % 5) + f"much {2 * i}.") for i in range(12)]
+
+
+@pytest.fixture(scope="module")
+def bundle(
+    tiny_model_folder: Path, tiny_adapters: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An uncalibrated bundle of the tiny model."""
+    out = tmp_path_factory.mktemp("bundle") / "tiny"
+    import_bundle(str(tiny_model_folder), **tiny_adapters, output=out)
+    return out
+
+
+@pytest.fixture
+def run(bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Run:
+    base = Settings(
+        bundle=str(bundle),
+        model=str(tiny_model_folder),
+        device="cpu",
+        dtype="float32",
+        threshold="1000",
+        warning_threshold="999",
+        cache_dir=str(tmp_path / "cache"),
+    )
+
+    def settings(*paths: Path, **changes: object) -> Settings:
+        return replace(base, paths=tuple(map(str, paths)), **changes)  # type: ignore[arg-type]
+
+    return settings
+
+
+def test_rows_keep_the_order_of_files_and_lines(run: Run, tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a.jsonl", *ROWS[:5]), write(tmp_path / "b.jsonl", *ROWS[5:])
+    rows = list(pipeline.score(run(b, a)))
+    assert [(Path(r.where.file).name, r.where.line) for r in rows] == [
+        *(("b.jsonl", i) for i in range(1, 8)),
+        *(("a.jsonl", i) for i in range(1, 6)),
+    ]
+    assert all(isinstance(r, ScoredRow) and r.score.sqsd == r.score.danger - r.score.safety for r in rows)
+
+
+def test_the_cache_answers_the_second_run_without_the_model(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write(tmp_path / "a.jsonl", *ROWS)
+    first = pipeline.check(run(data))
+    assert (first.coverage.cached, first.coverage.scored) == (0, 12)
+
+    def no_model(self: Engine) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(Engine, "_build", no_model)
+    second = pipeline.check(run(data))
+    assert second.coverage.cached == 12
+    assert second.rows == first.rows
+    with pytest.raises(AssertionError, match="the model was loaded"):
+        pipeline.check(run(data, cache=False))
+
+
+@pytest.mark.parametrize(
+    "change", [{"metric": "dot"}, {"expansion": "shared"}, {"max_length": 16}, {"turns": "last"}]
+)
+def test_whatever_changes_a_score_changes_its_cache_key(
+    run: Run, tmp_path: Path, change: dict[str, object]
+) -> None:
+    data = write(tmp_path / "a.jsonl", *ROWS[:2])
+    pipeline.check(run(data))
+    assert pipeline.check(run(data, **change)).coverage.cached == 0
+
+
+def test_a_killed_run_keeps_what_it_had_scored(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write(tmp_path / "a.jsonl", *ROWS)
+    rows = pipeline.score(run(data, batch_tokens=64))
+    from sqsd_lint.score import Scorer
+
+    whole = Scorer.stream
+
+    def killed(self: Scorer, rows: object, **kwargs: object) -> object:
+        for n, item in enumerate(whole(self, rows, **kwargs)):  # type: ignore[arg-type]
+            if n == 2:
+                raise KeyboardInterrupt
+            yield item
+
+    monkeypatch.setattr(Scorer, "stream", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(rows)
+    monkeypatch.undo()
+    assert 0 < pipeline.check(run(data)).coverage.cached < 12
+
+
+def test_a_row_that_occurs_twice_is_scored_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    whole = Engine.score
+
+    def counted(self: Engine, samples: list[Sample]) -> object:
+        seen.append(len(samples))
+        return whole(self, samples)
+
+    monkeypatch.setattr(Engine, "score", counted)
+    report = pipeline.check(run(write(tmp_path / "a.jsonl", ROWS[0], ROWS[1], ROWS[0])))
+    assert seen == [2]
+    assert report.coverage.scored == 3
+    assert report.rows[0].score == report.rows[2].score
+
+
+def test_nothing_is_lost(run: Run, tmp_path: Path) -> None:
+    data = write(tmp_path / "a.jsonl", ROWS[0], "not json", row("Hello?", ""), {"strange": 1}, ROWS[1])
+    items = list(pipeline.score(run(data)))
+    assert [i.code if isinstance(i, Problem) else "ok" for i in items] == [
+        "ok",
+        "SQSD303",
+        "SQSD301",
+        "SQSD303",
+        "ok",
+    ]
+    report = pipeline.check(run(data))
+    assert (report.coverage.rows, report.coverage.scored, report.exit_code) == (5, 2, 3)
+    allowed = pipeline.check(run(data, allow=("SQSD301", "SQSD303")))
+    assert (allowed.coverage.complete, allowed.exit_code) == (True, 0)
+
+
+def test_rows_at_or_above_the_line_are_violations(run: Run, tmp_path: Path) -> None:
+    data = write(tmp_path / "a.jsonl", *ROWS)
+    ranked = sorted(pipeline.check(run(data)).rows, key=lambda r: -r.score.sqsd)
+    # Two values between scores: one row above the error line, three more above the warning line.
+    lines = [(ranked[k].score.sqsd + ranked[k + 1].score.sqsd) / 2 for k in (0, 3)]
+    report = pipeline.check(run(data, threshold=repr(lines[0]), warning_threshold=repr(lines[1])))
+    found = {(v.rule, v.fingerprint) for v in report.violations}
+    assert found == {
+        ("SQSD101", ranked[0].fingerprint),
+        *(("SQSD102", r.fingerprint) for r in ranked[1:4]),
+    }
+    assert report.exit_code == 1
+
+
+def test_rows_near_a_line_are_scored_again_exactly(run: Run, tmp_path: Path) -> None:
+    data = write(tmp_path / "a.jsonl", *ROWS)
+    plain = pipeline.check(run(data)).rows
+    near = plain[4]
+    report = pipeline.check(run(data, threshold=repr(near.score.sqsd + 1e-5)))
+    assert [r.score.exact for r in report.rows] == [r.fingerprint == near.fingerprint for r in plain]
+    assert report.rows[4].score.sqsd == pytest.approx(near.score.sqsd, abs=1e-4)
+
+
+def test_reordering_changes_no_score(run: Run, tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a.jsonl", *ROWS), write(tmp_path / "b.jsonl", *reversed(ROWS))
+    first, second = (
+        {r.fingerprint: r.score.sqsd for r in pipeline.check(run(f, cache=False)).rows} for f in (a, b)
+    )
+    assert second == first
+
+
+def test_no_data_files_is_an_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no data files"):
+        pipeline.check(run(tmp_path / "empty"))
+
+
+def test_another_base_model_is_refused(
+    run: Run, tmp_path: Path, tiny_folder: Callable[[str, str], Path]
+) -> None:
+    data = write(tmp_path / "a.jsonl", ROWS[0])
+    with pytest.raises(WrongBaseModelError):
+        pipeline.check(run(data, model=str(tiny_folder("qwen2", "chatml"))))
+
+
+def test_calibration_draws_lines(run: Run, bundle: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    benign, harmful = (
+        write(tmp_path / "benign.jsonl", *ROWS[:8]),
+        write(tmp_path / "harmful.jsonl", *ROWS[8:]),
+    )
+    made = pipeline.calibrate(str(copy), [str(benign)], [str(harmful)], run())
+    stored = made.manifest.calibration
+    assert stored is not None
+    assert (len(stored.benign), len(stored.harmful)) == (8, 4)
+    settings = run(benign, bundle=str(copy), threshold="p50", warning_threshold="p25")
+    report = pipeline.check(settings)
+    assert report.head.error_line is not None
+    above = sum(r.score.sqsd >= report.head.error_line.value for r in report.rows)
+    # The rows of the calibration lie on the lines themselves: one may fall on either side by rounding.
+    assert report.head.error_line.benign_share == pytest.approx(above / 8, abs=1 / 8)
+    assert 2 <= above <= 4
+    with pytest.raises(UsageError, match=r"bad\.jsonl:2"):
+        pipeline.calibrate(str(copy), [str(write(tmp_path / "bad.jsonl", ROWS[0], "{"))], [], run())
+
+
+def test_top_blocks_are_counted_from_the_output() -> None:
+    names = {f"model.layers.{i}.mlp.up_proj" for i in range(12)} | {"model.extra"}
+    assert scored_modules(names, "all") is None
+    assert scored_modules(names, 2) == {"model.layers.10.mlp.up_proj", "model.layers.11.mlp.up_proj"}
