@@ -42,7 +42,7 @@ def main() -> None:
     train = common.timed(lambda: epoch.run(rows, torch.device(ours.device)))
     print(f"machine     {common.machine()}")
     print(
-        f"rows        {len(rows)} ({common.tokens(rows)} tokens), {ours.dtype}, {scorer.batch_tokens} tokens a batch"
+        f"rows        {len(rows)} ({common.tokens(rows)} tokens), {ours.dtype}, {scorer.batch_tokens} a batch"
     )
     print(f"epoch       {train:7.1f} s")
     print(f"sqsd-lint   {lint:7.1f} s  (one expansion point, two directions)")

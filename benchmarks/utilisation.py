@@ -46,7 +46,7 @@ def main() -> None:
     flops = useful_flops(scorer.model, rows) / seconds
     print(f"machine     {common.machine()}")
     print(
-        f"rows        {len(rows)} ({common.tokens(rows)} tokens), {ours.dtype}, {scorer.batch_tokens} tokens a batch"
+        f"rows        {len(rows)} ({common.tokens(rows)} tokens), {ours.dtype}, {scorer.batch_tokens} a batch"
     )
     print(f"peak        {peak / 1e9:7.0f} GFLOP/s  (square matrix product)")
     print(f"sqsd-lint   {flops / 1e9:7.0f} GFLOP/s  ({common.tokens(rows) / seconds:.0f} tokens/s)")

@@ -19,7 +19,7 @@ ROOMS = ("config", "discover", "read", "samples", "encode", "score", "bundle", "
 # Below every room: what all may import and what imports nothing but its like.
 GROUND = {"types", "errors", "progress", "resources", "_version"}
 # Above every room, from the ground up: what puts the rooms together.
-ROOF = ("engine", "pipeline", "__init__", "cli", "__main__")
+ROOF = ("engine", "session", "pipeline", "__init__", "cli", "__main__")
 
 # Reading a bundle is no business of the model's: only these two parts of `bundle` look at rows and scores.
 BUNDLE_PARTS_WITH_SCORES = ("bundle/build", "bundle/calibrate")

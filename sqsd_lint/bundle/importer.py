@@ -90,7 +90,7 @@ def import_bundle(
 
 
 def directions_for(safety_scaling: float | None) -> dict[str, Direction]:
-    """The paper's adapter, expansion point and scaling per direction; `expansion: shared` overrides the points."""
+    """Adapter, expansion point and scaling per direction as in the paper, which `shared` overrides."""
     return {
         "danger": Direction("danger", "initial", None),
         "safety": Direction("safety", "safety", safety_scaling),

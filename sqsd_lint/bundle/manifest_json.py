@@ -82,8 +82,6 @@ def from_json(raw: Any) -> Manifest:
         for file in (CONFIG, WEIGHTS):
             if f"{adapter}/{file}" not in manifest.files:
                 raise f.FieldError(f"files: {adapter}/{file} is missing, and the directions need it")
-    if manifest.expansion == "shared" and len({d.expansion for d in manifest.directions.values()}) > 1:
-        raise f.FieldError("directions: expansion 'shared' needs one expansion adapter for both")
     return manifest
 
 

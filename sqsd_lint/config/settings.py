@@ -41,6 +41,7 @@ class Settings:
     cache_dir: str | None = None
     trust_remote_code: bool = False
     redact: bool = False
+    stdin_format: str = "jsonl"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.read.limits import in_words
@@ -12,6 +13,8 @@ from sqsd_lint.types import Problem, Row, Where
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_DAMAGED = "a value is damaged: not UTF-8, not in the file's data, or out of Python's range"
 
 SLICE = 256
 """Rows that are turned into Python objects at once."""
@@ -27,11 +30,14 @@ def rows_of_batches(
     """
     import pyarrow as pa
 
-    _check_schema(schema, source.limits.max_depth)
     index, size = 0, 0
     try:
+        _check_schema(schema, source.limits.max_depth)
         for batch in batches:
-            size += batch.nbytes
+            damage = _damaged_rows(batch)
+            # Offsets come from the file: before they are checked, even asking for a size may follow them
+            # out of the buffer.
+            size += 0 if damage else batch.nbytes
             if size > source.limits.max_decompressed_bytes:
                 allowed = in_words(source.limits.max_decompressed_bytes)
                 raise Unreadable(
@@ -40,9 +46,8 @@ def rows_of_batches(
                     line=index + 1,
                 )
             for start in range(0, batch.num_rows, SLICE):
-                part = batch.slice(start, SLICE)
-                yield from _rows(source, part, index)
-                index += part.num_rows
+                yield from _rows(source, batch.slice(start, SLICE), index, start, damage)
+                index += min(SLICE, batch.num_rows - start)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise damaged(error, line=index + 1) from error
 
@@ -56,38 +61,56 @@ def damaged(error: Exception, *, line: int = 0) -> Unreadable:
     )
 
 
-def _rows(source: Source, part: pa.RecordBatch, index: int) -> Iterator[Row | Problem]:
-    limit = source.limits.max_line_bytes
-    values = _values(part) if part.nbytes <= limit else None
-    for i in range(part.num_rows):
-        where = Where(source.file, index + i + 1, index + i)
-        if values is not None:
-            yield Row(where, values[i])
+def _damaged_rows(batch: pa.RecordBatch) -> AbstractSet[int]:
+    """Which rows refer to anything outside of the file's data, or to text that is not UTF-8."""
+    damage: set[int] = set()
+    for column in batch.columns:
+        if _is_sound(column):
             continue
-        # Something in this slice is damaged or large: find out which row.
-        row = part.slice(i, 1)
-        if row.nbytes > limit:
-            yield malformed_row(where, f"longer than max_line_bytes ({in_words(limit)})")
-        elif (value := _values(row)) is None:
-            yield malformed_row(
-                where,
-                "a value is damaged: not UTF-8, or out of Python's range",
-                hint="write the file again from sound data",
-            )
-        else:
-            yield Row(where, value[0])
+        if column.type.num_fields or hasattr(column, "dictionary"):
+            # Of nested values only the whole can be checked in reasonable time.
+            return set(range(batch.num_rows))
+        damage.update(i for i in range(batch.num_rows) if not _is_sound(column.slice(i, 1)))
+    return damage
 
 
-def _values(part: pa.RecordBatch) -> list[dict[str, Any]] | None:
-    """The rows as Python objects, None when a value is damaged."""
+def _is_sound(column: pa.Array) -> bool:
     import pyarrow as pa
 
     try:
-        # Offsets come from the file; unchecked ones would be followed out of the buffer.
-        part.validate(full=True)
+        column.validate(full=True)
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _rows(
+    source: Source, part: pa.RecordBatch, index: int, start: int, damage: AbstractSet[int]
+) -> Iterator[Row | Problem]:
+    """Rows of a slice that is the file's from `index` on, and its batch's from `start` on."""
+    limit = source.limits.max_line_bytes
+    values = None if any(start + i in damage for i in range(part.num_rows)) else _values(part, limit)
+    for i in range(part.num_rows):
+        where = Where(source.file, index + i + 1, index + i)
+        if isinstance(values, list):
+            yield Row(where, values[i])
+            continue
+        # Something in this slice is damaged or large: find out which row.
+        value = _DAMAGED if start + i in damage else _values(part.slice(i, 1), limit)
+        if isinstance(value, list):
+            yield Row(where, value[0])
+        else:
+            yield malformed_row(where, value, hint="write the file again without it")
+
+
+def _values(part: pa.RecordBatch, limit: int) -> list[dict[str, Any]] | str:
+    """The rows of a sound slice as Python objects, or what is wrong with one of them."""
+    if part.nbytes > limit:
+        return f"longer than max_line_bytes ({in_words(limit)})"
+    try:
         rows: list[dict[str, Any]] = part.to_pylist()
-    except (pa.ArrowException, ValueError, OverflowError, TypeError, KeyError):
-        return None
+    except (ValueError, OverflowError, TypeError, KeyError):
+        return _DAMAGED
     return rows
 
 

@@ -86,7 +86,7 @@ def load_model(
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # ours tells what takes time
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # ours tells what takes time
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -107,7 +107,7 @@ def test_shared_and_base(tiny_model_folder: Path, tiny_adapters: Adapters, tmp_p
     base = tiny_adapters["danger"]
     do_import(tiny_model_folder, tiny_adapters, tmp_path / "b", expansion="shared", base=base)
     manifest = load_bundle(tmp_path / "b").manifest
-    assert manifest.directions["safety"] == Direction("safety", "initial", None)
+    assert manifest.directions["safety"] == Direction("safety", "safety", 1.0)
     assert manifest.adapters == ("base", "initial", "danger", "safety")
 
 

@@ -139,13 +139,6 @@ def test_the_judge_reads_what_a_bundle_stores() -> None:
     )
 
 
-def test_a_shared_expansion_point_is_one_adapter(bundle: Bundle) -> None:
-    raw = bundle.manifest.to_json()
-    raw["expansion"] = "shared"  # while safety still expands at itself
-    with pytest.raises(FieldError, match="shared"):
-        manifest_json.from_json(raw)
-
-
 def test_missing_adapter_files_are_named(bundle: Bundle) -> None:
     raw = bundle.manifest.to_json()
     del raw["files"]["initial/adapter_model.safetensors"]

@@ -95,7 +95,7 @@ def test_install_keeps_the_bundle_in_the_cache(monkeypatch: pytest.MonkeyPatch) 
         "out",
     ]
     assert main(args) == 0
-    assert kept.args == ()
+    assert not kept.args
     assert main([*args, "--install"]) == 0
     assert kept.args == (Path("out"),)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from sqsd_lint.read import Limits, read_rows
+from sqsd_lint.types import Row
 from tests.read.brief import brief, only_problem
 
 pa = pytest.importorskip("pyarrow")
@@ -113,6 +115,30 @@ def test_damage_anywhere_is_a_problem(tmp_path: Path, write: Write, suffix: str)
         if suffix == ".arrow" and write is to_stream and keep == len(whole) - 1:
             continue  # only the end mark is cut, which readers do not insist on
         assert only_problem(items[-1:]).code == "SQSD304"
+
+
+@pytest.mark.parametrize(("write", "suffix"), FORMATS)
+def test_flipped_bytes_raise_nothing(tmp_path: Path, write: Write, suffix: str) -> None:
+    # Unchecked offsets would be followed out of the file: a crash here takes the whole process along.
+    path = tmp_path / f"rows{suffix}"
+    write(pa.Table.from_pylist(ROWS[:20]), path)
+    whole = path.read_bytes()
+    chance = random.Random(1)
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            data[chance.randrange(len(data))] = chance.choice([0, 127, 128, 255, chance.randrange(256)])
+        path.write_bytes(data)
+        for item in read_rows(str(path)):
+            assert isinstance(item, Row) or item.code in ("SQSD303", "SQSD304")
+
+
+def test_damage_in_a_nested_column_costs_its_batch(tmp_path: Path) -> None:
+    words = pa.array([b"good", b"\xff\xfe", b"fine"], pa.binary()).view(pa.string())
+    nested = pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), words)
+    path = tmp_path / "rows.arrow"
+    to_stream(pa.table({"a": nested}), path)
+    assert [code for _, _, code in brief(read_rows(str(path)))] == ["SQSD303"] * 3
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +145,7 @@ class _Build:
         return digest([settings(self._recipe, adapter), rows, cuts, model, stands_on])
 
     def _load(self, *, merged: bool) -> tuple[Any, Any]:
-        """The frozen base, with or without the base adapter merged, and its tokenizer; kept between adapters."""
+        """The frozen base, with or without the base adapter merged, and its tokenizer; kept for the next."""
         if self._loaded is None or self._loaded[0] != merged:
             from sqsd_lint.encode import load_tokenizer
             from sqsd_lint.score.adapters import load_adapter
@@ -172,7 +171,7 @@ class _Build:
 
 
 def _finished(folder: Path, key: str) -> tuple[float | None] | None:
-    """The final loss of a finished adapter, in a tuple since it may be unknown; None if it is not finished."""
+    """A finished adapter's final loss, in a tuple since it may be unknown; None if it is not finished."""
     try:
         marker = read_json(folder / _FINISHED)
         inspect_adapter(folder)

@@ -33,9 +33,7 @@ class Checkpoints:
         self._folder = folder
         self._key = key
 
-    def save(
-        self, step: int, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
-    ) -> None:
+    def save(self, step: int, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
         """Write the state after `step` steps, whole or not at all, and drop what was there before."""
         from safetensors.torch import save_file
 

@@ -102,7 +102,9 @@ def _local_rows(data: DataSet, folder: Path) -> tuple[Iterable[Row], str]:
 
     path = folder / str(data.path)
     if not path.is_file():
-        raise RecipeError(f"data set {data.name!r}: {path} does not exist", hint="paths are relative to the recipe")
+        raise RecipeError(
+            f"data set {data.name!r}: {path} does not exist", hint="paths are relative to the recipe"
+        )
     return _only_rows(read_rows(str(path)), data), sha256_file(path)
 
 

@@ -16,7 +16,7 @@ from sqsd_lint.types import Expansion, Metric
 
 @dataclass(frozen=True, slots=True)
 class AdapterSettings:
-    """LoRA hyperparameters, as PEFT names them (alpha is lora_alpha); `dtype` is what weights are stored in."""
+    """LoRA hyperparameters by PEFT's names (alpha is lora_alpha); `dtype` is what weights are stored in."""
 
     r: int = 8
     alpha: int = 16

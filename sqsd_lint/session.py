@@ -1,0 +1,210 @@
+"""One run: a bundle, its calibration and an engine, and the way of rows through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from sqsd_lint.bundle.cache import cache_root
+from sqsd_lint.bundle.store import Bundle, open_bundle
+from sqsd_lint.config import Settings
+from sqsd_lint.engine import Engine
+from sqsd_lint.errors import UsageError
+from sqsd_lint.judge import Calibration, Policy, load_pack, make_policy, near_line
+from sqsd_lint.progress import Progress
+from sqsd_lint.read import read_rows
+from sqsd_lint.samples import Columns, excerpt, to_sample
+from sqsd_lint.types import Head, Line, Problem, Sample, Score, ScoredRow
+
+# Rows that are held in memory, sorted by length and scored together. Its size is part of what makes
+# batches the same on every run.
+SHARD_ROWS = 8192
+
+# How many rows the tolerance between dtypes is measured on.
+_TOLERANCE_ROWS = 100
+
+# Float32 scores differ between devices and batch shapes by rounding alone, far below this.
+_FLOAT32_TOLERANCE = 1e-3
+
+
+class Session:
+    """A bundle, its calibration and an engine, for the length of one run."""
+
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.cache_dir = cache_root(Path(settings.cache_dir) if settings.cache_dir else None)
+        # A proxy stands in for a model that it was not made for: the model does not choose it.
+        self.bundle: Bundle = open_bundle(
+            settings.bundle,
+            model=None if settings.proxy else settings.model,
+            cache_dir=self.cache_dir,
+        )
+        stored = self.bundle.manifest.calibration
+        self.calibration = Calibration.from_json(stored.to_json()) if stored else None
+        self.engine = self._engine(exact=False)
+        self.cached = 0
+        self._near: dict[str, Sample] = {}
+        self._columns = Columns(**settings.columns) if settings.columns else None
+
+    def _engine(self, *, exact: bool) -> Engine:
+        return Engine(
+            self.bundle,
+            self.settings,
+            cache_dir=self.cache_dir,
+            cache_scores=self.settings.cache,
+            progress=self.progress,
+            exact=exact,
+        )
+
+    def score_files(self, files: Sequence[str], lines: Sequence[Line] = ()) -> Iterator[ScoredRow | Problem]:
+        """Rows of all files in order; files are read once, in shards of SHARD_ROWS rows.
+
+        Args:
+            lines: samples that score near one of them are kept for `settle`.
+        """
+        items = (item for file in files for item in self._samples(file))
+        while shard := list(islice(items, SHARD_ROWS)):
+            yield from self._score_shard(shard, lines)
+        if self.progress:
+            self.progress.stop()
+
+    def _samples(self, file: str) -> Iterator[Sample | Problem]:
+        for row in read_rows(file, stdin_format=self.settings.stdin_format):
+            yield row if isinstance(row, Problem) else to_sample(row, self._columns)
+
+    def _score_shard(
+        self, shard: Sequence[Sample | Problem], lines: Sequence[Line]
+    ) -> Iterator[ScoredRow | Problem]:
+        tolerance = self._tolerance()
+        samples = [s for s in shard if not isinstance(s, Problem)]
+        answers = self._score_samples(self.engine, samples)
+        for item in shard:
+            if isinstance(item, Problem):
+                yield item
+                continue
+            answer = answers[item.fingerprint]
+            if isinstance(answer, Problem):
+                yield replace(answer, where=item.where, excerpt=excerpt(item))
+            else:
+                if near_line(answer.sqsd, lines, tolerance):
+                    self._near[item.fingerprint] = item
+                yield self._scored_row(item, answer)
+
+    def _score_samples(self, engine: Engine, samples: Iterable[Sample]) -> dict[str, Score | Problem]:
+        """Scores by fingerprint: a row that occurs twice, or is cached, is not scored again."""
+        unique = {s.fingerprint: s for s in samples}
+        answers: dict[str, Score | Problem] = dict(engine.cache.get(unique))
+        missing = [s for f, s in unique.items() if f not in answers]
+        self.cached += len(unique) - len(missing)
+        if missing:
+            if self.progress:
+                self.progress.start(len(missing))
+            for sample, answer in engine.score(missing):
+                answers[sample.fingerprint] = answer
+                if self.progress:
+                    self.progress.advance(1)
+        return answers
+
+    def _scored_row(self, sample: Sample, score: Score) -> ScoredRow:
+        c = self.calibration
+        return ScoredRow(
+            sample.where,
+            sample.fingerprint,
+            excerpt(sample),
+            score,
+            c.percentile(score.sqsd) if c else None,
+            c.z(score.sqsd) if c else None,
+        )
+
+    def reference_scores(self, file: str, rows: int | None, samples: dict[str, Sample]) -> list[Score]:
+        """Scores of a reference set, which must be clean; its samples are added to `samples`."""
+        items = list(islice(self._samples(file), rows))
+        bad = next((item for item in items if isinstance(item, Problem)), None)
+        wanted = [item for item in items if isinstance(item, Sample)]
+        answers = {} if bad else self._score_samples(self.engine, wanted)
+        bad = bad or next((a for a in answers.values() if isinstance(a, Problem)), None)
+        if bad:
+            raise UsageError(
+                f"{bad.where}: {bad.message}", hint="a reference set must hold scorable rows only"
+            )
+        samples.update((s.fingerprint, s) for s in wanted)
+        scores = [answers[s.fingerprint] for s in wanted]
+        return [score for score in scores if isinstance(score, Score)]
+
+    def dtype_pairs(
+        self, scores: Sequence[Score], samples: Mapping[str, Sample]
+    ) -> list[tuple[float, float]]:
+        """(fast, exact) SQSD of rows spread evenly over the range of scores."""
+        ranked = sorted({s.fingerprint: s.sqsd for s in scores}.items(), key=lambda item: item[1])
+        step = max(1, len(ranked) // _TOLERANCE_ROWS)
+        picked = ranked[::-step]  # from the top, where the lines are
+        self.engine.release()
+        exact = self._score_samples(self._engine(exact=True), [samples[f] for f, _ in picked])
+        return [(fast, a.sqsd) for f, fast in picked if isinstance(a := exact[f], Score)]
+
+    def policy(self) -> Policy:
+        """The rule pack with the settings' overrides, its lines resolved by the calibration."""
+        s = self.settings
+        return make_policy(
+            load_pack(s.rules),
+            self.calibration,
+            threshold=s.threshold,
+            warning_threshold=s.warning_threshold,
+            select=s.select,
+            ignore=s.ignore,
+            allow=s.allow,
+        )
+
+    def settle(self, rows: Sequence[ScoredRow]) -> list[ScoredRow]:
+        """Score the rows near a line again in exact mode, so that no device or dtype decides a verdict."""
+        if not self._near:
+            return list(rows)
+        self.engine.release()
+        exact = self._engine(exact=True)
+        if self.progress:
+            self.progress.status(f"scoring {len(self._near)} rows near a line again, exactly")
+        cached = self.cached
+        answers = self._score_samples(exact, self._near.values())
+        self.cached = cached
+        if self.progress:
+            self.progress.stop()
+        return [self._settled(row, answers.get(row.fingerprint)) for row in rows]
+
+    def _settled(self, row: ScoredRow, answer: Score | Problem | None) -> ScoredRow:
+        if not isinstance(answer, Score):
+            return row
+        c = self.calibration
+        return replace(
+            row,
+            score=answer,
+            percentile=c.percentile(answer.sqsd) if c else None,
+            z=c.z(answer.sqsd) if c else None,
+        )
+
+    def _tolerance(self) -> float:
+        """How far a fast score may lie from the exact one, in score units."""
+        if self.engine.dtype == "float32":
+            return _FLOAT32_TOLERANCE
+        return self.calibration.tolerance if self.calibration else 0.0
+
+    def head(self, policy: Policy) -> Head:
+        """What the report prints first."""
+        m = self.bundle.manifest
+        notes = [*m.notes, *policy.notes, *self.engine.notes]
+        if self.settings.proxy and self.settings.model:
+            notes.append(f"proxy: a bundle of {m.base_model.id} judges data for {self.settings.model}")
+        return Head(
+            base_model=m.base_model.id,
+            bundle_id=m.id,
+            bundle_digest=self.bundle.digest,
+            metric=self.engine.metric,
+            expansion=self.engine.expansion,
+            dtype=self.engine.dtype,
+            device=self.engine.device,
+            error_line=policy.error_line,
+            warning_line=policy.warning_line,
+            notes=tuple(notes),
+        )
