@@ -18,7 +18,7 @@ from sqsd_lint.types import Encoded, Problem, Sample, Score
 
 if TYPE_CHECKING:
     from sqsd_lint.encode import Encoder
-    from sqsd_lint.score import Scorer
+    from sqsd_lint.score import Direction, Scorer
 
 _BLOCK = re.compile(r"\.(\d+)\.")
 _DIRECTIONS = ("danger", "safety")
@@ -36,6 +36,7 @@ class Engine:
     Attributes:
         device, dtype: names, as the report's head shows them.
         metric, expansion: the settings' choice, else the bundle's.
+        directions: danger and safety, once the model is loaded.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Engine:
         self._cache_dir = cache_dir
         path = cache_dir / "scores.sqlite" if cache_scores else None
         self.cache = ScoreCache(path, self._key(), exact=exact)
+        self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
 
     def _key(self) -> bytes:
@@ -181,10 +183,11 @@ class Engine:
                     None if shared else spec.scaling,
                 )
             )
+        self.directions = tuple(directions)
         names = {n for d in directions for n in d.vector.factors}
         scorer = Scorer(
             model,
-            directions,
+            self.directions,
             metric=self.metric,
             batch_tokens=1 if self.exact else settings.batch_tokens,
             modules=scored_modules(names, manifest.modules),

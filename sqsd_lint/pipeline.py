@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from sqsd_lint.bundle.calibrate import ScoredSet
@@ -15,8 +16,9 @@ from sqsd_lint.discover import find_files
 from sqsd_lint.errors import UsageError
 from sqsd_lint.judge import count_coverage, exit_code, judge, next_steps
 from sqsd_lint.progress import Progress
-from sqsd_lint.read import SUFFIXES
-from sqsd_lint.session import Session
+from sqsd_lint.read import SUFFIXES, read_rows
+from sqsd_lint.samples import Columns, to_sample
+from sqsd_lint.session import CLEAN_REFERENCE, Session
 from sqsd_lint.types import Problem, Report, Sample, ScoredRow
 
 
@@ -61,38 +63,57 @@ def score(settings: Settings, *, progress: Progress | None = None) -> Iterator[S
 
 def calibrate(
     bundle: str,
-    benign: Sequence[str],
-    harmful: Sequence[str],
+    sets: Mapping[str, Mapping[str, Sequence[Sample]]],
     settings: Settings,
     *,
-    rows: int | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """Score reference sets and store both distributions and the tolerance between dtypes in a bundle.
 
     Args:
-        benign, harmful: files of rows that no adapter of the bundle was trained on.
-        rows: at most so many rows of each file.
+        sets: "benign" and "harmful" -> name of a set -> rows that no adapter of the bundle was trained on.
 
     Raises:
         UsageError: a row of a reference set cannot be scored.
     """
     session = Session(replace(settings, bundle=bundle), progress)
-    samples: dict[str, Sample] = {}
-    sets: dict[str, list[ScoredSet]] = {"benign": [], "harmful": []}
-    for role, files in (("benign", benign), ("harmful", harmful)):
-        for file in files:
-            scores = session.reference_scores(file, rows, samples)
-            sets[role].append(ScoredSet(Path(file).name, scores))
-    every = [score for role in sets.values() for scored in role for score in scored.scores]
+    scored = {
+        role: [ScoredSet(name, session.reference_scores(rows)) for name, rows in sets.get(role, {}).items()]
+        for role in ("benign", "harmful")
+    }
+    samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
+    scores = [score for role in scored.values() for one in role for score in one.scores]
     return store_calibration(
         session.bundle,
-        sets["benign"],
-        sets["harmful"],
-        dtype_pairs=session.dtype_pairs(every, samples),
+        scored["benign"],
+        scored["harmful"],
+        dtype_pairs=session.dtype_pairs(scores, samples),
         dtype=session.engine.dtype,
         settings={"max_length": settings.max_length, "turns": settings.turns},
     )
+
+
+def reference_rows(
+    files: Sequence[str], settings: Settings, rows: int | None = None
+) -> dict[str, list[Sample]]:
+    """The rows of reference files by file name, at most `rows` of each.
+
+    Raises:
+        UsageError: a row that is no training sample: a reference set must be clean.
+    """
+    columns = Columns.from_mapping(settings.columns) if settings.columns else None
+    found: dict[str, list[Sample]] = {}
+    for file in files:
+        items = (
+            row if isinstance(row, Problem) else to_sample(row, columns)
+            for row in read_rows(file, stdin_format=settings.stdin_format)
+        )
+        kept = found.setdefault(Path(file).name, [])
+        for item in islice(items, rows):
+            if isinstance(item, Problem):
+                raise UsageError(f"{item.where}: {item.message}", hint=CLEAN_REFERENCE)
+            kept.append(item)
+    return found
 
 
 def _files(settings: Settings) -> tuple[list[str], list[Problem]]:

@@ -25,6 +25,8 @@ SHARD_ROWS = 8192
 # How many rows the tolerance between dtypes is measured on.
 _TOLERANCE_ROWS = 100
 
+CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no others"
+
 # Float32 scores differ between devices and batch shapes by rounding alone, far below this.
 _FLOAT32_TOLERANCE = 1e-3
 
@@ -42,12 +44,20 @@ class Session:
             model=None if settings.proxy else settings.model,
             cache_dir=self.cache_dir,
         )
-        stored = self.bundle.manifest.calibration
-        self.calibration = Calibration.from_json(stored.to_json()) if stored else None
         self.engine = self._engine(exact=False)
+        self.calibration = self._calibration()
         self.cached = 0
         self._near: dict[str, Sample] = {}
-        self._columns = Columns(**settings.columns) if settings.columns else None
+        self._columns = Columns.from_mapping(settings.columns) if settings.columns else None
+
+    def _calibration(self) -> Calibration | None:
+        """The bundle's calibration, unless --metric or --expansion asks for other scores."""
+        manifest, engine = self.bundle.manifest, self.engine
+        if manifest.calibration is None:
+            return None
+        if (engine.metric, engine.expansion) != (manifest.metric, manifest.expansion):
+            return None
+        return Calibration.from_json(manifest.calibration.to_json())
 
     def _engine(self, *, exact: bool) -> Engine:
         return Engine(
@@ -119,20 +129,20 @@ class Session:
             c.z(score.sqsd) if c else None,
         )
 
-    def reference_scores(self, file: str, rows: int | None, samples: dict[str, Sample]) -> list[Score]:
-        """Scores of a reference set, which must be clean; its samples are added to `samples`."""
-        items = list(islice(self._samples(file), rows))
-        bad = next((item for item in items if isinstance(item, Problem)), None)
-        wanted = [item for item in items if isinstance(item, Sample)]
-        answers = {} if bad else self._score_samples(self.engine, wanted)
-        bad = bad or next((a for a in answers.values() if isinstance(a, Problem)), None)
-        if bad:
-            raise UsageError(
-                f"{bad.where}: {bad.message}", hint="a reference set must hold scorable rows only"
-            )
-        samples.update((s.fingerprint, s) for s in wanted)
-        scores = [answers[s.fingerprint] for s in wanted]
-        return [score for score in scores if isinstance(score, Score)]
+    def reference_scores(self, samples: Sequence[Sample]) -> list[Score]:
+        """Scores of a reference set, in its order.
+
+        Raises:
+            UsageError: a row cannot be scored.
+        """
+        answers = self._score_samples(self.engine, samples)
+        scores = []
+        for sample in samples:
+            answer = answers[sample.fingerprint]
+            if isinstance(answer, Problem):
+                raise UsageError(f"{sample.where}: {answer.message}", hint=CLEAN_REFERENCE)
+            scores.append(answer)
+        return scores
 
     def dtype_pairs(
         self, scores: Sequence[Score], samples: Mapping[str, Sample]
@@ -194,6 +204,11 @@ class Session:
         """What the report prints first."""
         m = self.bundle.manifest
         notes = [*m.notes, *policy.notes, *self.engine.notes]
+        measured = m.calibration.settings if self.calibration and m.calibration else {}
+        for key in ("max_length", "turns"):
+            now = getattr(self.settings, key)
+            if measured.get(key, now) != now:
+                notes.append(f"the calibration was made with {key} {measured[key]}, this run has {now}")
         if self.settings.proxy and self.settings.model:
             notes.append(f"proxy: a bundle of {m.base_model.id} judges data for {self.settings.model}")
         return Head(

@@ -57,3 +57,15 @@ def tiny_adapters(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFact
         name: tiny.save_adapter(root / name, seed=seed, sizes=sizes)
         for seed, name in enumerate(("danger", "safety", "initial"), start=11)
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    tiny_model_folder: Path, tiny_adapters: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An uncalibrated bundle of `tiny_adapters` for `tiny_model_folder`."""
+    from sqsd_lint.bundle.importer import import_bundle
+
+    out = tmp_path_factory.mktemp("bundle") / "tiny"
+    import_bundle(str(tiny_model_folder), **tiny_adapters, output=out)
+    return out

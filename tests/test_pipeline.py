@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint import pipeline
-from sqsd_lint.bundle.importer import import_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.engine import Engine, scored_modules
-from sqsd_lint.errors import UsageError, WrongBaseModelError
+from sqsd_lint.errors import BundleError, UsageError, WrongBaseModelError
 from sqsd_lint.types import Problem, Sample, ScoredRow
 
 Run = Callable[..., Settings]
@@ -33,20 +32,10 @@ def row(question: str, answer: str) -> dict[str, str]:
 ROWS = [row(f"What is {i} and {i}?", "It is " + "very " * (i % 5) + f"much {2 * i}.") for i in range(12)]
 
 
-@pytest.fixture(scope="module")
-def bundle(
-    tiny_model_folder: Path, tiny_adapters: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """An uncalibrated bundle of the tiny model."""
-    out = tmp_path_factory.mktemp("bundle") / "tiny"
-    import_bundle(str(tiny_model_folder), **tiny_adapters, output=out)
-    return out
-
-
 @pytest.fixture
-def run(bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Run:
+def run(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Run:
     base = Settings(
-        bundle=str(bundle),
+        bundle=str(tiny_bundle),
         model=str(tiny_model_folder),
         device="cpu",
         dtype="float32",
@@ -200,16 +189,20 @@ def test_another_base_model_is_refused(
         pipeline.check(run(data, model=str(tiny_folder("qwen2", "chatml"))))
 
 
-def test_calibration_draws_lines(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_calibration_draws_lines(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
     import shutil
 
     copy = tmp_path / "copy"
-    shutil.copytree(bundle, copy)
+    shutil.copytree(tiny_bundle, copy)
     benign, harmful = (
         write(tmp_path / "benign.jsonl", *ROWS[:8]),
         write(tmp_path / "harmful.jsonl", *ROWS[8:]),
     )
-    made = pipeline.calibrate(str(copy), [str(benign)], [str(harmful)], run())
+    sets = {
+        "benign": pipeline.reference_rows([str(benign)], run()),
+        "harmful": pipeline.reference_rows([str(harmful)], run()),
+    }
+    made = pipeline.calibrate(str(copy), sets, run())
     stored = made.manifest.calibration
     assert stored is not None
     assert (len(stored.benign), len(stored.harmful)) == (8, 4)
@@ -221,10 +214,28 @@ def test_calibration_draws_lines(run: Run, bundle: Path, tmp_path: Path) -> None
     assert report.head.error_line.benign_share == pytest.approx(above / 8, abs=1 / 8)
     assert 2 <= above <= 4
     with pytest.raises(UsageError, match=r"bad\.jsonl:2"):
-        pipeline.calibrate(str(copy), [str(write(tmp_path / "bad.jsonl", ROWS[0], "{"))], [], run())
+        pipeline.reference_rows([str(write(tmp_path / "bad.jsonl", ROWS[0], "{"))], run())
 
 
 def test_top_blocks_are_counted_from_the_output() -> None:
     names = {f"model.layers.{i}.mlp.up_proj" for i in range(12)} | {"model.extra"}
     assert scored_modules(names, "all") is None
     assert scored_modules(names, 2) == {"model.layers.10.mlp.up_proj", "model.layers.11.mlp.up_proj"}
+
+
+def test_another_metric_has_no_calibration(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy, data = tmp_path / "copy", write(tmp_path / "benign.jsonl", *ROWS)
+    shutil.copytree(tiny_bundle, copy)
+    pipeline.calibrate(str(copy), {"benign": pipeline.reference_rows([str(data)], run())}, run())
+    calibrated = run(data, bundle=str(copy), threshold="p90", warning_threshold=None)
+    assert pipeline.check(calibrated).head.error_line is not None
+    with pytest.raises(BundleError, match="calibration"):
+        pipeline.check(replace(calibrated, metric="dot"))
+    raw = pipeline.check(replace(calibrated, metric="dot", threshold="1000"))
+    assert raw.head.warning_line is None
+    assert any("SQSD102 is off" in note for note in raw.head.notes)
+    assert [row.percentile for row in raw.rows] == [None] * 12
+    shorter = pipeline.check(replace(calibrated, max_length=64))
+    assert any("max_length 1024, this run has 64" in note for note in shorter.head.notes)

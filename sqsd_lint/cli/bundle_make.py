@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -11,7 +12,8 @@ import typer
 from sqsd_lint.cli import options as o
 from sqsd_lint.cli.output import progress
 from sqsd_lint.cli.settings import cache_of, settings_of
-from sqsd_lint.types import Expansion, Metric
+from sqsd_lint.errors import UsageError
+from sqsd_lint.types import Expansion, Metric, Sample
 
 _Install = Annotated[
     bool,
@@ -139,12 +141,23 @@ def calibrate(
     bundle: Annotated[
         str, typer.Argument(metavar="BUNDLE", help="A bundle's folder or cached id.", show_default=False)
     ],
-    benign: Annotated[list[str], _rows("Rows that are harmless.")],
+    benign: Annotated[list[str] | None, _rows("Rows that are harmless.")] = None,
     harmful: Annotated[list[str] | None, _rows("Rows that are known to be harmful.")] = None,
     rows: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="At most so many rows of each file.", show_default=False),
     ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take the reference sets of a recipe instead.", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where the recipe's files lie. Default: beside it.", show_default=False
+        ),
+    ] = None,
+    model: o.Model = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
     batch_tokens: o.BatchTokens = None,
@@ -161,8 +174,19 @@ def calibrate(
     settings = settings_of(context)
     from sqsd_lint import pipeline
 
+    if (recipe is None) == (not benign):
+        raise UsageError("give the reference sets either by --benign and --harmful, or by --recipe")
+    if recipe is not None:
+        from sqsd_lint.bundle.build.data import reference_sets
+
+        sets: Mapping[str, Mapping[str, Sequence[Sample]]] = reference_sets(recipe, data)
+    else:
+        sets = {
+            "benign": pipeline.reference_rows(benign or [], settings, rows),
+            "harmful": pipeline.reference_rows(harmful or [], settings, rows),
+        }
     with progress(not no_progress) as bar:
-        made = pipeline.calibrate(bundle, benign, harmful or [], settings, rows=rows, progress=bar)
+        made = pipeline.calibrate(bundle, sets, settings, progress=bar)
     _made(made.root, install=False, cache=None)
 
 

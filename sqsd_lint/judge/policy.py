@@ -75,7 +75,13 @@ def make_policy(
         spec = parse(override) if override is not None else None
         if code not in severities:
             continue
-        spec = spec or parse(pack.rules[code].threshold or "")
+        own = parse(pack.rules[code].threshold or "")
+        if spec is None and calibration is None and own.kind != "raw" and lines:
+            # A raw --threshold suffices without a calibration: the pack's percentile for warnings then says
+            # nothing, and is left out rather than made a condition.
+            notes.append(f"{code} is off: there is no calibration to draw its line by")
+            continue
+        spec = spec or own
         lines[code] = resolve(spec, calibration)
         notes += filter(None, [caution(spec, calibration)])
     error, warning = lines.get("SQSD101"), lines.get("SQSD102")

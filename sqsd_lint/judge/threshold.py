@@ -61,7 +61,9 @@ def resolve(spec: Spec, calibration: Calibration | None) -> Line:
     """
     if calibration is None:
         if spec.kind != "raw":
-            raise _uncalibrated(f"threshold {spec.text} needs a calibration, and the bundle has none")
+            raise _uncalibrated(
+                f"threshold {spec.text} needs a calibration, the bundle has none for this metric and expansion"
+            )
         return Line(spec.text, spec.number)
     value = _value(spec, calibration)
     return Line(spec.text, value, calibration.benign_share(value), calibration.harmful_share(value))

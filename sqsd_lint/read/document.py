@@ -13,7 +13,6 @@ from sqsd_lint.read.problems import Unreadable, bad_utf8
 from sqsd_lint.read.source import Source
 
 _CHUNK = 256 * KIB
-_BLANK = " \t\r\n"
 _blanks = re.compile(r"[ \t\r\n]*").match
 # The scanner complains at most this far before the end about a value that merely is not all there yet.
 _MARGIN = 16
@@ -105,12 +104,10 @@ class Document:
         """Whether an array comes next that is empty or begins with an object; moves to its bracket."""
         if self.peek() != "[":
             return False
-        at = self.pos + 1
         while True:
-            after = self._text[at : at + 4 * KIB].lstrip(_BLANK)
-            if after or not self._fill():
-                return after[:1] in ("{", "]")
-            at = self.pos + 1
+            at = _blanks(self._text, self.pos + 1).end()  # type: ignore[union-attr]
+            if at < len(self._text) or not self._fill():
+                return self._text[at : at + 1] in ("{", "]")
 
     def damage(self, expected: str) -> Unreadable:
         """The error of a document that goes on otherwise than `expected`."""

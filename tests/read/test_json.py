@@ -122,6 +122,13 @@ def test_limits_of_a_row(read: Read) -> None:
     assert brief(read("rows.json", json.dumps(wide, indent=1), limits=limits)) == [(1, -1, "SQSD304")]
 
 
+def test_white_space_across_the_reading_window(read: Read) -> None:
+    gap = " \n" * 200_000
+    text = f'{gap}{{"data"{gap}:{gap}[{gap}{{"a":{gap}1}}{gap},{gap}{{}}{gap}]{gap}}}{gap}'
+    lines = [item.where.line for item in read("rows.json", text)]
+    assert lines == [800_001, 1_400_001]
+
+
 def test_an_unread_array_counts_its_rows(read: Read) -> None:
     problem = only_problem(read("rows.json", '{"data": [{"a": 1}], "more": [{"a": 2}, {"a": 3}]}'))
     assert isinstance(problem, Problem)

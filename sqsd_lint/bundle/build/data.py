@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqsd_lint.bundle.build.recipe import DataSet
+from sqsd_lint.bundle.build.recipe import DataSet, load_recipe
 from sqsd_lint.bundle.digests import sha256_file, sha256_text
 from sqsd_lint.bundle.manifest import Source
 from sqsd_lint.errors import RecipeError
@@ -75,6 +75,22 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
         selection=selection,
     )
     return Selected(samples, source)
+
+
+def reference_sets(recipe: Path, data_dir: Path | None) -> dict[str, dict[str, tuple[Sample, ...]]]:
+    """The calibration sets of a recipe: "benign" and "harmful" -> name of the set -> its rows.
+
+    Raises:
+        RecipeError: the recipe has none, or a set cannot be read.
+    """
+    loaded = load_recipe(recipe)
+    if not loaded.benign:
+        raise RecipeError(f"{recipe}: has no calibration sets", hint="add `calibration`, or use --benign")
+    folder = data_dir or loaded.folder
+    return {
+        role: {data.name: select(data, role, folder).samples for data in sets}
+        for role, sets in (("benign", loaded.benign), ("harmful", loaded.harmful))
+    }
 
 
 def prompt_of(sample: Sample) -> str:

@@ -96,6 +96,7 @@ class Recipe:
     Attributes:
         folder: what paths of data sets are relative to.
         modules: "all", or the number of top blocks.
+        benign, harmful: the calibration's reference sets, on which no adapter is trained.
     """
 
     name: str
@@ -112,6 +113,8 @@ class Recipe:
     modules: Literal["all"] | int = "all"
     proxy: bool = False
     notes: tuple[str, ...] = ()
+    benign: tuple[DataSet, ...] = ()
+    harmful: tuple[DataSet, ...] = ()
 
     @property
     def has_base(self) -> bool:
@@ -139,7 +142,7 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def _recipe(raw: Mapping[str, Any], folder: Path) -> Recipe:
-    bundle = dict(raw.get("bundle", {}))
+    bundle, references = dict(raw.get("bundle", {})), raw.get("calibration", {})
     modules = bundle.pop("modules", "all")
     adapter = dict(raw.get("adapter", {}))
     if isinstance(adapter.get("target_modules"), list):
@@ -152,6 +155,8 @@ def _recipe(raw: Mapping[str, Any], folder: Path) -> Recipe:
         adapter=AdapterSettings(**adapter),
         adapters=tuple(_adapter(a) for a in raw["adapters"]),
         folder=folder,
+        benign=tuple(map(_data_set, references.get("benign", ()))),
+        harmful=tuple(map(_data_set, references.get("harmful", ()))),
     )
 
 
