@@ -38,9 +38,7 @@ def main() -> None:
     full = (whole.values[:, 0] - whole.values[:, 1]).numpy()
     timed = rows[: args.timed_rows]
     base = None
-    print(
-        f"machine {common.machine()}; {len(rows)} rows, {ours.dtype}, {ours.expansion} expansion, {blocks} blocks"
-    )
+    print(f"{common.machine()}; {len(rows)} rows, {ours.dtype}, {ours.expansion} expansion, {blocks} blocks")
     print("| top blocks | Spearman with all | cost |")
     print("|---|---|---|")
     rng = np.random.default_rng(0)

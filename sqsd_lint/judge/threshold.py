@@ -62,7 +62,7 @@ def resolve(spec: Spec, calibration: Calibration | None) -> Line:
     if calibration is None:
         if spec.kind != "raw":
             raise _uncalibrated(
-                f"threshold {spec.text} needs a calibration, the bundle has none for this metric and expansion"
+                f"threshold {spec.text} needs a calibration, and there is none for this metric and expansion"
             )
         return Line(spec.text, spec.number)
     value = _value(spec, calibration)
