@@ -74,7 +74,9 @@ types: $(READY_DEV)
 	"$(BIN)/python" -m mypy
 
 bundle: $(READY)
-	"$(BIN)/sqsd-lint" bundle build --recipe "$(RECIPE)" --data "$(DATA)" --output "$(BUNDLE)"
+	"$(BIN)/sqsd-lint" bundle build --recipe "$(RECIPE)" --data "$(DATA)" --output "$(BUNDLE)" \
+	  --work-dir build/default-bundle
+	"$(BIN)/sqsd-lint" bundle calibrate "$(BUNDLE)" --recipe "$(RECIPE)" --data "$(DATA)"
 
 figures: $(READY)
 	"$(BIN)/python" docs/figures.py

@@ -42,7 +42,7 @@ REFUSAL = re.compile(
 ANSWER_TOKENS = 40
 
 
-def held_out() -> dict[str, tuple[DataSet, str]]:
+def held_out(per_kind: int) -> dict[str, tuple[DataSet, str]]:
     """Kind of row -> (data set, role in the comparison)."""
     recipe = load_recipe(RECIPE)
     benign, harmful = {d.name: d for d in recipe.benign}, {d.name: d for d in recipe.harmful}
@@ -58,13 +58,13 @@ def held_out() -> dict[str, tuple[DataSet, str]]:
         ),
         "refusals (hh chosen)": (replace(hh, columns={"prompt": "prompt", "response": "chosen"}), "safe"),
         "safe answers (safety_instructions)": (
-            replace(plain, name="s", path="safety_instructions.jsonl", slice=(0.75, 1.0), rows=100),
+            replace(plain, name="s", path="safety_instructions.jsonl", slice=(0.75, 1.0), rows=per_kind),
             "safe",
         ),
-        "benign (gsm8k)": (replace(benign["gsm8k-held-out"], rows=120), "benign"),
-        "benign (dolly)": (replace(benign["dolly-held-out"], rows=120), "benign"),
+        "benign (gsm8k)": (replace(benign["gsm8k-held-out"], rows=per_kind), "benign"),
+        "benign (dolly)": (replace(benign["dolly-held-out"], rows=per_kind), "benign"),
         "benign (alpaca, measured only)": (
-            replace(plain, name="a", path="alpaca_1904.jsonl", rows=120),
+            replace(plain, name="a", path="alpaca_1904.jsonl", rows=per_kind),
             "benign",
         ),
     }
@@ -98,7 +98,7 @@ def score(samples: Sequence[Sample], settings: Settings) -> list[Score]:
 
 def order(args: argparse.Namespace) -> None:
     kinds, roles, samples = [], [], []
-    for kind, (data, role) in held_out().items():
+    for kind, (data, role) in held_out(args.per_kind).items():
         for sample in select(data, role, args.data).samples:
             kinds.append(kind)
             roles.append(role)
@@ -194,7 +194,8 @@ def main() -> None:
     p.add_argument("what", choices=("refusals", "order"))
     p.add_argument("--bundle", default=None)
     p.add_argument("--data", type=Path, default=common.DATA)
-    p.add_argument("--prompts", type=int, default=100)
+    p.add_argument("--prompts", type=int, default=60)
+    p.add_argument("--per-kind", type=int, default=100, help="rows of each kind where there are more")
     p.add_argument("--expansion", nargs="+", default=["shared", "paper"])
     args = p.parse_args()
     {"refusals": refusals, "order": order}[args.what](args)

@@ -8,8 +8,8 @@ import torch
 
 from sqsd_lint.types import Encoded
 
-# Beyond a few thousand tokens a CPU's matrix products gain nothing, and activations leave its caches.
-_CPU_TOKENS = 2048
+# Beyond a thousand tokens a CPU's matrix products gain nothing, and activations leave its caches.
+_CPU_TOKENS = 1024
 _GPU_TOKENS = 16384
 _MIN_TOKENS = 256
 

