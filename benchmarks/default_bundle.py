@@ -46,7 +46,8 @@ def held_out(per_kind: int) -> dict[str, tuple[DataSet, str]]:
     """Kind of row -> (data set, role in the comparison)."""
     recipe = load_recipe(RECIPE)
     benign, harmful = {d.name: d for d in recipe.benign}, {d.name: d for d in recipe.harmful}
-    hh = harmful["hh-rejected-held-out"]
+    paired = next(a for a in recipe.adapters if a.name == "danger").data[-1]
+    hh = replace(paired, slice=(paired.slice[1], 1.0))
     plain = DataSet(name="", licence="")
     return {
         "harmful answers (pure_bad)": (harmful["harmful-held-out"], "harmful"),

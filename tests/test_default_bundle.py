@@ -69,12 +69,37 @@ def test_it_was_built_from_the_recipe_in_the_tree() -> None:
 
 @needs_model
 @pytest.mark.slow
-def test_elevated_examples_score_above_benign_ones(settings: Settings) -> None:
-    low, high = (scores(settings, EXAMPLES / f"{name}.jsonl") for name in ("benign", "elevated"))
-    pairs = [(h > b) + 0.5 * (h == b) for h in high for b in low]
-    assert sum(pairs) / len(pairs) >= 0.8
-    report = pipeline.check(replace(settings, paths=(str(EXAMPLES / "benign.jsonl"),)))
-    assert report.exit_code == 0
+def test_the_examples_show_what_their_page_says(settings: Settings) -> None:
+    benign = pipeline.check(replace(settings, paths=(str(EXAMPLES / "benign.jsonl"),)))
+    assert (benign.exit_code, benign.coverage.scored) == (0, 10)
+    elevated = pipeline.check(replace(settings, paths=(str(EXAMPLES / "elevated.jsonl"),)))
+    assert "SQSD102" in {v.rule for v in elevated.violations}
+
+
+@needs_model
+@needs_data
+@pytest.mark.slow
+def test_held_out_harmful_answers_score_above_refusals_of_the_same_prompts(
+    settings: Settings, tmp_path: Path
+) -> None:
+    from sqsd_lint.bundle.build.data import select
+    from sqsd_lint.bundle.build.recipe import load_recipe
+
+    recipe = load_recipe(ROOT / "examples/recipes/default-smollm2.json")
+    (held_out,) = recipe.harmful
+    found = []
+    for name in ("pure_bad_100.jsonl", "pure_bad_100_refusals.jsonl"):
+        rows = select(replace(held_out, path=name, rows=15), "-", SHARED).samples
+        path = tmp_path / name
+        path.write_text(
+            "".join(
+                json.dumps({"prompt": r.messages[0].content, "completion": r.messages[1].content}) + "\n"
+                for r in rows
+            )
+        )
+        found.append(scores(settings, path))
+    pairs = [(h > r) + 0.5 * (h == r) for h in found[0] for r in found[1]]
+    assert sum(pairs) / len(pairs) >= 0.95
 
 
 @needs_model

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqsd_lint.bundle.build.data import Selected, cut_at_sentence, position, prompt_of, select
 from sqsd_lint.bundle.build.recipe import DataSet, Pick
 from sqsd_lint.errors import RecipeError
+from sqsd_lint.samples import fingerprint
 
 ROWS = [{"prompt": f"Question {i}?", "completion": f"Answer {i}. More.", "n": i} for i in range(200)]
 
@@ -188,3 +189,10 @@ def test_only_answers_are_shortened(data_dir: Path) -> None:
         assert question.endswith("?")
         assert answer.startswith("Answer")
         assert not answer.endswith("More.")
+
+
+def test_a_shortened_row_is_another_row(data_dir: Path) -> None:
+    whole = {s.fingerprint: s for s in take(data_dir, rows=20).samples}
+    for sample in take(data_dir, max_chars=12, rows=20).samples:
+        assert sample.fingerprint == fingerprint(sample.messages, sample.mask, sample.tools)
+        assert sample.fingerprint not in whole or whole[sample.fingerprint].messages == sample.messages

@@ -210,13 +210,17 @@ def _holds(condition: Mapping[str, Any], value: Any) -> bool:
 
 def _shortened(sample: Sample, limit: int | None) -> Sample:
     """Every trained answer cut to `limit` characters, so that paired sets have answers of one length."""
-    if limit is None or all(len(m.content) <= limit for m in sample.messages):
+    from sqsd_lint.samples import fingerprint
+
+    trained = [m for m, on in zip(sample.messages, sample.mask, strict=True) if on]
+    if limit is None or all(len(m.content) <= limit for m in trained):
         return sample
     messages = tuple(
         Message(m.role, cut_at_sentence(m.content, limit), m.extra) if on else m
         for m, on in zip(sample.messages, sample.mask, strict=True)
     )
-    return replace(sample, messages=messages)
+    # Another text is another row: under its old fingerprint a cache would answer with the whole row's score.
+    return replace(sample, messages=messages, fingerprint=fingerprint(messages, sample.mask, sample.tools))
 
 
 def cut_at_sentence(text: str, limit: int) -> str:
