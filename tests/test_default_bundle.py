@@ -53,7 +53,7 @@ def test_it_is_small_whole_and_free_of_alpaca() -> None:
 
 
 def test_it_was_built_from_the_recipe_in_the_tree() -> None:
-    recipe = json.loads((ROOT / "examples/recipes/default-smollm2.json").read_text(encoding="utf-8"))
+    recipe = json.loads((ROOT / "examples/recipes/smollm2-135m-default.json").read_text(encoding="utf-8"))
     manifest = open_bundle(None).manifest
     assert manifest.id == recipe["name"]
     assert (manifest.metric, manifest.expansion) == (
@@ -85,7 +85,7 @@ def test_held_out_harmful_answers_score_above_refusals_of_the_same_prompts(
     from sqsd_lint.bundle.build.data import select
     from sqsd_lint.bundle.build.recipe import load_recipe
 
-    recipe = load_recipe(ROOT / "examples/recipes/default-smollm2.json")
+    recipe = load_recipe(ROOT / "examples/recipes/smollm2-135m-default.json")
     (held_out,) = recipe.harmful
     found = []
     for name in ("pure_bad_100.jsonl", "pure_bad_100_refusals.jsonl"):

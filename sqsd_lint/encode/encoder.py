@@ -74,7 +74,7 @@ class Encoder:
         # Pre-rendered text often carries its own BOS and EOS.
         bos, eos = bos_text(self._tokenizer), str(self._tokenizer.eos_token or "")
         bos = "" if content.startswith(bos) else bos
-        text = bos + content + ("" if content.endswith(eos) else eos)
+        text = bos + content + ("" if content.endswith(eos) and content != eos else eos)
         return text, [(len(bos), len(text))]
 
     def _conversation(self, sample: Sample) -> tuple[str, list[Span]]:

@@ -123,10 +123,17 @@ def test_a_wrong_recipe_is_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sqsd_lint.pipeline.reference_rows", lambda files, settings, rows: dict.fromkeys(files, rows)
+    )
     fake = Recorder("out")
     monkeypatch.setattr("sqsd_lint.pipeline.calibrate", fake)
     args = ["bundle", "calibrate", "out", "--benign", "b", "--benign", "c", "--harmful", "h", "--rows", "500"]
     assert main([*args, "--dtype", "float32"]) == 0
-    assert fake.args[:3] == ("out", ["b", "c"], ["h"])
-    assert fake.args[3].dtype == "float32"
-    assert fake.kwargs["rows"] == 500
+    assert fake.args[:2] == ("out", {"benign": {"b": 500, "c": 500}, "harmful": {"h": 500}})
+    assert fake.args[2].dtype == "float32"
+
+
+def test_calibrate_takes_reference_sets_from_files_or_from_a_recipe() -> None:
+    assert main(["bundle", "calibrate", "out"]) == 2
+    assert main(["bundle", "calibrate", "out", "--benign", "b", "--recipe", "r.json"]) == 2
