@@ -16,9 +16,8 @@ from sqsd_lint.discover import find_files
 from sqsd_lint.errors import UsageError
 from sqsd_lint.judge import count_coverage, exit_code, judge, next_steps
 from sqsd_lint.progress import Progress
-from sqsd_lint.read import SUFFIXES, read_rows
-from sqsd_lint.samples import Columns, to_sample
-from sqsd_lint.session import CLEAN_REFERENCE, Session
+from sqsd_lint.read import SUFFIXES
+from sqsd_lint.session import CLEAN_REFERENCE, Session, read_samples
 from sqsd_lint.types import Problem, Report, Sample, ScoredRow
 
 
@@ -101,15 +100,10 @@ def reference_rows(
     Raises:
         UsageError: a row that is no training sample: a reference set must be clean.
     """
-    columns = Columns.from_mapping(settings.columns) if settings.columns else None
     found: dict[str, list[Sample]] = {}
     for file in files:
-        items = (
-            row if isinstance(row, Problem) else to_sample(row, columns)
-            for row in read_rows(file, stdin_format=settings.stdin_format)
-        )
         kept = found.setdefault(Path(file).name, [])
-        for item in islice(items, rows):
+        for item in islice(read_samples(file, settings), rows):
             if isinstance(item, Problem):
                 raise UsageError(f"{item.where}: {item.message}", hint=CLEAN_REFERENCE)
             kept.append(item)

@@ -31,6 +31,13 @@ CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no oth
 _FLOAT32_TOLERANCE = 1e-3
 
 
+def read_samples(file: str, settings: Settings) -> Iterator[Sample | Problem]:
+    """The rows of a file as samples, in order; what is no sample comes out as a Problem in its place."""
+    columns = Columns.from_mapping(settings.columns) if settings.columns else None
+    for row in read_rows(file, stdin_format=settings.stdin_format):
+        yield row if isinstance(row, Problem) else to_sample(row, columns)
+
+
 class Session:
     """A bundle, its calibration and an engine, for the length of one run."""
 
@@ -48,7 +55,6 @@ class Session:
         self.calibration = self._calibration()
         self.cached = 0
         self._near: dict[str, Sample] = {}
-        self._columns = Columns.from_mapping(settings.columns) if settings.columns else None
 
     def _calibration(self) -> Calibration | None:
         """The bundle's calibration, unless --metric or --expansion asks for other scores."""
@@ -75,15 +81,11 @@ class Session:
         Args:
             lines: samples that score near one of them are kept for `settle`.
         """
-        items = (item for file in files for item in self._samples(file))
+        items = (item for file in files for item in read_samples(file, self.settings))
         while shard := list(islice(items, SHARD_ROWS)):
             yield from self._score_shard(shard, lines)
         if self.progress:
             self.progress.stop()
-
-    def _samples(self, file: str) -> Iterator[Sample | Problem]:
-        for row in read_rows(file, stdin_format=self.settings.stdin_format):
-            yield row if isinstance(row, Problem) else to_sample(row, self._columns)
 
     def _score_shard(
         self, shard: Sequence[Sample | Problem], lines: Sequence[Line]
