@@ -82,6 +82,19 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppression:
+    """Findings on a row that somebody has looked at and accepted.
+
+    Attributes:
+        codes: the rules that are silenced, whole codes.
+        reason: why; a suppression without one is refused.
+    """
+
+    codes: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """The training content of a row, in one form whatever its schema.
 
@@ -91,6 +104,7 @@ class Sample:
         mask: per message, whether its tokens are trained on (assistant turns of non-zero weight).
         schema: name of the schema found ("messages", "alpaca", ...).
         tools: the row's tool definitions for the chat template, if it has any.
+        suppression: what the row's own `sqsd_lint` field asks for; no part of the fingerprint.
     """
 
     fingerprint: str
@@ -99,6 +113,7 @@ class Sample:
     where: Where
     schema: str = "messages"
     tools: tuple[Mapping[str, Any], ...] = ()
+    suppression: Suppression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,8 @@ class Score:
         response_lost: response tokens that were cut off.
         loss: mean token cross-entropy over the response at the danger expansion point, in nats.
         exact: whether it was computed in float32 and fixed shape.
+        drift: how far one SGD step of size 1 on the sample moves the weights along the danger direction, as
+            a share of the danger adapter's own displacement; NaN where the direction is no displacement.
     """
 
     fingerprint: str
@@ -142,6 +159,7 @@ class Score:
     response_lost: int = 0
     loss: float = float("nan")
     exact: bool = False
+    drift: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +172,7 @@ class ScoredRow:
     score: Score
     percentile: float | None = None
     z: float | None = None
+    suppression: Suppression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +232,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many rows there were and how many have a score; `files` counts the files that were read."""
+    """How many rows there were and how many have a score; `files` counts the files that were read.
+
+    Attributes:
+        allowed: rows without a score that the user accepts by name.
+        unchanged: rows that the old version of a file holds already, which are not judged; no part of `rows`.
+        notes: what was left out for another reason, in words.
+    """
 
     rows: int
     scored: int
@@ -221,6 +246,8 @@ class Coverage:
     files: int = 0
     unreadable_files: int = 0
     allowed: int = 0
+    unchanged: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -229,7 +256,12 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything a report format may show. `exit_code` is the verdict before --exit-zero."""
+    """Everything a report format may show. `exit_code` is the verdict before --exit-zero.
+
+    Attributes:
+        violations: without those that the baseline or a suppression answers.
+        baselined, suppressed: how many findings those answered.
+    """
 
     head: Head
     violations: tuple[Violation, ...]
@@ -238,3 +270,5 @@ class Report:
     seconds: float = 0.0
     rows: tuple[ScoredRow, ...] = ()
     next_steps: tuple[str, ...] = ()
+    baselined: int = 0
+    suppressed: int = 0
