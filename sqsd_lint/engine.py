@@ -100,8 +100,8 @@ class Engine:
                 encoded.append(row)
         for batch, part in scorer.stream(encoded):
             done = []
-            for i, (danger, safety), loss in zip(
-                batch, part.values.tolist(), part.loss.tolist(), strict=True
+            for i, (danger, safety), loss, (drift, _) in zip(
+                batch, part.values.tolist(), part.loss.tolist(), part.drift.tolist(), strict=True
             ):
                 row = encoded[i]
                 done.append(
@@ -117,6 +117,7 @@ class Engine:
                             row.response_lost,
                             loss,
                             self.exact,
+                            drift,
                         ),
                     )
                 )

@@ -18,15 +18,16 @@ from typing import Any
 from sqsd_lint.types import Score
 
 # Raise it whenever the same row, bundle and settings would give another score than before.
-SCORER_VERSION = 1
+SCORER_VERSION = 2
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS scores (
+CREATE TABLE IF NOT EXISTS scores_2 (
     scorer BLOB NOT NULL,
     fingerprint BLOB NOT NULL,
     danger REAL NOT NULL,
     safety REAL NOT NULL,
     loss REAL,
+    drift REAL,
     tokens INTEGER NOT NULL,
     truncated TEXT NOT NULL,
     response_lost INTEGER NOT NULL,
@@ -94,10 +95,10 @@ class ScoreCache:
             keys = [bytes.fromhex(f) for f in wanted[at : at + _LOOKUP]]
             marks = ",".join("?" * len(keys))
             query = (
-                "SELECT fingerprint, danger, safety, loss, tokens, truncated, response_lost"
-                f" FROM scores WHERE scorer = ? AND fingerprint IN ({marks})"
+                "SELECT fingerprint, danger, safety, loss, drift, tokens, truncated, response_lost"
+                f" FROM scores_2 WHERE scorer = ? AND fingerprint IN ({marks})"
             )
-            for key, danger, safety, loss, tokens, truncated, lost in self._db.execute(
+            for key, danger, safety, loss, drift, tokens, truncated, lost in self._db.execute(
                 query, (self._scorer, *keys)
             ):
                 fingerprint = bytes(key).hex()
@@ -109,8 +110,9 @@ class ScoreCache:
                     tokens,
                     truncated,
                     lost,
-                    float("nan") if loss is None else loss,
+                    _or_nan(loss),
                     self._exact,
+                    _or_nan(drift),
                 )
         return found
 
@@ -123,6 +125,7 @@ class ScoreCache:
                 s.danger,
                 s.safety,
                 s.loss,
+                s.drift,
                 s.tokens,
                 s.truncated,
                 s.response_lost,
@@ -132,7 +135,7 @@ class ScoreCache:
         ]
         try:
             with self._db:
-                self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?,?,?,?,?,?,?,?)", rows)
+                self._db.executemany("INSERT OR REPLACE INTO scores_2 VALUES (?,?,?,?,?,?,?,?,?)", rows)
         except sqlite3.Error as error:
             self.note = f"scores could not be written to the cache: {error}"
 
@@ -144,3 +147,8 @@ class ScoreCache:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _or_nan(value: float | None) -> float:
+    # SQLite has no NaN and keeps NULL in its place.
+    return float("nan") if value is None else value

@@ -48,6 +48,7 @@ class ExpansionLayer:
         P: [K, r * d_out] (transposed) and Q: [K, r * d_in]; empty (K = 0) where no direction has this layer.
         gram_A: A0 A0^T and gram_B: B0^T B0, both [r, r].
         norms: [K] ||V_m|| of each direction, 0 where it lacks the layer.
+        vector_scaling: [K] what PEFT multiplies V_m with: scaling V_m is the displacement itself.
     """
 
     A0: Tensor
@@ -58,6 +59,7 @@ class ExpansionLayer:
     gram_A: Tensor
     gram_B: Tensor
     norms: Tensor
+    vector_scaling: Tensor
 
     @property
     def scored(self) -> bool:
@@ -112,20 +114,22 @@ def _layer(
     dtype: torch.dtype,
 ) -> ExpansionLayer:
     A0, B0 = at.A.double(), at.B.double()
-    P, Q, norms = [], [], []
+    P, Q, norms, scalings = [], [], [], []
     for direction in members:
         v = direction.vector.factors.get(name)
         if v is None or (modules is not None and name not in modules):
             P.append(torch.zeros(B0.numel(), dtype=torch.float64))
             Q.append(torch.zeros(A0.numel(), dtype=torch.float64))
             norms.append(torch.zeros((), dtype=torch.float64))
+            scalings.append(0.0)
             continue
         Av, Bv = v.A.double(), v.B.double()
         P.append(((A0 @ Av.T) @ Bv.T).flatten())
         Q.append(((B0.T @ Bv) @ Av).flatten())
         norms.append(((Bv.T @ Bv) * (Av @ Av.T)).sum().clamp(min=0).sqrt())
+        scalings.append(v.scaling)
     if not any(norms):
-        P, Q, norms = [], [], []
+        P, Q, norms, scalings = [], [], [], []
     empty = torch.zeros(0, 0)
     return ExpansionLayer(
         A0=A0.to(device, dtype),
@@ -136,4 +140,5 @@ def _layer(
         gram_A=(A0 @ A0.T).to(device, torch.float32),
         gram_B=(B0.T @ B0).to(device, torch.float32),
         norms=(torch.stack(norms) if norms else torch.zeros(0)).to(device, torch.float32),
+        vector_scaling=torch.tensor(scalings, device=device, dtype=torch.float32),
     )

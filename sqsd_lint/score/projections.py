@@ -52,6 +52,8 @@ class ProjectionSum:
         self._dots: list[Tensor] = []  # [b, K] each
         self._squares: list[Tensor] = []  # [b] each
         self._norms: list[Tensor] = []  # [K] each
+        self._scalings: list[Tensor] = []  # [K] each, s0 times the vector's own
+        self._lengths: list[Tensor] = []  # [K] each, ||displacement||
 
     def add(self, name: str, layer: ExpansionLayer, gA: Tensor, gB: Tensor) -> None:
         gA, gB = gA.float(), gB.float()
@@ -59,6 +61,8 @@ class ProjectionSum:
         self._dots.append(update_dot(layer, gA, gB))
         self._squares.append(update_norm_squared(layer, gA, gB))
         self._norms.append(layer.norms)
+        self._scalings.append(layer.scaling * layer.vector_scaling)
+        self._lengths.append(layer.norms * layer.vector_scaling)
 
     def terms(self, metric: Metric) -> dict[str, Tensor]:
         """Each layer's term, [b, K] float32; 0 where ||V|| or ||dW|| is 0. Empty if no layer is scored."""
@@ -74,3 +78,13 @@ class ProjectionSum:
         # NaN must stay NaN: a row that overflows may not pass as a row without an update.
         terms = torch.where(live | lengths.isnan(), dots * scale, 0)
         return dict(zip(self._names, terms, strict=True))
+
+    def drift(self) -> Tensor:
+        """The update's component along each displacement D = scaling V, as a share of ||D||: [b, K] float32.
+
+        sum_m <s0 dW_m, D_m> / sum_m ||D_m||^2, over all scored layers as one vector; NaN where D is 0.
+        """
+        dots = torch.stack(self._dots)  # [M, b, K]
+        scalings = torch.stack(self._scalings)[:, None]  # [M, 1, K]
+        length = torch.stack(self._lengths).square().sum(0)  # [K]
+        return (dots * scalings).sum(0) / length

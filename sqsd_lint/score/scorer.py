@@ -29,11 +29,14 @@ class Projections:
         values: [n, K] float64, the projection of each sample's update on each direction.
         loss: [n] float64, mean token cross-entropy over the response at the first direction's
             expansion point, in nats.
+        drift: [n, K] float64, the component of each update along each direction, taken as one vector over all
+            layers, as a share of the adapter's own displacement (`ProjectionSum.drift`).
         per_module: name -> [n, K] float32 share of each layer, if asked for.
     """
 
     values: Tensor
     loss: Tensor
+    drift: Tensor
     per_module: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -85,14 +88,16 @@ class Scorer:
         """
         values = torch.zeros(len(rows), self._directions, dtype=torch.float64)
         loss = torch.zeros(len(rows), dtype=torch.float64)
+        drift = torch.zeros(len(rows), self._directions, dtype=torch.float64)
         per_module: dict[str, Tensor] = {}
         for batch, part in self.stream(rows, keep_modules=keep_modules):
             values[batch] = part.values
             loss[batch] = part.loss
+            drift[batch] = part.drift
             for name, share in part.per_module.items():
                 whole = per_module.setdefault(name, torch.zeros(len(rows), self._directions))
                 whole[batch] = share
-        return Projections(values, loss, per_module)
+        return Projections(values, loss, drift, per_module)
 
     def stream(
         self, rows: Sequence[Encoded], *, keep_modules: bool = False
@@ -132,6 +137,7 @@ class Scorer:
     def _project_batch(self, rows: Sequence[Encoded], keep_modules: bool) -> Projections:
         ids, labels = pad(rows, self.device)
         values = torch.zeros(len(rows), self._directions, dtype=torch.float64)
+        drift = torch.full((len(rows), self._directions), torch.nan, dtype=torch.float64)
         losses: list[Tensor] = []
         per_module: dict[str, Tensor] = {}
         for point in self._points:
@@ -141,10 +147,11 @@ class Scorer:
             columns = list(point.columns)
             if terms:
                 values[:, columns] = torch.stack(tuple(terms.values())).sum(0).cpu().double()
+                drift[:, columns] = sums.drift().cpu().double()
             for name, term in terms.items() if keep_modules else ():
                 whole = per_module.setdefault(name, torch.zeros(len(rows), self._directions))
                 whole[:, columns] = term.cpu()
-        return Projections(values, losses[0].cpu().double(), per_module)
+        return Projections(values, losses[0].cpu().double(), drift, per_module)
 
     def _pass(self, ids: Tensor, labels: Tensor, point: ExpansionPoint, sink: ProjectionSum) -> Tensor:
         """One forward and one input-gradient backward at an expansion point; returns the loss, [b]."""
