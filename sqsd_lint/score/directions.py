@@ -9,11 +9,14 @@ For a layer with direction V = Bv Av and expansion point (A0, B0):
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+
+from sqsd_lint.score.gradient import FactorGradient, Gradient
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,13 +30,14 @@ class Direction:
 
     Attributes:
         name: "danger" or "safety".
-        vector: V_m = B_m @ A_m by module; its scaling plays no part.
+        vector: V_m = B_m @ A_m by module; its scaling plays no part. Or a gradient at `expansion`, whose
+            factors take the place of P and Q.
         expansion: the adapter (A0, B0) that is active while gradients are taken.
         scaling: overrides the expansion adapter's own scaling, if not None.
     """
 
     name: str
-    vector: Adapter
+    vector: Adapter | Gradient
     expansion: Adapter
     scaling: float | None = None
 
@@ -48,7 +52,9 @@ class ExpansionLayer:
         P: [K, r * d_out] (transposed) and Q: [K, r * d_in]; empty (K = 0) where no direction has this layer.
         gram_A: A0 A0^T and gram_B: B0^T B0, both [r, r].
         norms: [K] ||V_m|| of each direction, 0 where it lacks the layer.
-        vector_scaling: [K] what PEFT multiplies V_m with: scaling V_m is the displacement itself.
+        vector_scaling: [K] what PEFT multiplies V_m with: scaling V_m is the displacement itself. NaN where
+            the direction is a gradient and no displacement.
+        of_factors: whether updates are measured as vectors of factors, as gradients are, and not as dW.
     """
 
     A0: Tensor
@@ -60,6 +66,7 @@ class ExpansionLayer:
     gram_B: Tensor
     norms: Tensor
     vector_scaling: Tensor
+    of_factors: bool = False
 
     @property
     def scored(self) -> bool:
@@ -91,9 +98,10 @@ def expansion_points(
     Args:
         modules: score these modules only; None scores all.
     """
-    groups: dict[tuple[int, float | None], list[int]] = {}
+    groups: dict[tuple[int, float | None, bool], list[int]] = {}
     for column, direction in enumerate(directions):
-        groups.setdefault((id(direction.expansion), direction.scaling), []).append(column)
+        kind = isinstance(direction.vector, Gradient)
+        groups.setdefault((id(direction.expansion), direction.scaling, kind), []).append(column)
     points = []
     for columns in groups.values():
         members = [directions[c] for c in columns]
@@ -123,6 +131,12 @@ def _layer(
             norms.append(torch.zeros((), dtype=torch.float64))
             scalings.append(0.0)
             continue
+        if isinstance(v, FactorGradient):
+            P.append(v.B.double().flatten())
+            Q.append(v.A.double().flatten())
+            norms.append((v.A.double().square().sum() + v.B.double().square().sum()).sqrt())
+            scalings.append(math.nan)
+            continue
         Av, Bv = v.A.double(), v.B.double()
         P.append(((A0 @ Av.T) @ Bv.T).flatten())
         Q.append(((B0.T @ Bv) @ Av).flatten())
@@ -141,4 +155,5 @@ def _layer(
         gram_B=(B0.T @ B0).to(device, torch.float32),
         norms=(torch.stack(norms) if norms else torch.zeros(0)).to(device, torch.float32),
         vector_scaling=torch.tensor(scalings, device=device, dtype=torch.float32),
+        of_factors=isinstance(members[0].vector, Gradient),
     )
