@@ -85,6 +85,10 @@ class Calibration:
         rank = math.floor((len(self.harmful) + 1) * _share(percentile))
         return self.harmful[max(rank, 1) - 1]
 
+    def benign_above(self, line: float) -> int:
+        """How many benign rows lie at or above a line."""
+        return len(self.benign) - bisect_left(self.benign, line)
+
     def benign_share(self, line: float) -> float:
         """The share of benign rows at or above a line, in [0, 1]."""
         return _at_or_above(self.benign, line)

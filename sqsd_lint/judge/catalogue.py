@@ -46,6 +46,20 @@ _TABLE = (
         "Read the row; remove or rewrite it if its answer is unsafe.",
     ),
     Rule(
+        "SQSD201",
+        "file-drift-budget",
+        Severity.ERROR,
+        "The file's rows together move the weights further towards danger than its budget allows",
+        "Remove the highest-scoring rows, or fine-tune with a lower learning rate or fewer epochs.",
+    ),
+    Rule(
+        "SQSD202",
+        "risk-share",
+        Severity.ERROR,
+        "More of the file's rows lie above the warning line than benign data explains",
+        "Read the file's highest-scoring rows; remove or rewrite the unsafe ones.",
+    ),
+    Rule(
         "SQSD301",
         "unscorable-row",
         Severity.ERROR,
@@ -73,11 +87,28 @@ _TABLE = (
         "The file cannot be read: an LFS pointer, a wrong encoding, an unknown format, over a limit",
         "Repair the file, or exclude it.",
     ),
+    Rule(
+        "SQSD401",
+        "unused-suppression",
+        Severity.WARNING,
+        "A suppression silences nothing: it is wrong, not needed, or not in force",
+        "Remove or correct the suppression.",
+    ),
+    Rule(
+        "SQSD402",
+        "stale-baseline",
+        Severity.WARNING,
+        "The baseline holds findings that its file no longer has",
+        "Run `sqsd-lint baseline prune`.",
+    ),
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _TABLE}
 LINE_RULES = ("SQSD101", "SQSD102")
 UNSCORED_RULES = ("SQSD301", "SQSD303", "SQSD304")  # their rows have no score: the run is incomplete
+ROW_RULES = ("SQSD101", "SQSD102", "SQSD302")  # about one row that has a score
+FILE_RULES = ("SQSD201", "SQSD202")  # about all rows of a file together
+ACCEPTABLE_RULES = (*ROW_RULES, *FILE_RULES)  # what a baseline or a suppression may answer; a gap, never
 
 
 def find_rule(code: str) -> Rule:

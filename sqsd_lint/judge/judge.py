@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from sqsd_lint.judge.calibration import Calibration
-from sqsd_lint.judge.catalogue import RULES
+from sqsd_lint.judge.files import judge_file
+from sqsd_lint.judge.findings import in_order, of_problem, of_row
 from sqsd_lint.judge.policy import Policy
 from sqsd_lint.judge.scorable import why_unscorable
 from sqsd_lint.types import Line, Problem, ScoredRow, Violation
@@ -25,73 +26,45 @@ def judge(
     Args:
         files: the files in the order in which the report shows them; others follow by name.
     """
-    found = [_of_problem(problem, policy) for problem in problems if problem.code in policy.severities]
+    found = []
+    for problem in problems:
+        severity = policy.severity(problem.code, problem.where.file)
+        if severity is not None:
+            found.append(of_problem(problem, severity))
+    by_file: dict[str, list[ScoredRow]] = {}
     for row in rows:
-        found += _of_row(row, policy, calibration)
-    order = {file: position for position, file in reversed(list(enumerate(files)))}
-    found.sort(
-        key=lambda violation: (
-            order.get(violation.where.file, len(order)),
-            violation.where.file,
-            violation.where.line,
-            violation.where.index,
-            violation.rule,
-            violation.message,
-            violation.fingerprint,
-        )
-    )
-    return found
+        found += _judge_row(row, policy, calibration)
+        if not why_unscorable(row.score):
+            by_file.setdefault(row.where.file, []).append(row)
+    for file, scored in by_file.items():
+        found += judge_file(file, scored, policy, calibration)
+    return in_order(found, files)
 
 
-def _of_row(row: ScoredRow, policy: Policy, calibration: Calibration | None) -> list[Violation]:
+def _judge_row(row: ScoredRow, policy: Policy, calibration: Calibration | None) -> list[Violation]:
+    file = row.where.file
     reason = why_unscorable(row.score)
     if reason:
-        return [_of_score("SQSD301", reason, row, policy, None)] if "SQSD301" in policy.severities else []
+        severity = policy.severity("SQSD301", file)
+        return [] if severity is None else [of_row("SQSD301", severity, reason, row)]
     found = []
     sqsd, percentile = row.score.sqsd, row.percentile
     if percentile is None and calibration is not None:
         percentile = calibration.percentile(sqsd)
-    if policy.error_line is not None and sqsd >= policy.error_line.value:
-        message = _above("error", policy.error_line, sqsd, percentile)
-        found.append(_of_score("SQSD101", message, row, policy, percentile))
-    elif policy.warning_line is not None and sqsd >= policy.warning_line.value:
-        message = _above("warning", policy.warning_line, sqsd, percentile)
-        found.append(_of_score("SQSD102", message, row, policy, percentile))
-    if row.score.response_lost > 0 and "SQSD302" in policy.severities:
+    for code, kind, line in (
+        ("SQSD101", "error", policy.error_line),
+        ("SQSD102", "warning", policy.warning_line),
+    ):
+        severity = policy.severity(code, file)
+        if severity is not None and line is not None and sqsd >= line.value:
+            found.append(of_row(code, severity, _above(kind, line, sqsd, percentile), row, percentile))
+            break
+    lost = policy.severity("SQSD302", file)
+    if row.score.response_lost > 0 and lost is not None:
         total = row.score.tokens + row.score.response_lost
         message = f"only {row.score.tokens:,} of {total:,} response tokens were scored"
-        found.append(_of_score("SQSD302", message, row, policy, percentile))
+        found.append(of_row("SQSD302", lost, message, row, percentile))
     return found
-
-
-def _of_score(code: str, message: str, row: ScoredRow, policy: Policy, percentile: float | None) -> Violation:
-    rule = RULES[code]
-    return Violation(
-        rule=code,
-        name=rule.name,
-        severity=policy.severities[code],
-        where=row.where,
-        message=message,
-        fingerprint=row.fingerprint,
-        excerpt=row.excerpt,
-        hint=rule.hint,
-        score=row.score,
-        percentile=percentile,
-    )
-
-
-def _of_problem(problem: Problem, policy: Policy) -> Violation:
-    rule = RULES[problem.code]
-    return Violation(
-        rule=problem.code,
-        name=rule.name,
-        severity=policy.severities[problem.code],
-        where=problem.where,
-        message=problem.message,
-        fingerprint=problem.fingerprint,
-        excerpt=problem.excerpt,
-        hint=problem.hint or rule.hint,
-    )
 
 
 def _above(kind: str, line: Line, sqsd: float, percentile: float | None) -> str:

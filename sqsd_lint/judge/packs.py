@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqsd_lint.config.validate import nearest, validate
-from sqsd_lint.errors import ConfigError, UsageError
+from sqsd_lint.errors import UsageError
+from sqsd_lint.judge.untrusted import load_json, read_limited
 from sqsd_lint.resources import rules_dir
 from sqsd_lint.types import Severity
 
@@ -19,10 +21,20 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PackRule:
-    """A rule's entry in a pack; only the rules that draw a line have a threshold."""
+    """A rule's entry in a pack; each option belongs to some rules only.
+
+    Attributes:
+        threshold: where the line of SQSD101 or SQSD102 lies.
+        budget: the largest drift of a file (SQSD201), as a share of the danger adapter's own displacement.
+        significance: the largest p-value that is a finding (SQSD202).
+        min_rows: fewer rows at or above the warning line are no finding (SQSD202).
+    """
 
     severity: Severity
     threshold: str | None = None
+    budget: float = math.inf
+    significance: float = 0.0
+    min_rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +71,29 @@ def load_pack(name: str, *, cwd: Path | None = None) -> Pack:
             f"no rule pack {name!a}: neither an embedded one ({', '.join(embedded_packs())}) nor a file",
             hint=f"Did you mean {match}?" if match else "Give --rules a pack's name or a JSON file.",
         )
-    document = _read_untrusted(path, name)
+    return parse_pack(read_limited(path, name, _MAX_BYTES), name=name)
+
+
+def parse_pack(data: bytes, *, name: str) -> Pack:
+    """A rule pack from the content of a JSON file, validated by `rules.schema.json`.
+
+    Raises:
+        ConfigError: it is not a valid pack.
+    """
+    document = load_json(data, name, "a JSON rule pack", hint="See `rules/schemas/rules.schema.json`.")
     validate(document, "rules", source=name)
     return _pack(name, document)
 
 
 def _pack(name: str, document: Mapping[str, Any]) -> Pack:
-    rules = {
-        code: PackRule(Severity(entry["severity"]), str(entry["threshold"]) if "threshold" in entry else None)
-        for code, entry in document["rules"].items()
-    }
-    return Pack(name, rules)
+    return Pack(name, {code: _rule(entry) for code, entry in document["rules"].items()})
 
 
-def _read_untrusted(path: Path, name: str) -> Any:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise ConfigError(f"{name}: larger than {_MAX_BYTES:,} bytes, too large for a rule pack")
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
-    except OSError as fault:
-        raise ConfigError(f"{name}: cannot be read: {fault.strerror}") from None
-    except (ValueError, RecursionError) as fault:
-        raise ConfigError(
-            f"{name}: not a JSON rule pack: {fault}", hint="See `rules/schemas/rules.schema.json`."
-        ) from None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuses a key given twice: a reviewer reads the first, JSON keeps the last."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!a} is given twice")
-    return table
+def _rule(entry: Mapping[str, Any]) -> PackRule:
+    return PackRule(
+        Severity(entry["severity"]),
+        str(entry["threshold"]) if "threshold" in entry else None,
+        float(entry.get("budget", math.inf)),
+        float(entry.get("significance", 0.0)),
+        int(entry.get("min-rows", 1)),
+    )

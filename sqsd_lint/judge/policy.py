@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqsd_lint.errors import UsageError
+from sqsd_lint.judge.budget import Training
 from sqsd_lint.judge.calibration import Calibration
-from sqsd_lint.judge.catalogue import RULES, UNSCORED_RULES, unknown_code
-from sqsd_lint.judge.packs import Pack
-from sqsd_lint.judge.threshold import caution, parse, resolve
+from sqsd_lint.judge.catalogue import LINE_RULES, RULES, UNSCORED_RULES, unknown_code
+from sqsd_lint.judge.draw import draw_lines, draw_share_line
+from sqsd_lint.judge.packs import Pack, PackRule
+from sqsd_lint.judge.per_file import PerFileIgnores
 from sqsd_lint.types import Line, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """When a share is a finding: the largest p-value, and the least number of rows above the line."""
+
+    significance: float = 0.0
+    min_rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +29,15 @@ class Policy:
     """What to report and how much it weighs.
 
     Attributes:
-        severities: the selected rules, by code.
-        error_line, warning_line: where SQSD101 and SQSD102 begin; None for a rule that is not selected.
+        severities: the rules that are selected and can be judged, by code.
+        error_line, warning_line: where SQSD101 and SQSD102 begin; None for a rule that is off.
         allow: rules whose unscored rows are accepted; their findings are warnings.
         notes: what the reader of a report must know about the lines.
+        share_line: the line whose rows SQSD202 counts: the warning line, drawn even where SQSD102 is off.
+        per_file: the rules that are left out for a file.
+        share: the significance level and the least number of rows of SQSD202.
+        budget: the largest drift of SQSD201.
+        training: the fine-tune that the drift is stated for.
     """
 
     severities: Mapping[str, Severity]
@@ -29,11 +45,22 @@ class Policy:
     warning_line: Line | None = None
     allow: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    share_line: Line | None = None
+    per_file: PerFileIgnores = field(default_factory=PerFileIgnores)
+    share: Share = Share()
+    budget: float = math.inf
+    training: Training = field(default_factory=Training)
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """The lines that are drawn, the error line first."""
-        return tuple(line for line in (self.error_line, self.warning_line) if line is not None)
+        drawn = (self.error_line, self.warning_line, self.share_line)
+        return tuple(dict.fromkeys(line for line in drawn if line is not None))
+
+    def severity(self, code: str, file: str) -> Severity | None:
+        """How much a finding of a rule in a file weighs; None where the rule is off."""
+        severity = self.severities.get(code)
+        return severity if severity is not None and code not in self.per_file(file) else None
 
 
 def make_policy(
@@ -45,6 +72,9 @@ def make_policy(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     allow: Iterable[str] = (),
+    severity: Mapping[str, str] | None = None,
+    per_file_ignores: Mapping[str, Sequence[str]] | None = None,
+    training: Training | None = None,
 ) -> Policy:
     """Combines a pack with what the settings override.
 
@@ -52,11 +82,45 @@ def make_policy(
         threshold, warning_threshold: override the pack's for SQSD101 and SQSD102.
         select, ignore: codes or prefixes. The longer prefix wins, at equal length `ignore`.
         allow: whole codes, of SQSD301, SQSD303 and SQSD304.
+        severity: "error" or "warning" by whole code; overrides the pack's, and yields to `allow`.
+        per_file_ignores: codes or prefixes by pattern, see `PerFileIgnores`.
 
     Raises:
-        UsageError: an unknown code, a selected rule that the pack does not hold, or a wrong threshold.
+        UsageError: an unknown code, a selected rule that the pack does not hold, a wrong threshold or
+            pattern.
         BundleError: a line is relative to a calibration that the bundle does not have.
     """
+    allowed = _allowed(allow)
+    severities = _severities(pack, select_rules(pack, select, ignore), severity or {}, allowed)
+    lines, notes = draw_lines(pack, calibration, severities, threshold, warning_threshold)
+    for code in LINE_RULES:
+        if code not in lines:
+            severities.pop(code, None)
+    error, warning = lines.get("SQSD101"), lines.get("SQSD102")
+    if error and warning and warning.value >= error.value:
+        notes.append(f"the warning line ({warning.spec}) is not below the error line ({error.spec})")
+    share_line = None
+    if "SQSD202" in severities:
+        share_line = draw_share_line(pack, calibration, warning, warning_threshold)
+        if share_line is None:
+            del severities["SQSD202"]
+            notes.append("SQSD202 is off: there is no calibration, or no warning line, to judge a share by")
+    share = pack.rules.get("SQSD202", PackRule(Severity.ERROR))
+    return Policy(
+        severities,
+        error,
+        warning,
+        allowed,
+        tuple(notes),
+        share_line,
+        PerFileIgnores(per_file_ignores or {}),
+        Share(share.significance, share.min_rows),
+        pack.rules["SQSD201"].budget if "SQSD201" in pack.rules else math.inf,
+        training or Training(),
+    )
+
+
+def _allowed(allow: Iterable[str]) -> frozenset[str]:
     allowed = frozenset(allow)
     for code in sorted(allowed.difference(UNSCORED_RULES)):
         if code not in RULES:
@@ -64,30 +128,21 @@ def make_policy(
         raise UsageError(
             f"{code} cannot be allowed: its rows have a score", hint=f"Allow {', '.join(UNSCORED_RULES)}."
         )
-    severities = {
-        code: Severity.WARNING if code in allowed else pack.rules[code].severity
-        for code in select_rules(pack, select, ignore)
+    return allowed
+
+
+def _severities(
+    pack: Pack, codes: Iterable[str], overrides: Mapping[str, str], allowed: frozenset[str]
+) -> dict[str, Severity]:
+    for code in overrides:
+        if code not in RULES:
+            raise unknown_code(code)
+    return {
+        code: Severity.WARNING
+        if code in allowed
+        else Severity(overrides.get(code, pack.rules[code].severity.value))
+        for code in codes
     }
-    lines: dict[str, Line] = {}
-    notes: list[str] = []
-    for code, override in (("SQSD101", threshold), ("SQSD102", warning_threshold)):
-        # An override is parsed even where its rule is off, so that a slip never goes unnoticed.
-        spec = parse(override) if override is not None else None
-        if code not in severities:
-            continue
-        own = parse(pack.rules[code].threshold or "")
-        if spec is None and calibration is None and own.kind != "raw" and lines:
-            # A raw --threshold suffices without a calibration: the pack's percentile for warnings then says
-            # nothing, and is left out rather than made a condition.
-            notes.append(f"{code} is off: there is no calibration to draw its line by")
-            continue
-        spec = spec or own
-        lines[code] = resolve(spec, calibration)
-        notes += filter(None, [caution(spec, calibration)])
-    error, warning = lines.get("SQSD101"), lines.get("SQSD102")
-    if error and warning and warning.value >= error.value:
-        notes.append(f"the warning line ({warning.spec}) is not below the error line ({error.spec})")
-    return Policy(severities, error, warning, allowed, tuple(notes))
 
 
 def select_rules(pack: Pack, select: Sequence[str], ignore: Sequence[str]) -> tuple[str, ...]:

@@ -5,29 +5,50 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from sqsd_lint.judge.catalogue import UNSCORED_RULES
+from sqsd_lint.judge.catalogue import FILE_RULES, UNSCORED_RULES
 from sqsd_lint.judge.policy import Policy
+from sqsd_lint.judge.suppressions import DEFAULT_SUPPRESSIONS
 from sqsd_lint.types import Coverage, Violation
 
 
-def next_steps(violations: Iterable[Violation], coverage: Coverage, policy: Policy) -> tuple[str, ...]:
-    """Concrete next steps for what was found, the most urgent first; none if all is well."""
+def next_steps(
+    violations: Iterable[Violation], coverage: Coverage, policy: Policy, *, baseline: bool = False
+) -> tuple[str, ...]:
+    """Concrete next steps for what was found, the most urgent first; none if all is well.
+
+    Args:
+        baseline: whether the run had a baseline.
+    """
     counts = Counter(violation.rule for violation in violations)
     steps: list[str] = []
     if not coverage.complete:
         steps.append(_unscored_step(counts, coverage, policy))
     for code, kind in (("SQSD101", "error"), ("SQSD102", "warning")):
         if counts[code]:
-            steps.append(
-                f"Read the {_rows(counts[code])} at or above the {kind} line and remove or rewrite the "
-                f"unsafe ones: `sqsd-lint rule {code}`."
-            )
+            steps.append(_read_step(code, kind, counts[code]))
             break
     if counts["SQSD101"] and policy.error_line is not None:
-        steps.append(f"Are they harmless? Move the error line, now {policy.error_line.spec}: {_how(policy)}.")
+        accept = f"`sqsd-lint baseline {'update' if baseline else 'create'}`"
+        steps.append(
+            f"Are they harmless? Accept them with {accept}, or one by one in {DEFAULT_SUPPRESSIONS}, or move "
+            f"the error line, now {policy.error_line.spec}: {_how(policy)}."
+        )
+    for code in FILE_RULES:
+        if counts[code]:
+            files = f"{counts[code]:,} file{'' if counts[code] == 1 else 's'}"
+            steps.append(f"Read the highest-scoring rows of {files}: `sqsd-lint rule {code}`.")
     if counts["SQSD302"]:
         steps.append(f"Score {_rows(counts['SQSD302'])} whole: raise --max-length.")
+    if counts["SQSD402"]:
+        steps.append("Drop what the baseline no longer needs: `sqsd-lint baseline prune`.")
     return tuple(steps)
+
+
+def _read_step(code: str, kind: str, count: int) -> str:
+    step = f"Read the {_rows(count)} at or above the {kind} line and remove or rewrite the unsafe ones"
+    if code == "SQSD101":
+        step += ", or move them out with `sqsd-lint check --fix`"
+    return f"{step}: `sqsd-lint rule {code}`."
 
 
 def _unscored_step(counts: Counter[str], coverage: Coverage, policy: Policy) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Literal
 
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.judge.scorable import why_unscorable
@@ -40,10 +41,16 @@ def count_coverage(
     return Coverage(total, scored, cached, files, unreadable, allowed)
 
 
-def exit_code(violations: Iterable[Violation], coverage: Coverage) -> ExitCode:
-    """CANNOT_SCORE if coverage is incomplete, else VIOLATIONS if one is an error, else OK."""
+def exit_code(
+    violations: Iterable[Violation], coverage: Coverage, *, fail_on: Literal["error", "warning"] = "error"
+) -> ExitCode:
+    """CANNOT_SCORE if coverage is incomplete, else VIOLATIONS if one is grave enough, else OK.
+
+    Args:
+        fail_on: the lowest severity that fails a run.
+    """
     if not coverage.complete:
         return ExitCode.CANNOT_SCORE
-    if any(violation.severity is Severity.ERROR for violation in violations):
+    if any(fail_on == "warning" or violation.severity is Severity.ERROR for violation in violations):
         return ExitCode.VIOLATIONS
     return ExitCode.OK

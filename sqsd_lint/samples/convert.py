@@ -8,6 +8,7 @@ from sqsd_lint.samples.conversation import Turns, parse_tools
 from sqsd_lint.samples.excerpt import excerpt_of
 from sqsd_lint.samples.fingerprint import fingerprint
 from sqsd_lint.samples.schemas import by_columns, detect
+from sqsd_lint.samples.suppression import read_suppression
 from sqsd_lint.types import Problem, Row, Sample
 
 # What a turn without words may still teach: the call of a tool, or a train of thought.
@@ -46,7 +47,8 @@ def to_sample(row: Row, columns: Columns | None = None) -> Sample | Problem:
     if nothing:
         message, hint = nothing
         return Problem("SQSD301", row.where, message, hint, excerpt_of(messages, mask), digest)
-    return Sample(digest, tuple(messages), tuple(mask), row.where, name, tools)
+    suppression = read_suppression(raw)
+    return Sample(digest, tuple(messages), tuple(mask), row.where, name, tools, suppression)
 
 
 def _nothing_learnt(schema: str, turns: Turns) -> tuple[str, str] | None:

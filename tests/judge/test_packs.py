@@ -22,6 +22,8 @@ def test_embedded_packs() -> None:
     assert embedded_packs() == ("default", "strict")
     assert load_pack("default").rules["SQSD101"] == PackRule(Severity.ERROR, "p99.9")
     assert load_pack("strict").rules["SQSD302"] == PackRule(Severity.ERROR)
+    assert load_pack("default").rules["SQSD201"] == PackRule(Severity.ERROR, budget=1.0)
+    assert load_pack("default").rules["SQSD202"] == PackRule(Severity.ERROR, significance=0.001, min_rows=5)
 
 
 def test_a_file_is_a_pack(tmp_path: Path) -> None:
@@ -59,6 +61,12 @@ def test_an_unknown_pack_is_refused_with_the_nearest() -> None:
         (
             '{"rules": {"SQSD101": {"severity": "error", "threshold": "p100"}}}',
             '"rules.SQSD101.threshold" is "p100"',
+        ),
+        ('{"rules": {"SQSD201": {"severity": "error", "budget": NaN}}}', "NaN is no JSON number"),
+        ('{"rules": {"SQSD201": {"severity": "error", "budget": -1}}}', "a number of at least 0"),
+        (
+            '{"rules": {"SQSD202": {"severity": "error", "significance": 0.001}}}',
+            'missing key "rules.SQSD202.min-rows"',
         ),
         (
             '{"rules": {"SQSD301": {"severity": "error", "severity": "warning"}}}',

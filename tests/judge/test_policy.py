@@ -19,7 +19,7 @@ CALIBRATION = Calibration(tuple(map(float, range(1000))))
         ([], [], list(RULES)),
         (["SQSD1"], [], ["SQSD101", "SQSD102"]),
         (["SQSD101", "SQSD30"], [], ["SQSD101", "SQSD301", "SQSD302", "SQSD303", "SQSD304"]),
-        ([], ["SQSD3"], ["SQSD101", "SQSD102"]),
+        ([], ["SQSD2", "SQSD3", "SQSD4"], ["SQSD101", "SQSD102"]),
         (["SQSD301"], ["SQSD3"], ["SQSD301"]),
         (["SQSD3"], ["SQSD301"], ["SQSD302", "SQSD303", "SQSD304"]),
         (["SQSD301"], ["SQSD301"], []),
@@ -77,3 +77,44 @@ def test_notes_caution_the_reader() -> None:
     assert "200 benign" in make_policy(DEFAULT, few).notes[0]
     (note,) = make_policy(DEFAULT, CALIBRATION, threshold="p50").notes
     assert note == "the warning line (p99) is not below the error line (p50)"
+
+
+def test_severities_override_the_pack_and_yield_to_allow() -> None:
+    policy = make_policy(
+        DEFAULT,
+        CALIBRATION,
+        severity={"SQSD102": "error", "SQSD101": "warning", "SQSD301": "error"},
+        allow=["SQSD301"],
+    )
+    assert policy.severities["SQSD102"] is Severity.ERROR
+    assert policy.severities["SQSD101"] is Severity.WARNING
+    assert policy.severities["SQSD301"] is Severity.WARNING
+    with pytest.raises(UsageError, match="SQSD999"):
+        make_policy(DEFAULT, CALIBRATION, severity={"SQSD999": "error"})
+
+
+def test_the_share_is_counted_above_the_warning_line_even_where_its_rule_is_off() -> None:
+    on = make_policy(DEFAULT, CALIBRATION)
+    assert on.share_line == on.warning_line
+    assert len(on.lines) == 2
+    off = make_policy(DEFAULT, CALIBRATION, ignore=["SQSD102"])
+    assert (off.warning_line, off.share_line) == (None, on.warning_line)
+    assert off.lines == on.lines
+    moved = make_policy(DEFAULT, CALIBRATION, ignore=["SQSD102"], warning_threshold="p90")
+    assert moved.share_line is not None
+    assert moved.share_line.spec == "p90"
+
+
+def test_without_a_calibration_or_a_line_no_share_is_judged() -> None:
+    raw = make_policy(DEFAULT, None, threshold="7", warning_threshold="5")
+    assert "SQSD202" not in raw.severities
+    assert any(note.startswith("SQSD202 is off") for note in raw.notes)
+    pack = Pack("small", {"SQSD202": PackRule(Severity.ERROR, significance=0.001)})
+    assert "SQSD202" not in make_policy(pack, CALIBRATION).severities
+    quiet = make_policy(DEFAULT, None, threshold="7", ignore=["SQSD202"])
+    assert not any("SQSD202" in note for note in quiet.notes)
+
+
+def test_numbers_of_file_rules_come_from_the_pack() -> None:
+    policy = make_policy(load_pack("strict"), CALIBRATION)
+    assert (policy.budget, policy.share.significance, policy.share.min_rows) == (0.5, 0.01, 5)

@@ -37,6 +37,21 @@ def test_exit_code(violations: list[Violation], coverage: Coverage, expected: Ex
     assert exit_code(violations, coverage) is expected
 
 
+@pytest.mark.parametrize(
+    ("violations", "coverage", "expected"),
+    [
+        ([], FULL, ExitCode.OK),
+        ([violation("SQSD402", Severity.WARNING)], FULL, ExitCode.VIOLATIONS),
+        ([violation("SQSD101")], FULL, ExitCode.VIOLATIONS),
+        ([violation("SQSD402", Severity.WARNING)], Coverage(10, 9), ExitCode.CANNOT_SCORE),
+    ],
+)
+def test_warnings_fail_a_run_where_asked(
+    violations: list[Violation], coverage: Coverage, expected: ExitCode
+) -> None:
+    assert exit_code(violations, coverage, fail_on="warning") is expected
+
+
 def test_coverage_counts_rows_and_lost_files() -> None:
     rows = [scored(1.0), scored(2.0), scored(float("nan"))]
     problems = [
@@ -64,9 +79,19 @@ def test_next_steps_follow_what_was_found() -> None:
     assert "`sqsd-lint rule SQSD101`" in read
     assert "now p99.9" in move
     assert "bundle show" in move
+    assert "`sqsd-lint baseline create`" in move
+    assert "`sqsd-lint baseline update`" in next_steps(found, FULL, POLICY, baseline=True)[1]
     assert "1 row whole" in whole
     (only,) = next_steps([violation("SQSD102")], FULL, POLICY)
     assert "`sqsd-lint rule SQSD102`" in only
+
+
+def test_findings_about_files_and_the_baseline_have_steps() -> None:
+    found = [violation("SQSD202"), violation("SQSD202"), violation("SQSD402", Severity.WARNING)]
+    assert next_steps(found, FULL, POLICY) == (
+        "Read the highest-scoring rows of 2 files: `sqsd-lint rule SQSD202`.",
+        "Drop what the baseline no longer needs: `sqsd-lint baseline prune`.",
+    )
 
 
 def test_an_uncalibrated_line_is_moved_by_hand() -> None:

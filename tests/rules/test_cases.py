@@ -1,21 +1,35 @@
 """One JSON file of cases per rule: scores and problems in, findings and exit code out.
 
 The calibration has the benign scores 1, 2, ..., 999 and the harmful scores 900, 950 and 1000, so that every
-line is a round number. A case has `name`, `rows` and `problems` (lines count from 1 unless
-given), `pack`, `options` (as `make_policy` takes them), `expect` (the fields that matter, in order) and
+line is a round number. A case has `name`, `rows` and `problems` (lines count from 1 unless given; `times`
+repeats a row), `pack`, `options` (as `make_policy` takes them), `training`, `baseline` (the file's findings),
+`suppressions` (TOML), `inline` (whether rows may suppress), `expect` (the fields that matter, in order) and
 `exit`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sqsd_lint.judge import Calibration, count_coverage, exit_code, judge, load_pack, make_policy
+from sqsd_lint.judge import (
+    Accepted,
+    Calibration,
+    Training,
+    count_coverage,
+    exit_code,
+    judge_all,
+    load_pack,
+    make_policy,
+    parse_baseline,
+    parse_suppressions,
+)
 from sqsd_lint.judge.catalogue import RULES
+from sqsd_lint.samples.suppression import read_suppression
 from sqsd_lint.types import Problem, Score, ScoredRow, Violation, Where
 
 FOLDER = Path(__file__).parent / "cases"
@@ -37,8 +51,21 @@ def make_row(line: int, fields: dict[str, Any]) -> ScoredRow:
         fields.get("tokens", 10),
         fields.get("truncated", ""),
         fields.get("response_lost", 0),
+        drift=float(fields.get("drift", "nan")),
     )
-    return ScoredRow(Where("data.jsonl", line, line - 1), score.fingerprint, "text", score)
+    where = Where("data.jsonl", line, line - 1)
+    suppression = read_suppression(fields)
+    return ScoredRow(where, score.fingerprint, "text", score, suppression=suppression)
+
+
+def make_accepted(case: dict[str, Any]) -> Accepted:
+    here = os.getcwd()
+    document = {"version": 1, "findings": {"data.jsonl": case.get("baseline", {})}}
+    return Accepted(
+        parse_baseline(json.dumps(document).encode(), source="baseline", folder=here),
+        parse_suppressions(case.get("suppressions", "").encode(), source="suppressions", folder=here),
+        case.get("inline", True),
+    )
 
 
 def make_problem(fields: dict[str, Any]) -> Problem:
@@ -64,10 +91,13 @@ def test_every_rule_has_cases() -> None:
 
 @pytest.mark.parametrize(("code", "case"), CASES)
 def test_case(code: str, case: dict[str, Any]) -> None:
-    rows = [make_row(line, fields) for line, fields in enumerate(case.get("rows", []), start=1)]
+    repeated = [fields for fields in case.get("rows", []) for _ in range(fields.get("times", 1))]
+    rows = [make_row(line, fields) for line, fields in enumerate(repeated, start=1)]
     problems = [make_problem(fields) for fields in case.get("problems", [])]
-    policy = make_policy(load_pack(case.get("pack", "default")), CALIBRATION, **case.get("options", {}))
-    violations = judge(rows, problems, policy, CALIBRATION)
+    options = {**case.get("options", {}), "training": Training(**case.get("training", {}))}
+    policy = make_policy(load_pack(case.get("pack", "default")), CALIBRATION, **options)
+    judged = judge_all(rows, problems, policy, CALIBRATION, make_accepted(case), files=["data.jsonl"])
+    violations = judged.violations
     assert len(violations) == len(case["expect"])
     for violation, wanted in zip(violations, case["expect"], strict=True):
         assert seen(violation, wanted) == wanted

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from sqsd_lint import resources
 from sqsd_lint.config import validate
-from sqsd_lint.judge.catalogue import LINE_RULES, RULES, Rule
+from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES, LINE_RULES, RULES, Rule
 from sqsd_lint.judge.threshold import parse
 from sqsd_lint.resources import load_schema, rules_dir
 
@@ -46,9 +46,21 @@ def test_packs_are_valid_and_hold_every_rule(pack: Path) -> None:
 
 def test_the_schema_of_packs_knows_every_rule() -> None:
     known = load_schema("rules")["properties"]["rules"]["properties"]
-    assert {code: ref["$ref"] == "#/$defs/line" for code, ref in known.items()} == {
-        code: code in LINE_RULES for code in RULES
+    kinds = dict.fromkeys(LINE_RULES, "line") | {"SQSD201": "budget", "SQSD202": "share"}
+    assert {code: ref["$ref"] for code, ref in known.items()} == {
+        code: f"#/$defs/{kinds.get(code, 'plain')}" for code in RULES
     }
+
+
+def test_the_schemas_of_accepted_findings_know_the_rules_that_may_be_accepted() -> None:
+    files = load_schema("baseline")["properties"]["findings"]["additionalProperties"]
+    entry = load_schema("suppressions")["additionalProperties"]["properties"]["ignore"]
+    for rules in (files["additionalProperties"]["items"]["enum"], entry["items"]["enum"]):
+        assert rules == sorted(ACCEPTABLE_RULES)
+
+
+def test_the_configuration_knows_every_rule_s_severity() -> None:
+    assert list(load_schema("config")["properties"]["severity"]["properties"]) == list(RULES)
 
 
 @rules
@@ -66,10 +78,11 @@ def test_catalogue_and_page_agree(rule: Rule) -> None:
 
 
 @rules
-def test_pages_name_the_thresholds_of_the_packs(rule: Rule) -> None:
+def test_pages_name_the_numbers_of_the_packs(rule: Rule) -> None:
     for pack in PACKS:
-        threshold = json.loads(pack.read_text(encoding="utf-8"))["rules"][rule.code].get("threshold")
-        assert threshold is None or f"`{threshold}`" in rule.page()
+        entry = json.loads(pack.read_text(encoding="utf-8"))["rules"][rule.code]
+        for key, value in entry.items():
+            assert key == "severity" or f"`{value}`" in rule.page()
 
 
 @rules
@@ -78,14 +91,17 @@ def test_options_and_toml_on_pages_exist(rule: Rule) -> None:
     options = rule.page().split("## Options\n")[1].split("## Source")[0]
     assert set(re.findall(r"^- `([a-z-]+)`", options, re.MULTILINE)) <= set(known)
     for block in re.findall(r"```toml\n(.*?)```", rule.page(), re.DOTALL):
-        validate(tomllib.loads(block), "config", source=rule.code)
+        schema = "suppressions" if re.match(r"\[[0-9a-f]{32}]", block) else "config"
+        validate(tomllib.loads(block), schema, source=rule.code)
 
 
 def test_no_page_is_left_over() -> None:
     assert {path.stem for path in rules_dir().glob("*.md")} == set(RULES)
 
 
-@pytest.mark.parametrize("name", ["threshold", "device", "paths", "allow", "columns"])
+@pytest.mark.parametrize(
+    "name", ["threshold", "device", "paths", "allow", "columns", "severity", "per-file-ignores"]
+)
 def test_examples_in_the_schema_hold(name: str) -> None:
     for example in load_schema("config")["properties"][name]["examples"]:
         validate({name: example}, "config", source=name)

@@ -1,0 +1,148 @@
+"""`sqsd-lint baseline`: accept the findings that are there, so that only new ones fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sqsd_lint.cli import options as o
+from sqsd_lint.cli.output import check_output_file, progress, replacing
+from sqsd_lint.cli.settings import settings_of
+from sqsd_lint.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from sqsd_lint.judge import Baseline
+    from sqsd_lint.types import Report
+
+
+class Action(str, Enum):
+    """What to do with the baseline."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    PRUNE = "prune"
+
+
+_Action = Annotated[
+    Action,
+    typer.Argument(
+        metavar="create|update|prune",
+        help="create: accept every finding. update: also accept new ones, drop those that are gone. "
+        "prune: only drop those that are gone.",
+        show_default=False,
+    ),
+]
+_Force = Annotated[
+    bool,
+    typer.Option("--force", metavar=" ", help="create: replace a baseline that exists.", show_default=False),
+]
+
+
+def baseline(
+    context: typer.Context,
+    action: _Action,
+    paths: o.Paths = None,
+    baseline: o.Baseline = None,
+    force: _Force = False,
+    threshold: o.Threshold = None,
+    warning_threshold: o.WarningThreshold = None,
+    allow: o.Allow = None,
+    rules: o.Rules = None,
+    per_file_ignores: o.PerFileIgnores = None,
+    suppressions: o.Suppressions = None,
+    no_inline_suppressions: o.NoInlineSuppressions = False,
+    learning_rate: o.LearningRate = None,
+    epochs: o.Epochs = None,
+    batch_size: o.BatchSize = None,
+    bundle: o.Bundle = None,
+    model: o.Model = None,
+    proxy: o.Proxy = None,
+    metric: o.Metric = None,
+    expansion: o.Expansion = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    trust_remote_code: o.TrustRemoteCode = None,
+    turns: o.Turns = None,
+    max_length: o.MaxLength = None,
+    columns: o.Columns = None,
+    exclude: o.Exclude = None,
+    force_exclude: o.ForceExclude = None,
+    no_progress: o.NoProgress = False,
+    batch_tokens: o.BatchTokens = None,
+    no_cache: o.NoCache = False,
+    cache_dir: o.CacheDir = None,
+    config: o.Config = None,
+    isolated: o.Isolated = False,
+) -> None:
+    """Accept the findings that are there, so that only new ones fail a check.
+
+    [cyan]sqsd-lint baseline create data/[/cyan]
+    Rows without a score are never accepted. Commit the file: sqsd-lint check finds it.
+    """
+    settings = settings_of(context)
+    from sqsd_lint import pipeline
+    from sqsd_lint.judge import DEFAULT_BASELINE, Baseline, read_baseline
+
+    name = settings.baseline or DEFAULT_BASELINE
+    _check(name, action, force)
+    if action is Action.CREATE:
+        old = Baseline(name, os.path.dirname(os.path.abspath(name)))
+        settings = replace(settings, baseline="")
+    else:
+        old = read_baseline(name)
+        settings = replace(settings, baseline=name)
+    # Of every file the whole: what a comparison with an older version passes by would seem to be gone.
+    settings = replace(settings, staged=False, changed_since=None)
+    with progress(not no_progress) as bar:
+        report, judged = pipeline.examine(settings, progress=bar)
+    new = old.pruned(judged.acceptable, judged.stale)
+    if action is not Action.PRUNE:
+        new = new.with_findings(judged.acceptable)
+    _write(Path(name), new.dump())
+    for line in _summary(name, old, new, report):
+        typer.echo(line)
+    raise typer.Exit(ExitCode.OK if report.coverage.complete else ExitCode.CANNOT_SCORE)
+
+
+def _check(name: str, action: Action, force: bool) -> None:
+    """Refuses what cannot be done before a long run rather than after it."""
+    exists = os.path.lexists(name)
+    if force and action is not Action.CREATE:
+        raise UsageError(f"--force says nothing to {action.value}", hint="Leave it out.")
+    if action is Action.CREATE and exists and not force:
+        raise UsageError(
+            f"{name} exists already",
+            hint="Add to it with `sqsd-lint baseline update`, or replace it with --force.",
+        )
+    if action is not Action.CREATE and not exists:
+        raise UsageError(f"there is no baseline {name}", hint="Make it with `sqsd-lint baseline create`.")
+    check_output_file(name)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replaces a file at once; one that holds these bytes already is not touched."""
+    if path.is_file() and path.read_bytes() == data:
+        return
+    with replacing(path) as whole:
+        whole.write_bytes(data)
+
+
+def _summary(name: str, old: Baseline, new: Baseline, report: Report) -> Iterator[str]:
+    from sqsd_lint.judge.catalogue import UNSCORED_RULES
+    from sqsd_lint.report.numbers import count, listing
+    from sqsd_lint.report.safe import escape
+
+    files = count(len({entry.file for entry in new.entries}), "file")
+    added, dropped = len(new.entries - old.entries), len(old.entries - new.entries)
+    changes = f"{added:,} added, {dropped:,} dropped" if added or dropped else "unchanged"
+    yield f"{escape(name)}: {count(len(new.entries), 'finding')} in {files} ({changes})"
+    gaps = sorted({one.rule for one in report.violations if one.rule in UNSCORED_RULES})
+    if gaps:
+        yield f"not accepted: {listing(gaps)}, since a baseline holds no rows without a score; see --allow"
+    yield f"scored {report.coverage.scored} of {report.coverage.rows} rows"

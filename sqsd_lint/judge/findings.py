@@ -1,0 +1,81 @@
+"""Violations, made from rows, problems and files, and the order that reports show them in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+from sqsd_lint.judge.catalogue import RULES
+from sqsd_lint.types import Problem, ScoredRow, Severity, Violation, Where
+
+
+def of_row(
+    code: str, severity: Severity, message: str, row: ScoredRow, percentile: float | None = None
+) -> Violation:
+    """A finding about one row."""
+    rule = RULES[code]
+    return Violation(
+        rule=code,
+        name=rule.name,
+        severity=severity,
+        where=row.where,
+        message=message,
+        fingerprint=row.fingerprint,
+        excerpt=row.excerpt,
+        hint=rule.hint,
+        score=row.score,
+        percentile=percentile,
+    )
+
+
+def of_problem(problem: Problem, severity: Severity) -> Violation:
+    """A finding about a row or file without a score."""
+    rule = RULES[problem.code]
+    return Violation(
+        rule=problem.code,
+        name=rule.name,
+        severity=severity,
+        where=problem.where,
+        message=problem.message,
+        fingerprint=problem.fingerprint,
+        excerpt=problem.excerpt,
+        hint=problem.hint or rule.hint,
+    )
+
+
+def of_file(code: str, severity: Severity, message: str, file: str, fingerprint: str = "") -> Violation:
+    """A finding about a file as a whole."""
+    rule = RULES[code]
+    return Violation(code, rule.name, severity, Where(file, 0, -1), message, fingerprint, hint=rule.hint)
+
+
+def rows_fingerprint(rows: Iterable[ScoredRow]) -> str:
+    """The identity of a finding that rests on several rows, in whatever order: 32 hex digits.
+
+    A row that occurs twice counts twice: a finding that rests on one row more is another finding.
+    """
+    text = "\n".join(sorted(row.fingerprint for row in rows))
+    return blake2b(
+        text.encode("utf-8", "surrogatepass"), digest_size=16, person=b"sqsd-lint/rows/1"
+    ).hexdigest()
+
+
+def in_order(violations: Iterable[Violation], files: Sequence[str] = ()) -> list[Violation]:
+    """Sorts by file, line and rule, whatever the order was.
+
+    Args:
+        files: the files in the order in which the report shows them; others follow by name.
+    """
+    order = {file: position for position, file in reversed(list(enumerate(files)))}
+    return sorted(
+        violations,
+        key=lambda violation: (
+            order.get(violation.where.file, len(order)),
+            violation.where.file,
+            violation.where.line,
+            violation.where.index,
+            violation.rule,
+            violation.message,
+            violation.fingerprint,
+        ),
+    )

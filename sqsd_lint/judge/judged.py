@@ -1,0 +1,121 @@
+"""All findings, less those that were accepted before, plus those about acceptance itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqsd_lint.judge.accepted import Accepted
+from sqsd_lint.judge.baseline import Entry
+from sqsd_lint.judge.calibration import Calibration
+from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES, ROW_RULES
+from sqsd_lint.judge.findings import in_order
+from sqsd_lint.judge.judge import judge
+from sqsd_lint.judge.looked import Looked
+from sqsd_lint.judge.names import name_in
+from sqsd_lint.judge.policy import Policy
+from sqsd_lint.judge.scorable import why_unscorable
+from sqsd_lint.judge.unused import (
+    inline_fault,
+    stale_entries,
+    stale_findings,
+    unused_entries,
+    unused_inline,
+)
+from sqsd_lint.types import Problem, ScoredRow, Violation, Where
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The findings of a run.
+
+    Attributes:
+        violations: what the report shows, in order: what nobody has accepted, and SQSD401 and SQSD402.
+        baselined, suppressed: how many findings the baseline and suppressions answer; a suppression first.
+        notes: what the report's head must say.
+        acceptable: the findings that a new baseline would hold, those of the present one included.
+        stale: the entries of the baseline that match nothing any more.
+    """
+
+    violations: tuple[Violation, ...]
+    baselined: int = 0
+    suppressed: int = 0
+    notes: tuple[str, ...] = ()
+    acceptable: tuple[Violation, ...] = ()
+    stale: tuple[Entry, ...] = ()
+
+
+def judge_all(
+    rows: Sequence[ScoredRow],
+    problems: Sequence[Problem],
+    policy: Policy,
+    calibration: Calibration | None,
+    accepted: Accepted | None = None,
+    *,
+    files: Sequence[str] = (),
+    whole: Collection[str] | None = None,
+) -> Judged:
+    """Judges rows and problems, and takes out what the baseline and suppressions answer.
+
+    Neither answers for a row without a score, nor for coverage: a gap is accepted with `allow` alone.
+
+    Args:
+        files: the files in the order in which the report shows them; others follow by name.
+        whole: the files of which every row is among `rows` and `problems`, all of `files` if not given. Of
+            others nothing is said to be gone.
+    """
+    accepted = accepted or Accepted()
+    found = judge(rows, problems, policy, calibration, files=files)
+    inline = _inline(rows) if accepted.inline else {}
+    left: list[Violation] = []
+    acceptable: list[Violation] = []
+    suppressed = baselined = 0
+    for violation in found:
+        if _is_suppressed(violation, inline, accepted):
+            suppressed += 1
+            continue
+        if violation.rule in ACCEPTABLE_RULES and violation.fingerprint:
+            acceptable.append(violation)
+            if accepted.baseline is not None and violation in accepted.baseline:
+                baselined += 1
+                continue
+        left.append(violation)
+    looked = Looked.of(rows, problems, found, policy)
+    unreadable = {problem.where.file for problem in problems if problem.rows == 0}
+    read = [file for file in (files if whole is None else whole) if file not in unreadable]
+    left += unused_inline(rows, looked, in_force=accepted.inline)
+    if accepted.suppressions is not None:
+        names = _names(read, accepted.suppressions.folder)
+        left += unused_entries(accepted.suppressions, rows, looked, names)
+    stale: list[Entry] = []
+    if accepted.baseline is not None:
+        stale = stale_entries(accepted.baseline, looked, _names(read, accepted.baseline.folder))
+        left += stale_findings(accepted.baseline, stale, policy)
+    return Judged(
+        tuple(in_order(left, files)),
+        baselined,
+        suppressed,
+        looked.notes(sum(not why_unscorable(row.score) for row in rows)),
+        tuple(acceptable),
+        tuple(stale),
+    )
+
+
+def _inline(rows: Iterable[ScoredRow]) -> Mapping[Where, tuple[str, ...]]:
+    """What rows suppress about themselves, those that do it wrong left out."""
+    return {
+        row.where: row.suppression.codes
+        for row in rows
+        if row.suppression is not None and not inline_fault(row.suppression)
+    }
+
+
+def _is_suppressed(violation: Violation, inline: Mapping[Where, tuple[str, ...]], accepted: Accepted) -> bool:
+    if violation.rule in ROW_RULES and violation.rule in inline.get(violation.where, ()):
+        return True
+    return accepted.suppressions is not None and violation in accepted.suppressions
+
+
+def _names(files: Iterable[str], folder: str) -> dict[str, str]:
+    """Files by the name that entries of a baseline or of suppressions in `folder` give them."""
+    return {name_in(folder, file): file for file in files}
