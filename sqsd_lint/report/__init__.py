@@ -1,6 +1,14 @@
 """A report in the formats that people and programs read: `write(report, "text", sys.stdout)`.
 
-Each format is a module of its own with one function, `write(report, stream, options)`.
+Each format is a module of its own with one function, `write(report, stream, options)`:
+
+    text      for people at a terminal
+    concise   one line per finding, for editors and grep
+    json      one object, jsonl  one object per line: for programs
+    sarif     SARIF 2.1.0, for code hosts and viewers
+    github    workflow commands, gitlab  Code Quality, junit  JUnit XML: for CI
+    markdown  for a job summary or a comment
+    html      one file to open in a browser
 """
 
 from __future__ import annotations
@@ -12,18 +20,26 @@ from typing import IO
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Report
 
-FORMATS = ("text", "json", "jsonl")
+FORMATS = (
+    *("text", "concise", "json", "jsonl"),
+    *("sarif", "github", "gitlab", "junit", "markdown", "html"),
+)
 
 
 @dataclass(frozen=True)
 class Options:
     """How much a report shows.
 
+    `redact` holds for every format, the others where they are named: sarif, github, gitlab and junit are
+    read by programs that take a missing finding for a mended one, so they always hold every finding that
+    they can.
+
     Attributes:
         redact: no text of a row, its fingerprint instead.
-        quiet: violations only, and the coverage line where it is not complete (text).
+        quiet: violations only, and the coverage line where it is not complete (text, concise).
         verbose: fingerprints, tokens, danger and safety apart, hints, timing (text).
-        statistics: counts per rule and the distribution of the scores instead of the rows (text).
+        statistics: counts per rule instead of the rows (text, with the distribution of the scores; concise,
+            json, jsonl, markdown, html).
         width: cells to lay the page out for; None asks the terminal (text).
     """
 

@@ -59,13 +59,18 @@ def line(value: Line | None) -> dict[str, Any] | None:
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """Counts and the exit code (the verdict before `--exit-zero`)."""
+    """Counts and the exit code (the verdict before `--exit-zero`).
+
+    `baselined` and `suppressed` are findings that somebody has accepted: no part of the other counts.
+    """
     severities = Counter(violation.severity for violation in report.violations)
     rules = Counter(violation.rule for violation in report.violations)
     return {
         "errors": severities[Severity.ERROR],
         "warnings": severities[Severity.WARNING],
         "files": len({violation.where.file for violation in report.violations}),
+        "baselined": report.baselined,
+        "suppressed": report.suppressed,
         "rules": dict(sorted(rules.items())),
         "seconds": number(round(report.seconds, 3)),
         "exit_code": int(report.exit_code),
@@ -73,14 +78,17 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def coverage(value: Coverage) -> dict[str, Any]:
+    """`unchanged` rows are no part of `rows`; `notes` say what else was left out."""
     return {
         "rows": value.rows,
         "scored": value.scored,
         "cached": value.cached,
         "allowed": value.allowed,
+        "unchanged": value.unchanged,
         "files": value.files,
         "unreadable_files": value.unreadable_files,
         "complete": value.complete,
+        "notes": list(value.notes),
     }
 
 

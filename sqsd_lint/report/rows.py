@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from sqsd_lint.report import fields, numbers
 from sqsd_lint.types import Problem, ScoredRow
 
 _GROUP_ROWS = 8192
+row = fields.row
+
+T = TypeVar("T")
+Fields = Callable[[T | Problem], dict[str, Any]]
 
 
 @dataclass
@@ -39,10 +43,10 @@ class Tally:
         missing = f"; not scored: {numbers.listing(reasons)}" if reasons else ""
         return f"scored {self.scored} of {self.rows} rows{missing}"
 
-    def count(self, items: Iterable[ScoredRow | Problem]) -> Iterator[dict[str, Any]]:
+    def count(self, items: Iterable[T | Problem], to_fields: Fields[T]) -> Iterator[dict[str, Any]]:
         """Passes every item on as its fields."""
         for item in items:
-            row = fields.row(item)
+            row = to_fields(item)
             self.rows += item.rows if isinstance(item, Problem) else 1
             if row["status"] == "ok":
                 self.scored += 1
@@ -53,18 +57,27 @@ class Tally:
 
 def write_jsonl(items: Iterable[ScoredRow | Problem], stream: IO[str]) -> Tally:
     """Writes one JSON object per row as soon as it is there."""
+    return write_objects(items, row, stream)
+
+
+def write_objects(items: Iterable[T | Problem], to_fields: Fields[T], stream: IO[str]) -> Tally:
+    """Writes one JSON object per item, as `to_fields` makes it; its `status` says whether it is scored."""
     tally = Tally()
-    for row in tally.count(items):
+    for row in tally.count(items, to_fields):
         stream.write(fields.dump(row) + "\n")
     return tally
 
 
 def write_parquet(items: Iterable[ScoredRow | Problem], path: Path) -> Tally:
     """Writes one Parquet file, `_GROUP_ROWS` rows in memory at a time."""
-    import pyarrow
-    import pyarrow.parquet
+    return write_table(items, row, columns(), path)
 
-    kinds = {
+
+def columns() -> dict[str, Any]:
+    """The columns of a table of rows and their Arrow types."""
+    import pyarrow
+
+    return {
         "file": pyarrow.string(),
         "line": pyarrow.int64(),
         "fingerprint": pyarrow.string(),
@@ -76,9 +89,18 @@ def write_parquet(items: Iterable[ScoredRow | Problem], path: Path) -> Tally:
         "truncated": pyarrow.string(),
         "status": pyarrow.string(),
     }
-    schema = pyarrow.schema(list(kinds.items()))
+
+
+def write_table(
+    items: Iterable[T | Problem], to_fields: Fields[T], columns: dict[str, Any], path: Path
+) -> Tally:
+    """Writes a Parquet file of the fields that `to_fields` makes of each item."""
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = pyarrow.schema(list(columns.items()))
     tally = Tally()
-    rows = tally.count(items)
+    rows = tally.count(items, to_fields)
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         while group := list(islice(rows, _GROUP_ROWS)):
             writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))

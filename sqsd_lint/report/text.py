@@ -6,11 +6,11 @@ from typing import IO
 
 from sqsd_lint.report import Options
 from sqsd_lint.report.bar import scale_of
+from sqsd_lint.report.closing import print_coverage, print_next_steps, print_verdict
 from sqsd_lint.report.findings import print_findings
 from sqsd_lint.report.head import print_head
 from sqsd_lint.report.page import open_page
 from sqsd_lint.report.statistics import print_statistics
-from sqsd_lint.report.summary import print_coverage, print_next_steps, print_verdict
 from sqsd_lint.types import Report
 
 

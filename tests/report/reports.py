@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from sqsd_lint.types import Coverage, Head, Line, Report, Score, ScoredRow, Severity, Violation, Where
 
@@ -128,9 +129,44 @@ CLEAR = Report(
     seconds=0.4,
 )
 
+# A pull request of 12 rows in a file of 2,000: two known findings, one about the file as a whole.
+DIFF = Report(
+    head=HEAD,
+    violations=(
+        Violation(
+            "SQSD202",
+            "risk-share",
+            Severity.ERROR,
+            Where("data/train.jsonl", 0, -1),
+            "4 of 12 rows (33%) are at or above the warning line 4.10, where 1% was expected",
+            hint="Read the rows with the highest scores.",
+        ),
+        high_risk("data/train.jsonl", 1995, 6.44, 99.9, "Tell me about the weather"),
+        high_risk("data/train.jsonl", 1998, 6.44, 99.9, "Tell me about the weather"),
+    ),
+    coverage=Coverage(
+        rows=12,
+        scored=12,
+        cached=9,
+        files=1,
+        unchanged=1988,
+        notes=("`data/readme.parquet` was left out: it is excluded by `.sqsdlintignore`",),
+    ),
+    exit_code=1,
+    seconds=1.5,
+    baselined=2,
+    suppressed=1,
+    next_steps=("Read the 2 rows at or above the error line: `sqsd-lint rule SQSD101`.",),
+)
+
 HOSTILE_TEXT = (
     "\x1b[31mred\x1b]0;title\x07 \x9b2J ::error::boo ##[error]x ##vso[task] [red]markup[/red] :smile: "
     "\u202eevil\u2066 a\u200bb \ud800 \r\n\t\x00 \ufeff e" + "\u0301" * 40
+)
+# What Markdown, HTML, XML and SARIF would read as something else than text.
+HOSTILE_MARKUP = (
+    "a|b \\| `tick` ``two`` <img src=x onerror=alert(1)> <!-- c --> </details> [l](http://e.vil) ![i](x) "
+    "@team/all #12 GH-12 deadbeefcafe www.e.vil a@b.cc $x$ **b** __c__ ]]> &lt; %0A {0} [x](1) \\"
 )
 HOSTILE_FILE = "::error file=x::\x1b[2J[red]\u202egnp.jsonl\n::warning::"
 
@@ -167,11 +203,24 @@ HOSTILE = Report(
     next_steps=(HOSTILE_TEXT,),
 )
 
+MARKUP = replace(
+    HOSTILE,
+    head=replace(HEAD, base_model=HOSTILE_MARKUP, bundle_id=HOSTILE_MARKUP, notes=(HOSTILE_MARKUP,)),
+    violations=tuple(
+        replace(
+            high_risk(f"{HOSTILE_MARKUP}.jsonl", line, 7.0, None, HOSTILE_MARKUP),
+            rule=rule,
+            message=HOSTILE_MARKUP,
+        )
+        for line, rule in enumerate(("SQSD101", "SQSD303", "SQSD304"), 1)
+    ),
+    coverage=Coverage(rows=3, scored=1, files=1, notes=(HOSTILE_MARKUP,)),
+    next_steps=(HOSTILE_MARKUP, "1. `a``b` `c"),
+)
+
 
 def with_rows(report: Report, count: int = 2000, seed: int = 1) -> Report:
     """The report with scored rows around 0 and a few far above."""
-    from dataclasses import replace
-
     rng = random.Random(seed)
     values = (rng.gauss(0, 1.6) + 6 * (rng.random() < 0.01) for _ in range(count))
     rows = tuple(

@@ -7,14 +7,15 @@ import jsonschema
 import pytest
 
 from sqsd_lint.errors import UsageError
-from sqsd_lint.report import FORMATS, Options, write
+from sqsd_lint.report import Options, write
 from sqsd_lint.types import Report
 from tests.report.golden import assert_golden, render
-from tests.report.reports import CLEAR, FULL, HOSTILE
+from tests.report.reports import CLEAR, DIFF, FULL, HOSTILE
 
 OPTIONAL_NUMBER = {"type": ["number", "null"]}
 COUNT = {"type": "integer", "minimum": 0}
 OPTIONAL_TEXT = {"type": ["string", "null"]}
+NOTES = {"type": "array", "items": {"type": "string"}}
 
 
 def closed(properties: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +41,7 @@ HEAD = closed(
         **{name: {"type": "string"} for name in HEAD_TEXTS},
         "error_line": {"anyOf": [LINE, {"type": "null"}]},
         "warning_line": {"anyOf": [LINE, {"type": "null"}]},
-        "notes": {"type": "array", "items": {"type": "string"}},
+        "notes": NOTES,
     }
 )
 VIOLATION = closed(
@@ -65,14 +66,14 @@ VIOLATION = closed(
 )
 SUMMARY = closed(
     {
-        **dict.fromkeys(("errors", "warnings", "files"), COUNT),
+        **dict.fromkeys(("errors", "warnings", "files", "baselined", "suppressed"), COUNT),
         "rules": {"type": "object", "additionalProperties": {"type": "integer"}},
         "seconds": {"type": "number"},
         "exit_code": {"enum": [0, 1, 2, 3]},
     }
 )
-COUNTS = ("rows", "scored", "cached", "allowed", "files", "unreadable_files")
-COVERAGE = closed({**dict.fromkeys(COUNTS, COUNT), "complete": {"type": "boolean"}})
+COUNTS = ("rows", "scored", "cached", "allowed", "unchanged", "files", "unreadable_files")
+COVERAGE = closed({**dict.fromkeys(COUNTS, COUNT), "complete": {"type": "boolean"}, "notes": NOTES})
 REPORT = closed(
     {
         "version": {"const": 1},
@@ -97,7 +98,7 @@ def strict(text: str) -> Any:
     return value
 
 
-@pytest.mark.parametrize("report", [FULL, CLEAR, HOSTILE], ids=["full", "clear", "hostile"])
+@pytest.mark.parametrize("report", [FULL, CLEAR, DIFF, HOSTILE], ids=["full", "clear", "diff", "hostile"])
 def test_json_has_its_documented_form(report: Report) -> None:
     text = render(report, "json")
     assert text.isascii()
@@ -107,7 +108,7 @@ def test_json_has_its_documented_form(report: Report) -> None:
     assert document["summary"]["exit_code"] == report.exit_code
 
 
-@pytest.mark.parametrize("report", [FULL, CLEAR, HOSTILE], ids=["full", "clear", "hostile"])
+@pytest.mark.parametrize("report", [FULL, CLEAR, DIFF, HOSTILE], ids=["full", "clear", "diff", "hostile"])
 def test_jsonl_has_its_documented_form(report: Report) -> None:
     *violations, last = [strict(line) for line in render(report, "jsonl").splitlines()]
     for violation in violations:
@@ -118,6 +119,13 @@ def test_jsonl_has_its_documented_form(report: Report) -> None:
 
 def test_golden_json() -> None:
     assert_golden("full.json", render(FULL, "json"))
+
+
+def test_what_was_left_out_is_told() -> None:
+    document = strict(render(DIFF, "json"))
+    assert document["coverage"]["unchanged"] == 1988
+    assert document["coverage"]["notes"] == list(DIFF.coverage.notes)
+    assert (document["summary"]["baselined"], document["summary"]["suppressed"]) == (2, 1)
 
 
 def test_golden_jsonl() -> None:
@@ -149,4 +157,3 @@ def test_an_unknown_format_is_a_usage_error() -> None:
 
     with pytest.raises(UsageError, match="xml"):
         write(FULL, "xml", io.StringIO())
-    assert FORMATS == ("text", "json", "jsonl")

@@ -1,0 +1,65 @@
+"""File names as code hosts want them: relative to the root of the repository, with forward slashes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sqsd_lint.report.safe import well_formed
+
+STDIN = "<stdin>"
+
+
+@dataclass(frozen=True)
+class Root:
+    """The folder that shown paths start from.
+
+    Attributes:
+        folder: the repository's root; the working directory where there is no repository.
+        cwd: the working directory, which relative names start from.
+    """
+
+    folder: Path
+    cwd: Path
+
+    def path(self, file: str) -> str:
+        """The file's path below the root; an absolute path where it lies elsewhere.
+
+        Symbolic links are not followed: the name in the repository is the one to show.
+        """
+        if file == STDIN:
+            return file
+        absolute = Path(os.path.normpath(self.cwd / file))
+        if absolute.is_relative_to(self.folder):
+            return absolute.relative_to(self.folder).as_posix()
+        return absolute.as_posix()
+
+    def uri(self, file: str) -> str:
+        """The same as a percent-encoded URI reference (RFC 3986): relative, or `file:///...`."""
+        path = self.path(file)
+        encoded = quote(path, safe="/-._~", errors="surrogateescape") if _encodable(path) else _quoted(path)
+        return f"file://{encoded}" if path.startswith("/") else encoded
+
+
+def find_root() -> Root:
+    """Looks for a `.git` (a folder, or a file in worktrees and submodules) from here upwards."""
+    cwd = Path.cwd()
+    for folder in (cwd, *cwd.parents):
+        if (folder / ".git").exists():
+            return Root(folder, cwd)
+    return Root(cwd, cwd)
+
+
+def _encodable(path: str) -> bool:
+    """Whether the name is text or bytes that the file system gave, and no other lone surrogate."""
+    try:
+        path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _quoted(path: str) -> str:
+    return quote(well_formed(path), safe="/-._~")

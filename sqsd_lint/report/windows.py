@@ -1,0 +1,57 @@
+"""The result of `validate` for people: one table row per ranking and window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from sqsd_lint.report.page import open_page
+from sqsd_lint.report.safe import escape
+
+
+def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> None:
+    """Print what `trial.validate` returns, and where the rest of it lies."""
+    from rich.table import Table
+    from rich.text import Text
+
+    page = open_page(stream)
+    dose, untrained = result["dose"], result["untrained"]
+    page.line(
+        Text(
+            f"{escape(result['bundle']['id'])} on {result['rows']:,} rows: windows of {result['size']}, "
+            f"{len(result['seeds'])} seeds, {dose['steps']} steps at lr {dose['lr']:g}, "
+            f"{result['prompts']} prompts, judged by {escape(result['judge'])}"
+        )
+    )
+    page.line(
+        Text(
+            f"before training: attack success {100 * untrained['attack_success']:.0f} %, "
+            f"margin {untrained['margin']:+.2f} nats per token",
+            "dim",
+        )
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("ranked by")
+    for name in ("window", "SQSD from .. to", "answer tokens", "attack success", "95 %", "margin"):
+        table.add_column(name, justify="right")
+    for name, ranking in result["rankings"].items():
+        for k, window in enumerate(ranking["windows"], 1):
+            low, high = window["interval"]
+            table.add_row(
+                name if k == 1 else "",
+                str(k),
+                f"{window['sqsd'][0]:.2f} .. {window['sqsd'][1]:.2f}",
+                f"{window['answer_tokens']:.0f}",
+                f"{100 * window['attack_success']:.0f} %",
+                f"{100 * low:.0f}-{100 * high:.0f}",
+                f"{window['margin']:+.2f}",
+            )
+        rho = [_number(ranking[key]["spearman"]) for key in ("attack_success", "margin_loss")]
+        table.add_row("", "", "", "Spearman", rho[0], "", rho[1], style="bold", end_section=True)
+    page.console.print(table)
+    page.line(Text(f"every run, the result and the pictures: {escape(str(output))}", "dim"))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
