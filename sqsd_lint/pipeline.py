@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,52 +13,75 @@ from sqsd_lint.bundle.calibrate import ScoredSet
 from sqsd_lint.bundle.calibrate import calibrate as store_calibration
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.config import Settings
-from sqsd_lint.discover import find_files
+from sqsd_lint.discover import ON_DISK, IgnoreFiles, Selection, select
 from sqsd_lint.errors import UsageError
-from sqsd_lint.judge import count_coverage, exit_code, judge, next_steps
+from sqsd_lint.judge import Judged, count_coverage, exit_code, judge_all, next_steps
 from sqsd_lint.progress import Progress
 from sqsd_lint.read import SUFFIXES
-from sqsd_lint.session import CLEAN_REFERENCE, Session, read_samples
+from sqsd_lint.rows import Rows, read_samples
+from sqsd_lint.rulebook import open_rulebook
+from sqsd_lint.session import CLEAN_REFERENCE, Session
 from sqsd_lint.types import Problem, Report, Sample, ScoredRow
 
 
 def check(settings: Settings, *, progress: Progress | None = None) -> Report:
-    """Score every row under `settings.paths` and judge it.
+    """Score every row under `settings.paths`, or those that changed, and judge them.
 
     Raises:
-        SqsdLintError: wrong settings, a missing bundle or model. Rows and files that cannot be scored
+        SqsdLintError: wrong settings, a missing bundle, model or commit. Rows and files that cannot be scored
             are no errors but findings.
     """
+    return examine(settings, progress=progress)[0]
+
+
+def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Report, Judged]:
+    """What `check` reports, and the judgement behind it, with the findings that were accepted before."""
     begun = time.perf_counter()
-    session = Session(settings, progress)
-    policy = session.policy()
-    files, problems = _files(settings)
-    rows: list[ScoredRow] = []
-    for item in session.score_files(files, policy.lines):
-        if isinstance(item, Problem):
-            problems.append(item)
-        else:
-            rows.append(item)
-    rows = session.settle(rows)
-    violations = judge(rows, problems, policy, session.calibration, files=files)
-    coverage = count_coverage(rows, problems, allow=settings.allow, cached=session.cached, files=len(files))
-    return Report(
-        head=session.head(policy),
-        violations=tuple(violations),
+    with ExitStack() as stack:
+        session = Session(settings, progress)
+        book = stack.enter_context(open_rulebook(settings))
+        found = stack.enter_context(closing(_select(settings, book.ignore_files)))
+        policy = session.policy(book.pack)
+        fresh = Rows(found, settings)
+        rows: list[ScoredRow] = []
+        problems = list(found.problems)
+        for item in session.score_samples(fresh, policy.lines):
+            if isinstance(item, Problem):
+                problems.append(item)
+            else:
+                rows.append(item)
+        rows = session.settle(rows)
+    files = [file.name for file in found.files]
+    whole = set(files) - fresh.partial
+    judged = judge_all(rows, problems, policy, session.calibration, book.accepted, files=files, whole=whole)
+    coverage = replace(
+        count_coverage(rows, problems, allow=settings.allow, cached=session.cached, files=len(files)),
+        unchanged=fresh.unchanged,
+        notes=(*found.notes, *fresh.notes),
+    )
+    compared = (found.comparison,) if found.comparison else ()
+    report = Report(
+        head=session.head(policy, (*compared, *book.notes, *judged.notes)),
+        violations=judged.violations,
         coverage=coverage,
-        exit_code=int(exit_code(violations, coverage)),
+        exit_code=int(exit_code(judged.violations, coverage, fail_on=settings.fail_on)),
         seconds=time.perf_counter() - begun,
         rows=tuple(rows),
-        next_steps=next_steps(violations, coverage, policy),
+        next_steps=next_steps(
+            judged.violations, coverage, policy, baseline=book.accepted.baseline is not None
+        ),
+        baselined=judged.baselined,
+        suppressed=judged.suppressed,
     )
+    return report, judged
 
 
 def score(settings: Settings, *, progress: Progress | None = None) -> Iterator[ScoredRow | Problem]:
     """Every row's score, in the order of files and rows, without a judgement."""
     session = Session(settings, progress)
-    files, problems = _files(settings)
-    yield from problems
-    yield from session.score_files(files)
+    found = select_all(settings)
+    yield from found.problems
+    yield from session.score_samples(Rows(found, settings))
 
 
 def calibrate(
@@ -110,18 +134,33 @@ def reference_rows(
     return found
 
 
-def _files(settings: Settings) -> tuple[list[str], list[Problem]]:
+def select_all(settings: Settings) -> Selection:
+    """The data files under the given paths, whole, whatever of them has changed.
+
+    Raises:
+        UsageError: there are none.
+    """
+    return _select(replace(settings, staged=False, changed_since=None))
+
+
+def _select(settings: Settings, ignore_files: IgnoreFiles = ON_DISK) -> Selection:
     """The data files under the given paths.
 
     Raises:
         UsageError: there are none. A gate that looks in the wrong place must not stay green.
     """
-    files, problems = find_files(
-        settings.paths, exclude=settings.exclude, force_exclude=settings.force_exclude
+    found = select(
+        settings.paths,
+        exclude=settings.exclude,
+        force_exclude=settings.force_exclude,
+        ignore_files=ignore_files,
+        staged=settings.staged,
+        changed_since=settings.changed_since,
+        whole=settings.scope == "files",
     )
-    if not files and not problems:
+    if not (found.files or found.problems or found.notes or found.comparison):
         raise UsageError(
             f"no data files found under {', '.join(settings.paths)}",
             hint=f"name a file, or a folder that holds one of {', '.join(SUFFIXES)}",
         )
-    return files, problems
+    return found

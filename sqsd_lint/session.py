@@ -12,10 +12,9 @@ from sqsd_lint.bundle.store import Bundle, open_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.engine import Engine
 from sqsd_lint.errors import UsageError
-from sqsd_lint.judge import Calibration, Policy, load_pack, make_policy, near_line
+from sqsd_lint.judge import Calibration, Pack, Policy, Training, make_policy, near_line
 from sqsd_lint.progress import Progress
-from sqsd_lint.read import read_rows
-from sqsd_lint.samples import Columns, excerpt, to_sample
+from sqsd_lint.samples import excerpt
 from sqsd_lint.types import Head, Line, Problem, Sample, Score, ScoredRow
 
 # Rows that are held in memory, sorted by length and scored together. Its size is part of what makes
@@ -29,13 +28,6 @@ CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no oth
 
 # Float32 scores differ between devices and batch shapes by rounding alone, far below this.
 _FLOAT32_TOLERANCE = 1e-3
-
-
-def read_samples(file: str, settings: Settings) -> Iterator[Sample | Problem]:
-    """The rows of a file as samples, in order; what is no sample comes out as a Problem in its place."""
-    columns = Columns.from_mapping(settings.columns) if settings.columns else None
-    for row in read_rows(file, stdin_format=settings.stdin_format):
-        yield row if isinstance(row, Problem) else to_sample(row, columns)
 
 
 class Session:
@@ -75,14 +67,16 @@ class Session:
             exact=exact,
         )
 
-    def score_files(self, files: Sequence[str], lines: Sequence[Line] = ()) -> Iterator[ScoredRow | Problem]:
-        """Rows of all files in order; files are read once, in shards of SHARD_ROWS rows.
+    def score_samples(
+        self, items: Iterable[Sample | Problem], lines: Sequence[Line] = ()
+    ) -> Iterator[ScoredRow | Problem]:
+        """Scores in the order of the items, which are taken in shards of SHARD_ROWS; problems pass through.
 
         Args:
             lines: samples that score near one of them are kept for `settle`.
         """
-        items = (item for file in files for item in read_samples(file, self.settings))
-        while shard := list(islice(items, SHARD_ROWS)):
+        rest = iter(items)
+        while shard := list(islice(rest, SHARD_ROWS)):
             yield from self._score_shard(shard, lines)
         if self.progress:
             self.progress.stop()
@@ -103,7 +97,7 @@ class Session:
             else:
                 if near_line(answer.sqsd, lines, tolerance):
                     self._near[item.fingerprint] = item
-                yield self._scored_row(item, answer)
+                yield self.scored_row(item, answer)
 
     def _score_samples(self, engine: Engine, samples: Iterable[Sample]) -> dict[str, Score | Problem]:
         """Scores by fingerprint: a row that occurs twice, or is cached, is not scored again."""
@@ -120,7 +114,7 @@ class Session:
                     self.progress.advance(1)
         return answers
 
-    def _scored_row(self, sample: Sample, score: Score) -> ScoredRow:
+    def scored_row(self, sample: Sample, score: Score) -> ScoredRow:
         c = self.calibration
         return ScoredRow(
             sample.where,
@@ -129,6 +123,7 @@ class Session:
             score,
             c.percentile(score.sqsd) if c else None,
             c.z(score.sqsd) if c else None,
+            sample.suppression,
         )
 
     def reference_scores(self, samples: Sequence[Sample]) -> list[Score]:
@@ -157,17 +152,20 @@ class Session:
         exact = self._score_samples(self._engine(exact=True), [samples[f] for f, _ in picked])
         return [(fast, a.sqsd) for f, fast in picked if isinstance(a := exact[f], Score)]
 
-    def policy(self) -> Policy:
-        """The rule pack with the settings' overrides, its lines resolved by the calibration."""
+    def policy(self, pack: Pack) -> Policy:
+        """A rule pack with the settings' overrides, its lines resolved by the calibration."""
         s = self.settings
         return make_policy(
-            load_pack(s.rules),
+            pack,
             self.calibration,
             threshold=s.threshold,
             warning_threshold=s.warning_threshold,
             select=s.select,
             ignore=s.ignore,
             allow=s.allow,
+            severity=s.severity,
+            per_file_ignores=s.per_file_ignores,
+            training=Training(s.learning_rate, s.epochs, s.batch_size),
         )
 
     def settle(self, rows: Sequence[ScoredRow]) -> list[ScoredRow]:
@@ -202,8 +200,12 @@ class Session:
             return _FLOAT32_TOLERANCE
         return self.calibration.tolerance if self.calibration else 0.0
 
-    def head(self, policy: Policy) -> Head:
-        """What the report prints first."""
+    def head(self, policy: Policy, more: Sequence[str] = ()) -> Head:
+        """What the report prints first.
+
+        Args:
+            more: notes that come after those of bundle, policy and engine.
+        """
         m = self.bundle.manifest
         notes = [*m.notes, *policy.notes, *self.engine.notes]
         measured = m.calibration.settings if self.calibration and m.calibration else {}
@@ -223,5 +225,5 @@ class Session:
             device=self.engine.device,
             error_line=policy.error_line,
             warning_line=policy.warning_line,
-            notes=tuple(notes),
+            notes=(*notes, *more),
         )

@@ -13,7 +13,9 @@ from sqsd_lint import pipeline
 from sqsd_lint.config import Settings
 from sqsd_lint.engine import Engine, scored_modules
 from sqsd_lint.errors import BundleError, UsageError, WrongBaseModelError
+from sqsd_lint.judge import Baseline
 from sqsd_lint.types import Problem, Sample, ScoredRow
+from tests.repository import Repository
 
 Run = Callable[..., Settings]
 
@@ -45,7 +47,8 @@ def run(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Run:
     )
 
     def settings(*paths: Path, **changes: object) -> Settings:
-        return replace(base, paths=tuple(map(str, paths)), **changes)  # type: ignore[arg-type]
+        chosen = {"paths": tuple(map(str, paths))} if paths else {}
+        return replace(base, **chosen, **changes)  # type: ignore[arg-type]
 
     return settings
 
@@ -239,3 +242,83 @@ def test_another_metric_has_no_calibration(run: Run, tiny_bundle: Path, tmp_path
     assert [row.percentile for row in raw.rows] == [None] * 12
     shorter = pipeline.check(replace(calibrated, max_length=64))
     assert any("max_length 1024, this run has 64" in note for note in shorter.head.notes)
+
+
+class TestComparison:
+    """Only what is new is judged, and the report says what was not."""
+
+    @pytest.fixture
+    def repo(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+        made = Repository.here(tmp_path / "repo", monkeypatch)
+        write(made.root / "a.jsonl", *ROWS[:3])
+        write(made.root / "b.jsonl", *ROWS[8:])
+        made.commit()
+        write(made.root / "a.jsonl", *reversed(ROWS[:5]))
+        made.git("add", "-A")
+        return made
+
+    def test_staged(self, run: Run, repo: Repository) -> None:
+        report = pipeline.check(replace(run(), staged=True, threshold="-1000"))
+        assert [(v.rule, str(v.where)) for v in report.violations] == [
+            *(("SQSD101", "a.jsonl:1"), ("SQSD101", "a.jsonl:2"))
+        ]
+        coverage = report.coverage
+        assert (coverage.rows, coverage.scored, coverage.unchanged, coverage.files) == (2, 2, 3, 1)
+        assert report.exit_code == 1
+        assert report.head.notes[-1].startswith("staged rows, compared with HEAD (")
+
+    def test_changed_since(self, run: Run, repo: Repository) -> None:
+        changed = replace(run(), changed_since="HEAD", threshold="-1000")
+        assert pipeline.check(changed).coverage.unchanged == 3
+        repo.git("commit", "-qm", "more")
+        report = pipeline.check(changed)
+        assert (report.exit_code, report.coverage.rows, report.coverage.files) == (0, 0, 0)
+        report = pipeline.check(replace(changed, changed_since="HEAD~1...HEAD"))
+        assert [str(v.where) for v in report.violations] == ["a.jsonl:1", "a.jsonl:2"]
+        whole = pipeline.check(replace(changed, changed_since="HEAD~1", scope="files"))
+        assert (whole.coverage.rows, whole.coverage.unchanged) == (5, 0)
+
+    def test_what_is_named_and_not_judged(self, run: Run, repo: Repository) -> None:
+        report = pipeline.check(run(Path("b.jsonl"), staged=True))
+        assert (report.exit_code, report.coverage.rows) == (0, 0)
+        assert report.coverage.notes == ("1 named file is unchanged: b.jsonl",)
+        report = pipeline.check(run(Path("no.jsonl"), staged=True))
+        assert report.exit_code == 3
+        report = pipeline.check(run(Path("b.jsonl"), exclude=("b*",), force_exclude=True))
+        assert report.coverage.notes == ("1 named path is excluded: b.jsonl",)
+
+    def test_a_baseline_is_not_stale_for_what_was_not_judged(self, run: Run, repo: Repository) -> None:
+        everything = run(Path(), threshold="-1000")
+        _, judged = pipeline.examine(everything)
+        name = ".sqsd-lint-baseline.json"
+        Path(name).write_bytes(Baseline(name, str(repo.root)).with_findings(judged.acceptable).dump())
+        report = pipeline.check(everything)
+        assert (report.violations, report.baselined) == ((), 9)
+        report = pipeline.check(replace(everything, staged=True))
+        assert (report.violations, report.baselined) == ((), 2)
+        # Of a file that is judged as a whole, an entry without a row is stale.
+        write(repo.root / "a.jsonl", *ROWS[:4])
+        repo.git("add", "-A")
+        assert pipeline.check(replace(everything, staged=True)).violations == ()
+        whole = pipeline.check(replace(everything, staged=True, scope="files"))
+        assert [violation.rule for violation in whole.violations] == ["SQSD402"]
+
+    def test_suppressions_within_rows(self, run: Run, repo: Repository) -> None:
+        reason = {"sqsd_lint": {"ignore": ["SQSD101"], "reason": "seen"}}
+        write(repo.root / "a.jsonl", ROWS[6] | reason, ROWS[7])
+        repo.git("add", "-A")
+        settings = replace(run(), staged=True, threshold="-1000")
+        report = pipeline.check(settings)
+        assert ([str(v.where) for v in report.violations], report.suppressed) == (["a.jsonl:2"], 1)
+        for strict in ({"inline_suppressions": False}, {"policy_ref": "HEAD"}):
+            report = pipeline.check(replace(settings, **strict))
+            assert [v.rule for v in report.violations if v.rule == "SQSD101"] == ["SQSD101"] * 2
+            assert report.suppressed == 0
+
+    def test_warnings_may_fail(self, run: Run, repo: Repository) -> None:
+        settings = replace(run(), staged=True, warning_threshold="-1000")
+        assert pipeline.check(settings).exit_code == 0
+        assert pipeline.check(replace(settings, fail_on="warning")).exit_code == 1
+
+    def test_score_compares_nothing(self, run: Run, repo: Repository) -> None:
+        assert len(list(pipeline.score(replace(run(), staged=True)))) == 9

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Annotated
 
 import typer
 
+from sqsd_lint.cli.completion import completer
+
 _MODEL = "Model and bundle"
 _RULES = "Rules"
 _ROWS = "Rows"
+_CHANGES = "Changes"
+_FIX = "Fixing"
 _OUTPUT = "Output"
 _SPEED = "Speed and cache"
 _CONFIG = "Configuration"
-
-
-class Format(str, Enum):
-    """The formats of a report (`report.FORMATS`)."""
-
-    TEXT = "text"
-    JSON = "json"
-    JSONL = "jsonl"
 
 
 Paths = Annotated[
@@ -34,7 +29,14 @@ Paths = Annotated[
 
 
 def _text(*names: str, metavar: str, panel: str, help: str) -> object:
-    return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, show_default=False)
+    return typer.Option(
+        *names,
+        metavar=metavar,
+        rich_help_panel=panel,
+        help=help,
+        show_default=False,
+        autocompletion=completer(metavar),
+    )
 
 
 def _flag(*names: str, panel: str, help: str) -> object:
@@ -133,6 +135,88 @@ Rules = Annotated[
     _text("--rules", metavar="PACK", panel=_RULES, help="Rule pack: default, strict or a JSON file."),
 ]
 
+FailOn = Annotated[
+    str | None,
+    _text("--fail-on", metavar="error|warning", panel=_RULES, help="What exits with 1. Default: error."),
+]
+PerFileIgnores = Annotated[
+    list[str] | None,
+    _text(
+        "--per-file-ignores",
+        metavar="GLOB=CODE,...",
+        panel=_RULES,
+        help="Not these rules in these files. May be repeated.",
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    _text(
+        "--baseline",
+        metavar="FILE",
+        panel=_RULES,
+        help="Findings that are known. Default: .sqsd-lint-baseline.json, if it is there.",
+    ),
+]
+NoBaseline = Annotated[bool, _flag("--no-baseline", panel=_RULES, help="Report known findings, too.")]
+Suppressions = Annotated[
+    str | None,
+    _text(
+        "--suppressions",
+        metavar="FILE",
+        panel=_RULES,
+        help="Findings accepted with a reason. Default: .sqsd-lint-suppressions.toml, if it is there.",
+    ),
+]
+NoInlineSuppressions = Annotated[
+    bool,
+    _flag("--no-inline-suppressions", panel=_RULES, help="Rows may not suppress findings about themselves."),
+]
+PolicyRef = Annotated[
+    str | None,
+    _text(
+        "--policy-ref",
+        metavar="REF",
+        panel=_RULES,
+        help="Take configuration, rules, baseline and suppressions from this commit, not from the work tree.",
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    _text("--learning-rate", metavar="FLOAT", panel=_RULES, help="Of the fine-tune, for SQSD201."),
+]
+Epochs = Annotated[
+    float | None, _text("--epochs", metavar="N", panel=_RULES, help="Of the fine-tune, for SQSD201.")
+]
+BatchSize = Annotated[
+    int | None, _text("--batch-size", metavar="ROWS", panel=_RULES, help="Of the fine-tune, for SQSD201.")
+]
+
+Staged = Annotated[
+    bool | None,
+    _flag("--staged", panel=_CHANGES, help="Only rows that are staged and not in HEAD, as they are staged."),
+]
+ChangedSince = Annotated[
+    str | None,
+    _text(
+        "--changed-since",
+        metavar="REF",
+        panel=_CHANGES,
+        help="Only rows that are new since the last common commit with REF; OLD...NEW judges the commit NEW. "
+        "Default: auto, the base of the pull request in CI; none judges every row.",
+    ),
+]
+Scope = Annotated[
+    str | None,
+    _text(
+        "--scope", metavar="rows|files", panel=_CHANGES, help="Of a changed file, new rows or all of them."
+    ),
+]
+Fix = Annotated[
+    bool,
+    _flag("--fix", panel=_FIX, help="Move the rows that fail, byte for byte, to NAME.quarantine.EXT beside."),
+]
+Diff = Annotated[bool, _flag("--diff", panel=_FIX, help="Show what --fix would move.")]
+
 Turns = Annotated[
     str | None,
     _text("--turns", metavar="all|last", panel=_ROWS, help="Which assistant turns count."),
@@ -168,10 +252,14 @@ StdinFormat = Annotated[
     ),
 ]
 
-OutputFormat = Annotated[
-    Format,
-    typer.Option(
-        "--output-format", metavar="text|json|jsonl", rich_help_panel=_OUTPUT, help="Format of the report."
+OutputFormats = Annotated[
+    list[str] | None,
+    _text(
+        "--output-format",
+        metavar="FORMAT[:FILE]",
+        panel=_OUTPUT,
+        help="text, concise, json, jsonl, sarif, github, gitlab, junit, markdown or html. May be repeated; "
+        "one goes to standard output, the others to their FILE.",
     ),
 ]
 OutputFile = Annotated[
@@ -231,3 +319,4 @@ Config = Annotated[
     ),
 ]
 Isolated = Annotated[bool, _flag("--isolated", panel=_CONFIG, help="Read no configuration file.")]
+AsJson = Annotated[bool, typer.Option("--json", metavar=" ", help="Print JSON.", show_default=False)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqsd_lint.errors import UsageError
@@ -12,10 +13,37 @@ from sqsd_lint.errors import UsageError
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-# The later file decides where both speak.
-_FILES = (".gitignore", ".sqsdlintignore")
+OWN_FILE = ".sqsdlintignore"
 
 _EVERYTHING_IN = re.compile(r"/\*\*\s*$")
+
+
+def text_on_disk(path: str) -> str | None:
+    """The text of an ignore file, None where there is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreFiles:
+    """Which ignore files count, and where they come from.
+
+    Attributes:
+        names: what they are called; the later file decides where two in a folder speak.
+        text: the text of the one at an absolute path, None where there is none.
+    """
+
+    names: tuple[str, ...] = (".gitignore", OWN_FILE)
+    text: Callable[[str], str | None] = text_on_disk
+
+
+ON_DISK = IgnoreFiles()
 
 
 class Ignore:
@@ -33,7 +61,7 @@ class Ignore:
         self._parent = parent
 
     @classmethod
-    def above(cls, folder: str) -> Ignore | None:
+    def above(cls, folder: str, files: IgnoreFiles = ON_DISK) -> Ignore | None:
         """What the folders above `folder` say, up to the root of the repository or to the working folder."""
         root, above = folder, []
         here = os.getcwd()
@@ -45,22 +73,19 @@ class Ignore:
             above.append(root)
         ignore: Ignore | None = None
         for name in reversed(above):
-            ignore = cls.of(name, ignore)
+            ignore = cls.of(name, ignore, files)
         return ignore
 
     @classmethod
-    def of(cls, folder: str, parent: Ignore | None) -> Ignore | None:
+    def of(cls, folder: str, parent: Ignore | None, files: IgnoreFiles = ON_DISK) -> Ignore | None:
         """What holds in `folder`.
 
         Raises:
             OSError: an ignore file that cannot be read.
         """
         lines: list[str] = []
-        for name in _FILES:
-            path = os.path.join(folder, name)
-            if os.path.isfile(path):
-                with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                    lines.extend(file.read().splitlines())
+        for name in files.names:
+            lines.extend((files.text(os.path.join(folder, name)) or "").splitlines())
         return cls(folder, _spec(lines, strict=False), parent) if lines else parent
 
     def matches(self, path: str, *, is_folder: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""What a walk passes by without being told: folders of tools, and JSON files that are known to be no data.
+"""What a walk passes by without being told: folders of tools, JSON files known to be no data, and quarantine.
 
 The rule is by name alone, so that everybody can foresee it: content never decides whether a file is read, and
 a CSV or JSON file of an unknown name is read and reported. A file that the user names is always read.
@@ -7,6 +7,8 @@ a CSV or JSON file of an unknown name is read and reported. A file that the user
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+
+from sqsd_lint.discover.suffixes import suffix_of
 
 _FOLDERS = frozenset(
     (
@@ -19,6 +21,9 @@ _FOLDERS = frozenset(
 
 # A virtual environment may have any name; this file is what makes it one.
 VENV_MARK = "pyvenv.cfg"
+
+QUARANTINE_MARK = ".quarantine"
+"""What stands before the suffix of a file of rows that `--fix` has taken out: train.quarantine.jsonl.gz."""
 
 _NOT_DATA = (
     ".*.json",
@@ -39,6 +44,14 @@ def is_tool_folder(name: str) -> bool:
 
 
 def is_not_data(name: str) -> bool:
-    """Whether a file of this name is configuration or metadata, although its suffix is one of data."""
+    """Whether a file of this name is configuration, metadata or quarantine, for all its suffix of data."""
     lower = name.lower()
+    if is_quarantine(lower):
+        return True
     return lower.endswith(".json") and any(fnmatchcase(lower, pattern) for pattern in _NOT_DATA)
+
+
+def is_quarantine(name: str) -> bool:
+    """Whether a file of this name holds rows that have been judged and taken out."""
+    suffix = suffix_of(name)
+    return bool(suffix) and name[: -len(suffix)].lower().endswith(QUARANTINE_MARK)

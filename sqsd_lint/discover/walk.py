@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from sqsd_lint.discover.ignore import Exclude, Ignore
+from sqsd_lint.discover.ignore import ON_DISK, Exclude, Ignore, IgnoreFiles
 from sqsd_lint.discover.skip import VENV_MARK, is_not_data, is_tool_folder
 from sqsd_lint.discover.suffixes import suffix_of
 from sqsd_lint.types import Problem, Where
@@ -16,20 +16,20 @@ def unreadable(path: str, message: str, hint: str) -> Problem:
     return Problem("SQSD304", Where(path, 0, -1), message, hint, rows=0)
 
 
-def walk(folder: str, exclude: Exclude) -> Iterator[str | Problem]:
+def walk(folder: str, exclude: Exclude, files: IgnoreFiles = ON_DISK) -> Iterator[str | Problem]:
     """Yield the data files below `folder`, the same order on every machine, files before folders.
 
     Symbolic links to folders are not followed, so no loop is possible. A link to a data file counts when the
     file lies inside `folder`; when it does not, or is broken, an SQSD304 says so.
     """
     top = os.path.abspath(folder)
-    above = Ignore.above(top)
+    above = Ignore.above(top, files)
     if above and above.matches(top, is_folder=True):
         above = None  # a folder that the user named is wanted, whatever the folders above think of it
-    yield from _Walk(os.path.realpath(top), exclude).below(folder, top, above)
+    yield from _Walk(os.path.realpath(top), exclude, files).below(folder, top, above)
 
 
-def _is_known(name: str, is_folder: bool) -> bool:
+def is_known(name: str, is_folder: bool) -> bool:
     """Whether the name is worth a look: a folder that is no tool's, or a file of data."""
     if is_folder:
         return not is_tool_folder(name)
@@ -37,9 +37,10 @@ def _is_known(name: str, is_folder: bool) -> bool:
 
 
 class _Walk:
-    def __init__(self, inside: str, exclude: Exclude) -> None:
+    def __init__(self, inside: str, exclude: Exclude, files: IgnoreFiles) -> None:
         self._inside = os.path.join(inside, "")
         self._exclude = exclude
+        self._files = files
 
     def below(self, top: str, absolute: str, ignore: Ignore | None) -> Iterator[str | Problem]:
         # A stack of its own: folders may nest deeper than Python recurses.
@@ -49,7 +50,7 @@ class _Walk:
             try:
                 with os.scandir(folder) as scan:
                     entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
-                ignore = Ignore.of(folder, ignore)
+                ignore = Ignore.of(folder, ignore, self._files)
             except OSError as error:
                 yield unreadable(shown, f"cannot be looked into: {error.strerror}", "check its permissions")
                 continue
@@ -59,7 +60,7 @@ class _Walk:
             for entry in entries:
                 path = entry.name if shown == os.curdir else os.path.join(shown, entry.name)
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if _is_known(entry.name, is_folder) and not self._left_out(entry.path, ignore, is_folder):
+                if is_known(entry.name, is_folder) and not self._left_out(entry.path, ignore, is_folder):
                     if is_folder:
                         folders.append((path, entry.path, ignore))
                     else:

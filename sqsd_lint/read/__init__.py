@@ -27,6 +27,7 @@ def read_rows(
     limits: Limits = DEFAULT_LIMITS,
     stdin: BinaryIO | None = None,
     stdin_format: str = "jsonl",
+    shown: str | None = None,
 ) -> Iterator[Row | Problem]:
     """Yield the rows of a file in order, and a Problem for each row or rest of the file that is unreadable.
 
@@ -35,16 +36,20 @@ def read_rows(
         limits: what a row and a file may cost.
         stdin: the binary stream that "-" reads; the process's standard input by default.
         stdin_format: the format of "-", a text suffix without its first dot: "jsonl", "csv", "jsonl.gz".
+        shown: the name that stands for `path` in what is yielded and decides the format: that of the file of
+            which `path` is a copy.
 
     Yields:
         Row with `raw` as decoded (a dict, unless the file holds something else), `where.line` the 1-based
         line on which it starts (in Parquet and Arrow its 1-based number) and `where.index` its 0-based
         number, malformed rows counted. An SQSD304 is always the last; its line is where reading stopped.
     """
-    label = "<stdin>" if path == "-" else path
+    label = "<stdin>" if path == "-" else shown or path
     try:
-        form = format_of(f".{stdin_format}" if path == "-" else path)
-        with open_source(path, limits, text=form.text, compression=form.compression, stdin=stdin) as source:
+        form = format_of(f".{stdin_format}" if path == "-" else label)
+        with open_source(
+            path, limits, text=form.text, compression=form.compression, stdin=stdin, shown=shown
+        ) as source:
             yield from form.reader(source)
     except Unreadable as error:
         yield unreadable_file(label, error)

@@ -36,7 +36,7 @@ class Source:
     """An open data file, decompressed, behind its byte order mark.
 
     Attributes:
-        file: the path as given, "<stdin>" for standard input.
+        file: the path as it is shown, "<stdin>" for standard input.
         stream: its bytes. Seekable only when the file is neither compressed nor standard input.
         offset: bytes of the file before the stream's first: 3 where there was a byte order mark.
         seekable: whether `stream` can be read in any order.
@@ -51,7 +51,13 @@ class Source:
 
 @contextmanager
 def open_source(
-    path: str, limits: Limits, *, text: bool, compression: str = "", stdin: BinaryIO | None = None
+    path: str,
+    limits: Limits,
+    *,
+    text: bool,
+    compression: str = "",
+    stdin: BinaryIO | None = None,
+    shown: str | None = None,
 ) -> Iterator[Source]:
     """Open `path` for reading.
 
@@ -61,10 +67,12 @@ def open_source(
         text: whether the content must be UTF-8 text.
         compression: "", "gz" or "zst".
         stdin: where "-" reads; the process's standard input by default.
+        shown: the name to use in place of `path`.
 
     Raises:
         Unreadable: not a regular file, over a limit, a Git LFS pointer, or plainly another format.
     """
+    label = "<stdin>" if path == "-" else shown or path
     with ExitStack() as stack:
         stream: io.BufferedReader
         if path == "-":
@@ -76,7 +84,7 @@ def open_source(
         head = _peek(stream)
         if head.startswith(_LFS):
             raise Unreadable(
-                "a Git LFS pointer, not the data itself", hint=f'git lfs pull --include "{path}"'
+                "a Git LFS pointer, not the data itself", hint=f'git lfs pull --include "{label}"'
             )
         if compression:
             if not head.startswith(MAGIC[compression]):
@@ -91,7 +99,6 @@ def open_source(
             _refuse_by_content(head)
             if head.startswith(_UTF8_BOM):
                 offset = len(stream.read(len(_UTF8_BOM)))
-        label = "<stdin>" if path == "-" else path
         yield Source(label, stream, limits, offset, seekable=path != "-" and not compression)
 
 

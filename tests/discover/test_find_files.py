@@ -34,13 +34,13 @@ def write(name: str, *lines: str) -> None:
 
 
 def found(*paths: str, exclude: Iterable[str] = (), force_exclude: bool = False) -> list[str]:
-    files, problems = find_files(paths or ["."], exclude=list(exclude), force_exclude=force_exclude)
+    files, problems, _ = find_files(paths or ["."], exclude=list(exclude), force_exclude=force_exclude)
     assert problems == []
     return [file.replace(os.sep, "/") for file in files]
 
 
 def problem_of(*paths: str) -> Problem:
-    files, (problem,) = find_files(paths)
+    files, (problem,), _ = find_files(paths)
     assert files == []
     assert problem.code == "SQSD304"
     return problem
@@ -229,7 +229,7 @@ def test_links_that_leave_the_folder_are_reported(make: Make) -> None:
     make("in/x.jsonl", "out.jsonl")
     Path("in/link.jsonl").symlink_to("../out.jsonl")
     Path("in/dead.jsonl").symlink_to("nowhere")
-    files, problems = find_files(["in"])
+    files, problems, _ = find_files(["in"])
     assert files == ["in/x.jsonl"]
     assert [problem.where.file for problem in problems] == ["in/dead.jsonl", "in/link.jsonl"]
     assert "to nothing" in problems[0].message
@@ -240,7 +240,7 @@ def test_links_that_leave_the_folder_are_reported(make: Make) -> None:
 def test_a_folder_that_cannot_be_looked_into(make: Make) -> None:
     make("shut/x.jsonl", "y.jsonl")
     Path("shut").chmod(0)
-    files, problems = find_files(["."])
+    files, problems, _ = find_files(["."])
     Path("shut").chmod(0o700)
     assert files == ["y.jsonl"]
     assert [problem.where.file for problem in problems] == ["shut"]

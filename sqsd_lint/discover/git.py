@@ -1,0 +1,140 @@
+"""Git, asked through its own command: arguments as a list, answers split at NUL, nothing run by way of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from sqsd_lint.errors import UsageError
+
+# Neither a file system monitor nor a pager is started, whatever the configuration names.
+SAFE = ("git", "--no-pager", "--no-optional-locks", "-c", "core.fsmonitor=false")
+_SHALLOW = "fetch the rest of the history: `git fetch --unshallow`, or `fetch-depth: 0` of actions/checkout"
+
+
+class Git:
+    """The repository around the working folder.
+
+    GIT_DIR, GIT_INDEX_FILE, GIT_QUARANTINE_PATH and the like hold, as git sets them for its hooks: every
+    command starts in the working folder, which is what their relative paths start from.
+
+    Args:
+        need: what needs a repository, for the message where there is none.
+
+    Attributes:
+        root: real path of the top folder of the work tree; "" in a bare repository.
+        prefix: the working folder's path inside of the work tree, "" for its top.
+
+    Raises:
+        UsageError: no repository, or git is not installed.
+    """
+
+    def __init__(self, need: str) -> None:
+        self._need = need
+        inside, shallow, self.common_dir = self._facts()
+        self._shallow = shallow == "true"
+        self.root = self.prefix = ""
+        if inside == "true":
+            self.root = os.path.realpath(self.text("rev-parse", "--show-toplevel"))
+            self.prefix = self.text("rev-parse", "--show-prefix").rstrip("/")
+
+    def _facts(self) -> list[str]:
+        code, out, said = _run(
+            "rev-parse", "--is-inside-work-tree", "--is-shallow-repository", "--git-common-dir"
+        )
+        if code:
+            reason = "this folder is in none" if "not a git repository" in said else said
+            raise UsageError(
+                f"{self._need} needs a git repository: {reason}",
+                hint="Run it inside of the repository, or judge files as they are, without that option.",
+            )
+        return os.fsdecode(out).rstrip("\n").split("\n", 2)
+
+    def bytes(self, *arguments: str) -> bytes:
+        """What a command prints.
+
+        Raises:
+            UsageError: it failed.
+        """
+        code, out, said = _run(*arguments)
+        if code:
+            raise UsageError(f"{self._need}: `git {arguments[0]}` failed: {said or f'exit code {code}'}")
+        return out
+
+    def text(self, *arguments: str) -> str:
+        """What a command prints, without the last line's end."""
+        return os.fsdecode(self.bytes(*arguments)).rstrip("\n")
+
+    def items(self, *arguments: str) -> list[str]:
+        """What a command prints with -z."""
+        return [os.fsdecode(item) for item in self.bytes(*arguments).split(b"\0") if item]
+
+    def empty_tree(self) -> str:
+        """The object that stands for a tree without files, which every repository knows."""
+        return self.text("hash-object", "-t", "tree", os.devnull)
+
+    def head(self) -> str:
+        """The commit that is checked out, "" before the first one."""
+        code, out, _ = _run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        return "" if code else os.fsdecode(out).strip()
+
+    def commit(self, ref: str) -> str:
+        """The commit that `ref` names.
+
+        Raises:
+            UsageError: it names none here.
+        """
+        if not ref or ref.startswith("-") or not ref.isprintable():
+            raise UsageError(
+                f"{self._need}: {ref!a} is no name of a commit", hint="Name a branch, tag or commit."
+            )
+        code, out, _ = _run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+        if code:
+            raise UsageError(
+                f"{self._need}: there is no commit {ref!a} in this {'shallow ' * self._shallow}clone",
+                hint=f"{_sentence(_SHALLOW)}." if self._shallow else "Check the name, or `git fetch` it.",
+            )
+        return os.fsdecode(out).strip()
+
+    def merge_base(self, old: str, new: str) -> str:
+        """The last commit that the histories of two commits share.
+
+        Raises:
+            UsageError: they share none, or not in this clone.
+        """
+        code, out, said = _run("merge-base", old, new)
+        if code not in (0, 1):
+            raise UsageError(f"{self._need}: `git merge-base` failed: {said}")
+        if code == 1 and self._shallow:
+            raise UsageError(
+                f"{self._need}: this clone is shallow and does not reach back to where {old[:12]} and"
+                f" {new[:12]} part",
+                hint=f"{_sentence(_SHALLOW)}.",
+            )
+        if code == 1:
+            raise UsageError(
+                f"{self._need}: {old[:12]} and {new[:12]} share no history",
+                hint="Compare with another commit, or judge every row: `--changed-since none`.",
+            )
+        return os.fsdecode(out).strip()
+
+
+def environment() -> dict[str, str]:
+    """The process's, with git's messages in English and no question asked."""
+    return {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def _run(*arguments: str) -> tuple[int, bytes, str]:
+    """Exit code, output and the first line of complaint."""
+    try:
+        done = subprocess.run(
+            [*SAFE, *arguments], stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False
+        )
+    except FileNotFoundError as error:
+        raise UsageError("git is not installed", hint="Install git, or judge files as they are.") from error
+    complaint = done.stderr.decode("utf-8", "backslashreplace").strip().split("\n", 1)[0]
+    return done.returncode, done.stdout, complaint.removeprefix("fatal: ")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

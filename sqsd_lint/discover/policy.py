@@ -1,0 +1,93 @@
+"""What judges the data, taken from a commit: a change cannot loosen the rules that it is judged by.
+
+Files of the repository come from that commit, whatever the work tree holds. Files outside of it are no part
+of any change, and are read where they lie.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sqsd_lint.discover.git import Git
+from sqsd_lint.discover.objects import NotInRepositoryError, Objects
+from sqsd_lint.discover.selection import place
+from sqsd_lint.errors import ConfigError, UsageError
+
+OPTION = "--policy-ref"
+# A baseline of a large repository holds an entry of some hundred bytes for each accepted finding.
+_MAX_BYTES = 64 << 20
+
+
+class PolicyRef:
+    """The files of a commit, by the paths that they have in the work tree.
+
+    Args:
+        ref: a branch, tag or commit.
+
+    Attributes:
+        label: the ref and its commit, for messages.
+
+    Raises:
+        UsageError: no such commit, or no repository.
+    """
+
+    def __init__(self, ref: str) -> None:
+        self.git = Git(OPTION)
+        self.commit = self.git.commit(ref)
+        self.label = f"{ref} ({self.commit[:12]})"
+        self._objects = Objects()
+
+    def close(self) -> None:
+        self._objects.close()
+
+    def holds(self, path: str) -> bool:
+        """Whether a path lies inside of the repository, so that the commit decides what is there."""
+        return place(path, self.git.root) is not None
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file, from the commit if it `holds` the path; None where there is none.
+
+        Raises:
+            ConfigError: it is too large, or a link to no file of the repository.
+        """
+        inside = place(path, self.git.root)
+        if inside is None:
+            return _read(path)
+        try:
+            return self._objects.read(f"{self.commit}:{inside}", _MAX_BYTES)
+        except NotInRepositoryError as error:
+            if str(error) == "not in the repository" or "where a file" in str(error):
+                return None
+            raise ConfigError(f"{path}: {error}, at {self.label}") from None
+
+    def text(self, path: str) -> str | None:
+        """The text of an ignore file, None where there is none."""
+        data = self.read(path)
+        return None if data is None else data.decode("utf-8", "surrogateescape")
+
+    def refuse_change(self, path: str, what: str) -> None:
+        """Holds a folder inside of the repository to what the commit has there.
+
+        Raises:
+            UsageError: files in it differ.
+        """
+        inside = place(path, self.git.root) if os.path.isdir(path) else None
+        if inside is None or not self.git.root:
+            return
+        spec = f":(top,literal){inside}" if inside else ":/"
+        plain = ("--name-only", "-z", "--no-relative", "--no-ext-diff", "--no-textconv")
+        changed = self.git.items("diff", *plain, "--ignore-submodules=dirty", self.commit, "--", spec)
+        if changed:
+            raise UsageError(
+                f"{what} {path} differs from what it is at {self.label}: {changed[0]}",
+                hint="Keep it outside of the repository, or change it in a change of its own first.",
+            )
+
+
+def _read(path: str) -> bytes | None:
+    """A file outside of the repository, None where there is none that can be read."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(_MAX_BYTES + 1)
+    except OSError:
+        return None

@@ -1,0 +1,164 @@
+"""Settings with the configuration of a commit.
+
+Its files are laid out in a temporary folder, as they lie below the root of the file system, and read from
+there as any configuration is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.config import Resolved, load_settings
+from sqsd_lint.config.files import find_file
+from sqsd_lint.discover.policy import OPTION, PolicyRef
+from sqsd_lint.errors import ConfigError, SqsdLintError
+
+_NAMES = ("sqsd-lint.toml", "pyproject.toml")
+_PATHS = ("bundle", "model", "rules", "baseline", "suppressions", "cache_dir")
+
+
+def settings_at(
+    policy: PolicyRef,
+    cli: Mapping[str, Any],
+    *,
+    config: str | None = None,
+    isolated: bool = False,
+    environ: Mapping[str, str],
+) -> tuple[Resolved, str]:
+    """The settings as `config.load_settings` resolves them, with the configuration of a commit.
+
+    Returns:
+        The settings, and what the report's head says about them.
+
+    Raises:
+        ConfigError: as there; a named configuration that the commit does not hold; an `extend` that leads
+            back into the work tree.
+    """
+    if isolated:
+        found = load_settings(cli, config=config, isolated=True, cwd=Path.cwd(), environ=environ)
+        return found, f"rules, baseline and suppressions are those of {policy.label}"
+    with tempfile.TemporaryDirectory(prefix="sqsd-lint-") as folder:
+        mirror = _Mirror(policy, Path(folder).resolve())
+        try:
+            file, note = mirror.configuration(config)
+            # Without one, none may be looked for: the search would go on above the mirror.
+            found = load_settings(
+                cli,
+                config=str(file) if file else None,
+                isolated=file is None,
+                cwd=mirror.here,
+                environ=environ,
+            )
+        except SqsdLintError as error:
+            raise type(error)(f"{mirror.shown(error.message)} (at {policy.label})", hint=error.hint) from None
+        changes: dict[str, Any] = {}
+        for name, origin in found.origins.items():
+            value = getattr(found.settings, name)
+            if origin in ("default", "command line") or origin.startswith("environment ") or not value:
+                continue
+            if name == "paths":
+                changes[name] = tuple(map(mirror.value, value))
+            elif name in _PATHS:
+                changes[name] = mirror.value(value)
+        origins = {name: mirror.shown(origin) for name, origin in found.origins.items()}
+        files = tuple(map(mirror.shown, found.files))
+        return Resolved(replace(found.settings, **changes), origins, files), note
+
+
+class _Mirror:
+    """The file system as it would be with the commit checked out, as far as configuration needs it.
+
+    Attributes:
+        here: the working folder in it.
+    """
+
+    def __init__(self, policy: PolicyRef, top: Path) -> None:
+        self._policy = policy
+        self._top = top
+        self._cwd = Path.cwd().resolve()
+        self.here = self._of(self._cwd)
+        self.here.mkdir(parents=True, exist_ok=True)
+
+    def configuration(self, named: str | None) -> tuple[Path | None, str]:
+        """The configuration, None if there is none, all it extends laid out; what the head says about it."""
+        rest = f"rules, baseline and suppressions are those of {self._policy.label}"
+        if named is not None:
+            path = Path(os.path.normpath(self._cwd / Path(named).expanduser()))
+            file = self._lay(path)
+            if file is None:
+                raise ConfigError(
+                    f"{named}: no such configuration file", hint=f"{OPTION} reads it from that commit."
+                )
+            self._lay_extended(file)
+            return file, f"configuration, {rest}"
+        for folder in (self._cwd, *self._cwd.parents):
+            for name in _NAMES:
+                self._lay(folder / name)
+        nearest = find_file(self.here)
+        if nearest is not None and nearest.is_relative_to(self._top):
+            self._lay_extended(nearest)
+            return nearest, f"configuration, {rest}"
+        return None, f"there is no configuration at {self._policy.label}, so the defaults hold; {rest}"
+
+    def shown(self, text: str) -> str:
+        """A text that may name files of the mirror, with their real names."""
+        return text.replace(str(self._top), "")
+
+    def value(self, value: str) -> str:
+        """A path that was made relative to `here`, as it is from the working folder."""
+        target = os.path.normpath(os.path.join(self.here, value))
+        # Within the mirror the way is the same as without; what led out of it was absolute.
+        return value if Path(target).is_relative_to(self._top) else target
+
+    def _of(self, path: Path) -> Path:
+        return self._top / path.relative_to(path.anchor)
+
+    def _lay(self, path: Path) -> Path | None:
+        """Puts a file into the mirror, None where there is none."""
+        data = self._policy.read(str(path))
+        if data is None:
+            return None
+        copy = self._of(path)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(data)
+        return copy
+
+    def _lay_extended(self, file: Path) -> None:
+        """Puts what a configuration extends beside it, link by link."""
+        seen: set[Path] = set()
+        while file not in seen:
+            seen.add(file)
+            following = _extended(file)
+            if following is None:
+                return
+            file = Path(os.path.normpath(file.parent / os.path.expanduser(following)))
+            if file.is_relative_to(self._top):
+                self._lay(Path(file.anchor) / file.relative_to(self._top))
+            elif self._policy.holds(str(file)):
+                raise ConfigError(
+                    f"`extend` leads to {file} in the work tree, which {OPTION} does not read",
+                    hint="Write the path relative to the file that extends it.",
+                )
+
+
+def _extended(file: Path) -> str | None:
+    """What a configuration extends; None for nothing, and for what is no configuration at all."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        table: Any = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None  # reading it again, as a configuration, says what is wrong
+    if file.name == "pyproject.toml":
+        tool = table.get("tool")
+        table = tool.get("sqsd-lint") if isinstance(tool, dict) else None
+    following = table.get("extend") if isinstance(table, dict) else None
+    return following if isinstance(following, str) else None
