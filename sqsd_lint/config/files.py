@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from sqsd_lint.errors import ConfigError
 
 # A configuration may come with a pull request; nobody writes a megabyte of settings by hand.
 _MAX_BYTES = 1 << 20
-_PATH_KEYS = ("paths", "cache-dir")  # always paths
+_PATH_KEYS = ("paths", "cache-dir", "baseline", "suppressions")  # always paths
 _MAYBE_PATH_KEYS = ("bundle", "model", "rules")  # a name, or a path if there is something there
 
 
@@ -29,19 +31,35 @@ def find_file(cwd: Path) -> Path | None:
     return None
 
 
-def read_file(path: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values of a file over those of the files it extends, by kebab-case key, and each one's origin.
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What a configuration file and those that it extends say together.
+
+    Attributes:
+        values: by kebab-case key, each from the strongest file that has it.
+        origins: the file that a value comes from, by the same keys.
+        files: all of them, the strongest first.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+    files: tuple[str, ...]
+
+
+def read_file(path: Path, cwd: Path) -> Layers:
+    """The values of a file over those of the files it extends.
 
     Values that are paths come back relative to `cwd`, which is what the rest of the program resolves
     them against; in the file they are relative to the file.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for link, table in reversed(_chain(path, cwd)):
+    chain = _chain(path, cwd)
+    for link, table in reversed(chain):
         for key in table.keys() - {"$schema", "extend"}:
             values[key] = _rebased(key, table[key], link.parent, cwd)
             origins[key] = shown(link, cwd)
-    return values, origins
+    return Layers(values, origins, tuple(shown(link, cwd) for link, _ in chain))
 
 
 def shown(path: Path, cwd: Path) -> str:

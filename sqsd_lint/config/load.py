@@ -53,17 +53,20 @@ def load_settings(
     file = None if isolated else (cwd / Path(config).expanduser() if config is not None else find_file(cwd))
     values: dict[str, Any] = {}
     origins = {field.name: "default" for field in fields(Settings)}
+    files: tuple[str, ...] = ()
     if file is not None:
-        from_file, file_origins = read_file(file, cwd)
-        values.update(from_file)
-        origins.update({_field(key): origin for key, origin in file_origins.items()})
+        layers = read_file(file, cwd)
+        files = layers.files
+        values.update(layers.values)
+        origins.update({_field(key): origin for key, origin in layers.origins.items()})
     for key, value in _from_environment(environ).items():
         values[key] = value
         origins[_field(key)] = f"environment {_variable(key)}"
     for key, value in _from_command_line(cli).items():
         values[key] = value
         origins[_field(key)] = "command line"
-    return Resolved(Settings(**{_field(key): _frozen(key, value) for key, value in values.items()}), origins)
+    settings = Settings(**{_field(key): _frozen(key, value) for key, value in values.items()})
+    return Resolved(settings, origins, files)
 
 
 def _from_command_line(cli: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,32 +105,45 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             match = nearest(name, known)
             raise ConfigError(
                 f"environment: {name} is not a setting",
-                hint=f"Did you mean {match}?" if match else "See `rules/schemas/config.schema.json`.",
+                hint=f"Did you mean {match}?" if match else "`sqsd-lint config show` lists them.",
             )
-        given[known[name]] = _parsed(name, text.strip(), schema[known[name]].get("type", "string"))
+        given[known[name]] = _parsed(name, text.strip(), schema[known[name]])
     _check(given, source="environment", option=_variable)
     return given
 
 
-def _parsed(name: str, text: str, kind: str | list[str]) -> Any:
+def _parsed(name: str, text: str, subschema: Mapping[str, Any]) -> Any:
     """An environment variable's text as a value of the schema's type; lists are separated by commas."""
+    kind = subschema.get("type", "string")
     if kind == "boolean":
         if text.casefold() not in _WORDS:
             raise ConfigError(f"environment: {name} is {text!a}, expected true or false")
         return _WORDS[text.casefold()]
-    if kind == "integer":
+    if kind in ("integer", "number"):
         try:
-            return int(text)
+            return int(text) if kind == "integer" else float(text)
         except ValueError:
-            raise ConfigError(f"environment: {name} is {text!a}, expected an integer") from None
+            expected = "an integer" if kind == "integer" else "a number"
+            raise ConfigError(f"environment: {name} is {text!a}, expected {expected}") from None
     if kind == "array":
         return _split(text)
     if kind == "object":
-        pairs = [item.partition("=") for item in _split(text)]
-        if any(not (key and equals and value) for key, equals, value in pairs):
-            raise ConfigError(f"environment: {name} is {text!a}, expected key=value,key=value")
-        return {key.strip(): value.strip() for key, _, value in pairs}
+        return _table(name, text, of_lists="array" in str(subschema.get("additionalProperties")))
     return text
+
+
+def _table(name: str, text: str, *, of_lists: bool) -> dict[str, Any]:
+    """`key=value,key=value`; where the values are lists, a key may come again and adds one item each time."""
+    table: dict[str, Any] = {}
+    for item in _split(text):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not (key and equals and value):
+            raise ConfigError(f"environment: {name} is {text!a}, expected key=value,key=value")
+        if of_lists:
+            table.setdefault(key, []).append(value)
+        else:
+            table[key] = value
+    return table
 
 
 def _check(given: dict[str, Any], *, source: str, option: Callable[[str], str]) -> None:

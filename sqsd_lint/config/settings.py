@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sqsd_lint.types import Expansion, Metric, Turns
+
+FailOn = Literal["error", "warning"]
+Scope = Literal["rows", "files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +17,10 @@ class Settings:
     """The settings of a run; `rules/schemas/config.schema.json` describes each one.
 
     None stands for "not set": the bundle's own metric and expansion, the pack's thresholds, a batch size
-    found from free memory, the user's cache folder. Paths are relative to the working directory.
-    `trust_remote_code` is no key of the schema: only the command line may set it.
+    found from free memory, the user's cache folder, the baseline and suppressions of the default names where
+    such files are (an empty name stands for none). Paths are relative to the working directory.
+    `trust_remote_code`, `staged` and `policy_ref` are no keys of the schema: only the command line may set
+    them.
     """
 
     paths: tuple[str, ...] = (".",)
@@ -34,13 +40,27 @@ class Settings:
     ignore: tuple[str, ...] = ()
     rules: str = "default"
     columns: Mapping[str, str] = field(default_factory=dict)
+    staged: bool = False
+    changed_since: str | None = None
+    scope: Scope = "rows"
+    policy_ref: str | None = None
     exclude: tuple[str, ...] = ()
     force_exclude: bool = False
     allow: tuple[str, ...] = ()
+    severity: Mapping[str, str] = field(default_factory=dict)
+    per_file_ignores: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fail_on: FailOn = "error"
+    baseline: str | None = None
+    suppressions: str | None = None
+    inline_suppressions: bool = True
+    learning_rate: float = 1e-4
+    epochs: float = 3
+    batch_size: int = 8
     cache: bool = True
     cache_dir: str | None = None
     trust_remote_code: bool = False
     redact: bool = False
+    output_format: str = "text"
     stdin_format: str = "jsonl"
 
 
@@ -51,7 +71,9 @@ class Resolved:
     Attributes:
         origins: per field of Settings: "command line", "environment SQSD_LINT_X", the path of a
             configuration file, or "default".
+        files: the configuration file in force and those that it extends, the strongest first.
     """
 
     settings: Settings
     origins: Mapping[str, str]
+    files: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,12 @@ def validate(
     """
     # Imported here because it costs a tenth of a second, and most runs have nothing to validate.
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    faults = list(Draft202012Validator(load_schema(schema)).iter_errors(document))
+    # TOML and float() know nan and inf, which pass every comparison or none; no setting means them.
+    numbers = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite)
+    validator = extend(Draft202012Validator, type_checker=numbers)  # type: ignore[no-untyped-call]
+    faults = list(validator(load_schema(schema)).iter_errors(document))
     if faults:
         message, hint = _explain(min(faults, key=lambda fault: [str(part) for part in fault.path]), label)
         raise error(f"{source}: {message}", hint=hint)
@@ -54,6 +59,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     by_fold = {name.casefold(): name for name in known}
     found = difflib.get_close_matches(word.casefold().replace("_", "-"), list(by_fold), n=1, cutoff=0.6)
     return by_fold[found[0]] if found else None
+
+
+def _is_finite(_: object, value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _explain(fault: ValidationError, label: Callable[[str], str]) -> tuple[str, str | None]:
@@ -70,7 +81,10 @@ def _explain(fault: ValidationError, label: Callable[[str], str]) -> tuple[str, 
         missing = next(key for key in subschema["required"] if key not in instance)
         return f"missing key {label('.'.join([*keys, missing]))}", None
     where = label(".".join(keys)) if keys else "the document"
-    return f"{where} is {_shown(instance)}, expected {_expected(subschema)}", None
+    choices = [each for each in subschema.get("enum", ()) if isinstance(each, str)]
+    close = nearest(instance, choices) if isinstance(instance, str) else None
+    remedy = f"Did you mean {json.dumps(close)}?" if close else None
+    return f"{where} is {_shown(instance)}, expected {_expected(subschema)}", remedy
 
 
 def _shown(value: Any) -> str:
@@ -94,7 +108,7 @@ def _expected(subschema: Mapping[str, Any]) -> str:
     if "minimum" in subschema:
         text += f" of at least {subschema['minimum']}"
     if "maximum" in subschema:
-        text += f" of at most {subschema['maximum']}"
+        text += f" {'and' if 'minimum' in subschema else 'of'} at most {subschema['maximum']}"
     if subschema.get("minLength") or subschema.get("minItems") or subschema.get("minProperties"):
         text += ", not empty"
     if "pattern" in subschema and subschema.get("examples"):

@@ -73,6 +73,10 @@ def test_every_kind_of_environment_variable(root: Path) -> None:
         "SQSD_LINT_THRESHOLD": "p99.5",
         "SQSD_LINT_WARNING_THRESHOLD": "2",
         "SQSD_LINT_CACHE_DIR": "scores",
+        "SQSD_LINT_LEARNING_RATE": "5e-5",
+        "SQSD_LINT_BATCH_SIZE": "16",
+        "SQSD_LINT_SEVERITY": "SQSD102=error,SQSD302=error",
+        "SQSD_LINT_PER_FILE_IGNORES": "a/*=SQSD102, b.jsonl=SQSD1, a/*=SQSD302",
     }
     assert load(root, env=env).settings == Settings(
         proxy=True,
@@ -83,6 +87,10 @@ def test_every_kind_of_environment_variable(root: Path) -> None:
         threshold="p99.5",
         warning_threshold="2",
         cache_dir="scores",
+        learning_rate=5e-5,
+        batch_size=16,
+        severity={"SQSD102": "error", "SQSD302": "error"},
+        per_file_ignores={"a/*": ["SQSD102", "SQSD302"], "b.jsonl": ["SQSD1"]},
     )
 
 
@@ -98,6 +106,12 @@ def test_every_kind_of_environment_variable(root: Path) -> None:
         ("SQSD_LINT_COLUMNS", "completion=reply", "COLUMNS.COMPLETION"),
         ("SQSD_LINT_ALLOW", "SQSD101", '"SQSD301"'),
         ("SQSD_LINT_WARNING_THRESHOLD", "p100", '"p99.9"'),
+        ("SQSD_LINT_EPOCHS", "some", "a number"),
+        ("SQSD_LINT_EPOCHS", "nan", "a number of at least 0.001 and at most 1000000"),
+        ("SQSD_LINT_LEARNING_RATE", "inf", "a number"),
+        ("SQSD_LINT_SEVERITY", "SQSD101=fatal", '"error", "warning"'),
+        ("SQSD_LINT_SEVERITY", "SQSD999=error", "SEVERITY.SQSD999"),
+        ("SQSD_LINT_PER_FILE_IGNORES", "data/", "key=value"),
     ],
 )
 def test_wrong_environment_values_name_the_variable_and_what_was_expected(
@@ -118,6 +132,37 @@ def test_an_unknown_variable_is_refused_with_the_nearest_right_one(root: Path) -
     fault = refused(root, env={"SQSD_LINT_TRESHOLD": "7"})
     assert "SQSD_LINT_TRESHOLD" in fault.message
     assert fault.hint == "Did you mean SQSD_LINT_THRESHOLD?"
+
+
+def test_a_value_that_is_nearly_right_is_answered_with_the_right_one(root: Path) -> None:
+    assert refused(root, env={"SQSD_LINT_METRIC": "cosin"}).hint == 'Did you mean "cosine"?'
+    assert refused(root, cli={"turns": "some"}).hint is None
+    (root / "sqsd-lint.toml").write_text('fail-on = "warnings"\n')
+    assert refused(root).hint == 'Did you mean "warning"?'
+
+
+def test_each_source_wins_over_all_weaker_ones(root: Path) -> None:
+    """Every setting alone, from the weakest source to the strongest."""
+    (root / "base.toml").write_text('device = "cuda:1"\n')
+    env, cli = {"SQSD_LINT_DEVICE": "cuda:4"}, {"device": "cuda:5"}
+    assert load(root).settings.device == "auto"
+    (root / "sqsd-lint.toml").write_text('extend = "base.toml"\n')
+    assert load(root).settings.device == "cuda:1"
+    (root / "sqsd-lint.toml").write_text('extend = "base.toml"\ndevice = "cuda:2"\n')
+    assert load(root).settings.device == "cuda:2"
+    (root / "other.toml").write_text('device = "cuda:3"\n')
+    assert load(root, config="other.toml").settings.device == "cuda:3"
+    assert load(root, env=env, config="other.toml").settings.device == "cuda:4"
+    assert load(root, cli, env, config="other.toml").settings.device == "cuda:5"
+    assert load(root, env=env, isolated=True).settings.device == "cuda:4"
+    assert load(root, isolated=True).settings.device == "auto"
+
+
+def test_the_files_in_force_are_named_the_strongest_first(root: Path) -> None:
+    (root / "base.toml").write_text("")
+    (root / "sqsd-lint.toml").write_text('extend = "base.toml"\n')
+    assert load(root).files == ("sqsd-lint.toml", "base.toml")
+    assert load(root, isolated=True).files == ()
 
 
 def test_only_the_command_line_may_trust_remote_code(root: Path) -> None:
@@ -147,7 +192,9 @@ def test_settings_and_schema_have_the_same_keys_and_defaults(root: Path) -> None
     properties = load_schema("config")["properties"]
     assert set(properties["columns"]["properties"]) == {field.name for field in fields(Columns)}
     keys = {key.replace("-", "_") for key in properties if key not in ("$schema", "extend")}
-    assert keys == {field.name for field in fields(Settings)} - {"trust_remote_code"}
+    assert keys == {field.name for field in fields(Settings)} - {
+        *("trust_remote_code", "staged", "policy_ref")  # of the command line alone
+    }
     defaults = json.loads(json.dumps({name: getattr(Settings(), name) for name in keys}))
     assert {key.replace("-", "_"): sub["default"] for key, sub in properties.items() if "default" in sub} == {
         name: value for name, value in defaults.items() if value is not None
