@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.bundle.basemodel import check_base_model, resolve_model
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.config import Settings
-from sqsd_lint.errors import BundleCorruptError
+from sqsd_lint.errors import BundleCorruptError, UsageError
 from sqsd_lint.progress import Progress
 from sqsd_lint.score.cache import ScoreCache, scorer_key
 from sqsd_lint.score.device import resolve
@@ -57,6 +57,12 @@ class Engine:
         self.dtype = "float32" if exact else dtype
         self.metric = settings.metric or bundle.manifest.metric
         self.expansion = settings.expansion or bundle.manifest.expansion
+        kinds = {direction.kind for direction in bundle.manifest.directions.values()}
+        if "margin-gradient" in kinds and self.expansion != bundle.manifest.expansion:
+            raise UsageError(
+                f"--expansion {self.expansion}: {bundle.id} has gradients taken at the initial state",
+                hint="leave --expansion out, or use a bundle whose directions are task vectors",
+            )
         self._cache_dir = cache_dir
         path = cache_dir / "scores.sqlite" if cache_scores else None
         self.cache = ScoreCache(path, self._key(), exact=exact)
@@ -137,7 +143,8 @@ class Engine:
             self._loaded = self._build()
         return self._loaded
 
-    def _build(self) -> tuple[Encoder, Scorer]:
+    def base(self) -> tuple[Any, Any]:
+        """The frozen base model, the bundle's base adapter merged, in the run's dtype, and its tokenizer."""
         manifest, settings = self.bundle.manifest, self._settings
         status = self._progress.status if self._progress else (lambda text: None)
         # With --proxy, --model names what the bundle stands in for, not what it runs on.
@@ -146,30 +153,44 @@ class Engine:
         check_base_model(manifest, folder, cache_dir=self._cache_dir)
         status(f"loading {wanted} on {self.device} in {self.dtype}")
 
-        from sqsd_lint.encode import Encoder, load_tokenizer
-        from sqsd_lint.score import Direction, Scorer, load_adapter
+        from sqsd_lint.encode import load_tokenizer
+        from sqsd_lint.score import load_adapter
         from sqsd_lint.score.adapters import check_shapes
         from sqsd_lint.score.model import load_model, pick_device, pick_dtype
 
         device = pick_device(self.device)
-        base = load_adapter(self.bundle.adapter_dir("base")) if manifest.base_adapter else None
+        adapter = load_adapter(self.bundle.adapter_dir("base")) if manifest.base_adapter else None
         model = load_model(
             folder,
             device=device,
             dtype=pick_dtype(self.dtype, device),
-            base_adapter=base,
+            base_adapter=adapter,
             trust_remote_code=settings.trust_remote_code,
         )
+        if adapter is not None:
+            check_shapes(adapter, model, self.bundle.adapter_dir("base"))
+        return model, load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
+
+    def _build(self) -> tuple[Encoder, Scorer]:
+        manifest, settings = self.bundle.manifest, self._settings
+        model, tokenizer = self.base()
+
+        from sqsd_lint.encode import Encoder
+        from sqsd_lint.score import Direction, Scorer, load_adapter
+        from sqsd_lint.score.gradient import Gradient
+
         adapters = {
             name: load_adapter(self.bundle.adapter_dir(name), model)
             for name in manifest.adapters
             if name != manifest.base_adapter
         }
-        if base is not None:
-            check_shapes(base, model, self.bundle.adapter_dir("base"))
         directions = []
         for name in _DIRECTIONS:
             spec = manifest.directions[name]
+            if spec.kind == "margin-gradient":
+                vector = Gradient.of_adapter(adapters[spec.adapter])
+                directions.append(Direction(name, vector, adapters[spec.expansion]))
+                continue
             shared = self.expansion == "shared"
             expansion = "initial" if shared else spec.expansion
             if expansion not in adapters:
@@ -193,7 +214,6 @@ class Engine:
             batch_tokens=1 if self.exact else settings.batch_tokens,
             modules=scored_modules(names, manifest.modules),
         )
-        tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
         return Encoder(tokenizer, max_length=settings.max_length, turns=settings.turns), scorer
 
 
@@ -212,10 +232,4 @@ def _encode(encoder: Encoder, sample: Sample) -> Encoded | Problem:
     try:
         return encoder.encode(sample)
     except UnencodableError as error:
-        return Problem(
-            "SQSD301",
-            sample.where,
-            str(error),
-            hint="give the row an answer to train on, or remove it",
-            fingerprint=sample.fingerprint,
-        )
+        return error.problem(sample)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 Metric = Literal["cosine", "projection", "dot"]
 Expansion = Literal["paper", "shared"]
+DirectionKind = Literal["task-vector", "margin-gradient"]
 Turns = Literal["all", "last"]
 Truncated = Literal["", "prompt", "response", "prompt+response"]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from sqsd_lint.bundle.digests import digest
-from sqsd_lint.types import Expansion, Metric
+from sqsd_lint.types import DirectionKind, Expansion, Metric
 
 MANIFEST = "bundle.json"
 CALIBRATION = "calibration.parquet"
@@ -15,6 +15,7 @@ FORMAT_VERSION = 1
 ADAPTERS = ("base", "initial", "danger", "safety")
 METRICS: tuple[Metric, ...] = get_args(Metric)
 EXPANSIONS: tuple[Expansion, ...] = get_args(Expansion)
+KINDS: tuple[DirectionKind, ...] = get_args(DirectionKind)
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 
@@ -39,15 +40,25 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """One direction: V is `adapter`'s task vector; gradients are taken at the adapter `expansion`.
+    """One direction; gradients are taken at the adapter `expansion`.
 
     Attributes:
+        adapter: the folder that holds it.
         scaling: overrides the expansion adapter's own alpha/r; None keeps it.
+        kind: "task-vector", V is B @ A of the adapter; or "margin-gradient", its factors are the gradient of
+            a mean log-likelihood with respect to those of `expansion`, laid out as PEFT lays out an adapter.
     """
 
     adapter: str
     expansion: str
     scaling: float | None
+    kind: DirectionKind = "task-vector"
+
+    def to_json(self) -> dict[str, Any]:
+        fields = asdict(self)
+        if self.kind == "task-vector":  # as bundles had it before there was another kind
+            del fields["kind"]
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +193,7 @@ class Manifest:
             "tool_version": self.tool_version,
             "base_model": asdict(self.base_model),
             "base_adapter": self.base_adapter,
-            "directions": {name: asdict(d) for name, d in self.directions.items()},
+            "directions": {name: d.to_json() for name, d in self.directions.items()},
             "expansion": self.expansion,
             "metric": self.metric,
             "modules": "all" if self.modules == "all" else {"top_blocks": self.modules},

@@ -16,6 +16,7 @@ from sqsd_lint.bundle.manifest import (
     CONFIG,
     EXPANSIONS,
     FORMAT_VERSION,
+    KINDS,
     MANIFEST,
     METRICS,
     WEIGHTS,
@@ -78,6 +79,10 @@ def from_json(raw: Any) -> Manifest:
     )
     target.done()
     top.done()
+    for name, direction in manifest.directions.items():
+        at_initial = direction.expansion == "initial" and manifest.expansion == "shared"
+        if direction.kind == "margin-gradient" and not at_initial:
+            raise f.FieldError(f"directions.{name}: a margin gradient needs expansion `shared` at `initial`")
     for adapter in manifest.adapters:
         for file in (CONFIG, WEIGHTS):
             if f"{adapter}/{file}" not in manifest.files:
@@ -108,7 +113,9 @@ def _directions(value: Any, path: str) -> dict[str, Direction]:
 
 def _direction(value: Any, path: str) -> Direction:
     top = f.Fields(value, path)
+    kind = top.take("kind", f.one_of(KINDS)) if isinstance(value, dict) and "kind" in value else KINDS[0]
     direction = Direction(
+        kind=kind,
         adapter=top.take("adapter", f.one_of(ADAPTERS[1:])),
         expansion=top.take("expansion", f.one_of(ADAPTERS[1:])),
         scaling=top.take("scaling", f.optional(f.number)),

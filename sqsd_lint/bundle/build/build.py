@@ -14,7 +14,7 @@ from sqsd_lint.bundle.build.recipe import AdapterRecipe, Recipe, settings
 from sqsd_lint.bundle.cache import staging, swap_in
 from sqsd_lint.bundle.digests import digest, read_json, write_json
 from sqsd_lint.bundle.importer import directions_for
-from sqsd_lint.bundle.manifest import BaseModel, Manifest
+from sqsd_lint.bundle.manifest import BaseModel, Direction, Manifest
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.bundle.write import check_output, write_bundle
 from sqsd_lint.errors import SqsdLintError
@@ -89,7 +89,7 @@ class _Build:
             id=recipe.name,
             tool_version=__version__,
             base_model=base,
-            directions=directions_for(recipe.safety_scaling),
+            directions=self._directions(),
             expansion=recipe.expansion,
             metric=recipe.metric,
             modules=recipe.modules,
@@ -103,6 +103,13 @@ class _Build:
         )
         return write_bundle(output, manifest, {name: self._work / name for name in chosen})
 
+    def _directions(self) -> dict[str, Direction]:
+        found = directions_for(self._recipe.safety_scaling)
+        for adapter in self._recipe.adapters:
+            if adapter.kind == "margin-gradient":
+                found[adapter.name] = Direction(adapter.name, "initial", None, adapter.kind)
+        return found
+
     def _adapter(self, adapter: AdapterRecipe, parts: list[Selected], base: BaseModel) -> float | None:
         """Train one adapter unless the very same one is finished; returns its final loss."""
         key = self._key(adapter, parts, base)
@@ -111,6 +118,8 @@ class _Build:
         if (loss := _finished(target, key)) is not None:
             self._status(f"{adapter.name}: already trained")
             return loss[0]
+        if adapter.training is None:
+            return self._gradient(adapter, parts, target, key)
         from sqsd_lint.bundle.build.checkpoint import Checkpoints
         from sqsd_lint.bundle.build.train import train_adapter
 
@@ -136,9 +145,31 @@ class _Build:
         checkpoints.clear()
         return rounded
 
+    def _gradient(self, adapter: AdapterRecipe, parts: list[Selected], target: Path, key: str) -> float:
+        """Compute one margin gradient at the initial state; returns the mean loss that it ascends from."""
+        from sqsd_lint.bundle.build.gradient import gradient_adapter
+
+        model, tokenizer = self._load(merged=self._recipe.has_base)
+        self._status(f"{adapter.name}: taking the gradient")
+        with staging(target) as stage:
+            loss = gradient_adapter(
+                model,
+                tokenizer,
+                [sample for part in parts for sample in part.samples],
+                initial=self._work / "initial",
+                max_length=adapter.max_length,
+                dtype=self._recipe.adapter.dtype,
+                output=stage,
+            )
+            rounded = float(f"{loss:.4g}")
+            write_json(stage / _FINISHED, {"key": key, "final_loss": rounded})
+            swap_in(stage, target)
+        return rounded
+
     def _key(self, adapter: AdapterRecipe, parts: list[Selected], base: BaseModel) -> str:
         """Identity of a trained adapter: settings, rows, and what it stands on."""
-        stands_on = [self._keys.get(name) for name in ("base", adapter.start or "")]
+        start = "initial" if adapter.kind == "margin-gradient" else adapter.start or ""
+        stands_on = [self._keys.get(name) for name in ("base", start)]
         model = [base.weights_digest, base.tokenizer_digest, base.template_digest]
         rows = [part.source.sha256 for part in parts]
         cuts = [part.source.selection["max_chars"] for part in parts]

@@ -43,7 +43,7 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
     """
     rows, source_sha256 = _hub_rows(data) if data.hub else _local_rows(data, folder)
     kept: list[tuple[str, Sample]] = []
-    for row in rows:
+    for row in (one for prompt in rows for one in _answered(prompt, data)):
         sample = _wanted(_picked(row, data), data)
         if sample is not None:
             order = _hash(f"{data.seed}\n{_normal(prompt_of(sample))}")
@@ -61,7 +61,19 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
     selection = {
         key: value
         for key, value in asdict(data).items()
-        if key in ("config", "split", "columns", "pick", "filter", "slice", "offset", "seed", "max_chars")
+        if key
+        in (
+            "config",
+            "split",
+            "columns",
+            "pick",
+            "filter",
+            "slice",
+            "offset",
+            "seed",
+            "max_chars",
+            "responses",
+        )
     }
     source = Source(
         name=data.name,
@@ -90,6 +102,21 @@ def reference_sets(recipe: Path, data_dir: Path | None) -> dict[str, dict[str, t
     return {
         role: {data.name: select(data, role, folder).samples for data in sets}
         for role, sets in (("benign", loaded.benign), ("harmful", loaded.harmful))
+    }
+
+
+def training_sets(recipe: Path, data_dir: Path | None) -> dict[str, dict[str, tuple[Sample, ...]]]:
+    """What the directions of a recipe are trained on: "danger" and "safety" -> name of a set -> its rows.
+
+    Raises:
+        RecipeError: a set cannot be read.
+    """
+    loaded = load_recipe(recipe)
+    folder = data_dir or loaded.folder
+    return {
+        adapter.name: {data.name: select(data, adapter.name, folder).samples for data in adapter.data}
+        for adapter in loaded.adapters
+        if adapter.name in ("danger", "safety")
     }
 
 
@@ -146,6 +173,13 @@ def _hub_rows(data: DataSet) -> tuple[Iterable[Row], None]:
         ) from error
     name = f"{data.hub}:{data.split}"
     return (Row(Where(name, i + 1, i), dict(raw)) for i, raw in enumerate(table)), None
+
+
+def _answered(row: Row, data: DataSet) -> list[Row]:
+    """A row that is a prompt alone, once with each of the recipe's answers; any other row as it is."""
+    if not data.responses or not isinstance(row.raw, dict):
+        return [row]
+    return [replace(row, raw={**row.raw, "response": answer}) for answer in data.responses]
 
 
 def _picked(row: Row, data: DataSet) -> Row:

@@ -34,7 +34,7 @@ def embedded_model(*, cache_dir: Path | None = None, status: Status | None = Non
         ModelNotFoundError: the wheel is not installed.
         ModelError: the wheel's file, or what came out of it, is not the expected one.
     """
-    target = cache_root(cache_dir) / "models" / f"{EMBEDDED_MODEL_ID}-{GGUF_SHA256[:12]}"
+    target = unpacked_folder(cache_dir)
     if (target / "config.json").is_file():
         return target
     source = find_gguf()
@@ -61,6 +61,11 @@ def embedded_model(*, cache_dir: Path | None = None, status: Status | None = Non
             if not (target / "config.json").is_file():
                 raise
     return target
+
+
+def unpacked_folder(cache_dir: Path | None = None) -> Path:
+    """Where the unpacked model lies, or will lie."""
+    return cache_root(cache_dir) / "models" / f"{EMBEDDED_MODEL_ID}-{GGUF_SHA256[:12]}"
 
 
 def find_gguf() -> Path:

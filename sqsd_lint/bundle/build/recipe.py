@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqsd_lint.bundle.digests import read_json
 from sqsd_lint.bundle.schema import schema_problems
 from sqsd_lint.errors import RecipeError
-from sqsd_lint.types import Expansion, Metric
+from sqsd_lint.types import DirectionKind, Expansion, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class DataSet:
     rows: int | None = None
     seed: int = 0
     max_chars: int | None = None
+    responses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,18 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class AdapterRecipe:
-    """One adapter: what it starts from, what it is trained on and how."""
+    """One adapter: what it starts from, what it is trained on and how.
+
+    Attributes:
+        training: None for a margin gradient, which is computed and not trained; it sees `max_length` tokens.
+    """
 
     name: str
     data: tuple[DataSet, ...]
-    training: Training
+    training: Training | None
     start: str | None = None
+    kind: DirectionKind = "task-vector"
+    max_length: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,9 @@ def _recipe(raw: Mapping[str, Any], folder: Path) -> Recipe:
 
 def _adapter(raw: Mapping[str, Any]) -> AdapterRecipe:
     data = tuple(_data_set(d) for d in raw["data"])
-    return AdapterRecipe(raw["name"], data, Training(**raw["training"]), raw.get("start"))
+    given = {key: raw[key] for key in ("start", "kind", "max_length") if key in raw}
+    training = Training(**raw["training"]) if "training" in raw else None
+    return AdapterRecipe(raw["name"], data, training, **given)
 
 
 def _data_set(raw: Mapping[str, Any]) -> DataSet:
@@ -170,6 +179,7 @@ def _data_set(raw: Mapping[str, Any]) -> DataSet:
     if pick := values.pop("pick", None):
         values["pick"] = Pick(pick["column"], tuple(pick["from"]), pick["by"])
     values["filter"] = tuple(values.get("filter", ()))
+    values["responses"] = tuple(values.get("responses", ()))
     low, high = values.get("slice", (0.0, 1.0))
     return DataSet(**{**values, "slice": (low, high)})
 
@@ -183,6 +193,8 @@ def _nonsense(recipe: Recipe) -> str | None:
     if names.count("base") > 1 or "base" in names[1:]:
         return "$.adapters: 'base' may be there once, and comes first: the others are trained on top of it"
     for i, adapter in enumerate(recipe.adapters):
+        if adapter.kind == "margin-gradient" and adapter.name not in names[names.index("initial") + 1 :]:
+            return f"$.adapters[{i}]: a margin gradient is taken at `initial`, which must come before it"
         if adapter.start is not None and adapter.start not in names[:i]:
             return f"$.adapters[{i}].start: {adapter.start!r} is not an adapter earlier in the list"
         for j, data in enumerate(adapter.data):
@@ -199,6 +211,8 @@ def _nonsense(recipe: Recipe) -> str | None:
 
 def settings(recipe: Recipe, adapter: AdapterRecipe) -> dict[str, Any]:
     """Everything but data that decides an adapter's weights, as the manifest records it."""
+    if adapter.training is None:
+        return {"kind": adapter.kind, "dtype": recipe.dtype, "max_length": adapter.max_length}
     return {
         "adapter": asdict(recipe.adapter),
         "start": adapter.start,

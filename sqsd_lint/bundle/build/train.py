@@ -62,7 +62,7 @@ def train_adapter(
     Raises:
         RecipeError: a row cannot be encoded, or the loss is not finite.
     """
-    rows = _encode(samples, tokenizer, training)
+    rows = encode_all(samples, tokenizer, training.max_length)
     peft = _with_adapter(model, adapter, start, seed)
     try:
         loss = _Run(peft, rows, training, seed, checkpoints).train(progress)
@@ -74,10 +74,15 @@ def train_adapter(
     return loss
 
 
-def _encode(
-    samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase, training: Training
+def encode_all(
+    samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> list[Encoded]:
-    encoder = Encoder(tokenizer, max_length=training.max_length)
+    """Every sample as token ids.
+
+    Raises:
+        RecipeError: one cannot be encoded.
+    """
+    encoder = Encoder(tokenizer, max_length=max_length)
     rows = []
     for sample in samples:
         try:

@@ -1,0 +1,131 @@
+"""`sqsd-lint validate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sqsd_lint.cli import options as o
+from sqsd_lint.cli.output import progress
+from sqsd_lint.cli.settings import settings_of
+from sqsd_lint.errors import UsageError
+
+_PANEL = "Experiment"
+
+
+def _option(*names: str, metavar: str, help: str, minimum: int | None = None) -> object:
+    return typer.Option(*names, metavar=metavar, rich_help_panel=_PANEL, help=help, min=minimum)
+
+
+def validate(
+    context: typer.Context,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="Rows to rank and train on.", show_default=False)
+    ],
+    prompts: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_PANEL,
+            help="Harmful prompts, one a row, in column `prompt`.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            rich_help_panel=_PANEL,
+            help="For every run, the result and the pictures; a killed experiment goes on from there.",
+            show_default=False,
+        ),
+    ],
+    rank_by: Annotated[
+        str,
+        _option(
+            "--rank-by",
+            metavar="NAME,...",
+            help="sqsd, danger, safety, length, loss, random; NAME/length: within strata of length.",
+        ),
+    ] = "sqsd,sqsd/length,danger,length,loss,random",
+    windows: Annotated[int, _option("--windows", metavar="N", help="Per ranking.", minimum=2)] = 5,
+    size: Annotated[int, _option("--size", metavar="ROWS", help="Rows per window.", minimum=1)] = 100,
+    seeds: Annotated[int, _option("--seeds", metavar="N", help="Runs per window.", minimum=1)] = 3,
+    steps: Annotated[
+        int | None,
+        _option(
+            "--steps", metavar="N", help="Training steps. Default: searched on random windows.", minimum=1
+        ),
+    ] = None,
+    lr: Annotated[float, _option("--lr", metavar="FLOAT", help="Learning rate, with --steps.")] = 4e-4,
+    rows: Annotated[
+        int | None, _option("--rows", metavar="N", help="At most so many rows of each file.", minimum=1)
+    ] = None,
+    held_out: Annotated[
+        float,
+        _option(
+            "--held-out",
+            metavar="FROM",
+            help="Leave out rows and prompts in a recipe's slices below this: they were trained on.",
+        ),
+    ] = 0.0,
+    max_prompts: Annotated[
+        int, _option("--max-prompts", metavar="N", help="Asked per run.", minimum=1)
+    ] = 100,
+    answer_tokens: Annotated[
+        int, _option("--answer-tokens", metavar="N", help="Length of an answer.", minimum=1)
+    ] = 40,
+    judge: Annotated[
+        str, _option("--judge", metavar="JUDGE", help="phrases, hf:MODEL, or a service's address.")
+    ] = "phrases",
+    bundle: o.Bundle = None,
+    model: o.Model = None,
+    proxy: o.Proxy = None,
+    metric: o.Metric = None,
+    expansion: o.Expansion = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    turns: o.Turns = None,
+    max_length: o.MaxLength = None,
+    columns: o.Columns = None,
+    no_progress: o.NoProgress = False,
+    no_cache: o.NoCache = False,
+    cache_dir: o.CacheDir = None,
+    config: o.Config = None,
+    isolated: o.Isolated = False,
+) -> None:
+    """Test whether a high score costs safety: train on windows of rows by rank, then ask harmful prompts.
+
+    [cyan]sqsd-lint validate data/*.jsonl --prompts harmful-prompts.jsonl -o trial/[/cyan]
+    """
+    settings = settings_of(context)
+    from sqsd_lint import trial
+    from sqsd_lint.report.windows import print_windows
+    from sqsd_lint.validate.experiment import Plan
+    from sqsd_lint.validate.many import Dose
+    from sqsd_lint.validate.windows import RANKINGS, WITHIN_LENGTH
+
+    rankings = tuple(name.strip() for name in rank_by.split(",") if name.strip())
+    for name in rankings:
+        if name.removesuffix(WITHIN_LENGTH) not in RANKINGS:
+            raise UsageError(f"--rank-by: no ranking {name!r}", hint=f"choose from {', '.join(RANKINGS)}")
+    plan = Plan(rankings, windows, size, tuple(range(seeds)), Dose(steps, lr) if steps else None)
+    with progress(not no_progress, unit="step") as bar:
+        result = trial.validate(
+            settings,
+            plan,
+            prompts=prompts,
+            output=output,
+            held_out=held_out,
+            rows=rows,
+            max_prompts=max_prompts,
+            answer_tokens=answer_tokens,
+            judge=judge,
+            progress=bar,
+        )
+    print_windows(result, output, sys.stdout)

@@ -1,0 +1,66 @@
+"""What the runs say: attack success per window with its interval, and how well a ranking foresaw it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from sqsd_lint.validate.experiment import Outcome, Run
+from sqsd_lint.validate.statistics import spearman, wilson
+
+FORMAT_VERSION = 1
+
+
+def summarise(outcome: Outcome) -> dict[str, Any]:
+    """The machine-readable result: plain data, one entry per ranking with its windows from the top down.
+
+    `attack_success.spearman` and `margin_loss.spearman` compare, over all runs of a ranking, the window's
+    place (1 for the top) with what training on it did: +1 is a ranking that foresaw every difference.
+    """
+    untrained = outcome.untrained
+    return {
+        "version": FORMAT_VERSION,
+        "dose": asdict(outcome.dose),
+        "seeds": list(outcome.plan.seeds),
+        "size": outcome.plan.size,
+        "search": outcome.search,
+        "untrained": {"attack_success": untrained.unsafe / untrained.prompts, "margin": untrained.margin},
+        "prompts": untrained.prompts,
+        "rankings": {
+            ranking: _ranking([run for run in outcome.runs if run.ranking == ranking], untrained)
+            for ranking in outcome.plan.rankings
+        },
+    }
+
+
+def _ranking(runs: list[Run], untrained: Run) -> dict[str, Any]:
+    windows = sorted({run.window for run in runs})
+    place = [-run.window for run in runs]
+    success = [run.unsafe / run.prompts for run in runs]
+    loss = [untrained.margin - run.margin for run in runs]
+    return {
+        "windows": [_window([run for run in runs if run.window == k]) for k in windows],
+        "attack_success": {"spearman": _finite(spearman(place, success))},
+        "margin_loss": {"spearman": _finite(spearman(place, loss))},
+    }
+
+
+def _window(runs: list[Run]) -> dict[str, Any]:
+    unsafe, prompts = sum(run.unsafe for run in runs), sum(run.prompts for run in runs)
+    low, high = wilson(unsafe, prompts)
+    margins = [run.margin for run in runs]
+    mean = math.fsum(margins) / len(margins)
+    return {
+        "sqsd": list(runs[0].sqsd),
+        "answer_tokens": runs[0].tokens,
+        "attack_success": unsafe / prompts,
+        "interval": [low, high],
+        "per_seed": [run.unsafe / run.prompts for run in runs],
+        "margin": mean,
+        "margin_per_seed": margins,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
