@@ -165,3 +165,37 @@ def oracle_sqsd(
     if expansion == "shared":
         return danger - oracle_projection(model_fn, initial_dir, safety_dir, ids, labels, metric)
     return danger - oracle_projection(model_fn, safety_dir, safety_dir, ids, labels, metric, safety_scaling)
+
+
+def oracle_positions(
+    model_fn: ModelFn,
+    expansion: Path,
+    vector: Path,
+    ids: Sequence[int],
+    labels: Sequence[int],
+    scaling: float | None = None,
+) -> dict[str, torch.Tensor]:
+    """<dW, V> of every layer split over the positions of the sequence, [t].
+
+    Every position gets copies of the factors of its own, so that autograd itself says which position a
+    gradient belongs to.
+    """
+    model = load_peft(model_fn, expansion, scaling)
+    copies = {}
+    for name, layer in lora_layers(model):
+        a, b = (f.detach()[None].repeat(len(ids), 1, 1).requires_grad_() for f in factors(layer))
+        copies[name] = a, b
+        base, scale = layer.base_layer, layer.scaling["default"]
+
+        def forward(x: Any, a: Any = a, b: Any = b, base: Any = base, scale: Any = scale) -> Any:
+            return base(x) + scale * torch.einsum("tor,trd,btd->bto", b, a, x)
+
+        layer.forward = forward
+    response_loss(model, ids, labels).backward()
+    split = {}
+    for name, v in task_vector(model_fn, vector).items():
+        if name in copies:
+            a, b = copies[name]
+            update = -(b.grad @ a.detach() + b.detach() @ a.grad)  # [t, d_out, d_in]
+            split[name] = (update * v).sum((1, 2))
+    return split

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.bundle.digests import sha256_text
-from sqsd_lint.bundle.manifest import CALIBRATION, CONFIG, WEIGHTS, Calibration, ReferenceSet
+from sqsd_lint.bundle.manifest import CALIBRATION, Calibration, ReferenceSet
 from sqsd_lint.bundle.store import Bundle
-from sqsd_lint.bundle.write import write_bundle
+from sqsd_lint.bundle.write import update_bundle
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Score
 
@@ -61,14 +61,11 @@ def calibrate(
         harmful_sets=tuple(map(_reference, harmful)),
         settings=dict(settings or {}),
     )
-    adapters = {name: bundle.root / name for name in bundle.manifest.adapters}
-    taken = {f"{name}/{file}" for name in adapters for file in (CONFIG, WEIGHTS)} | {CALIBRATION}
-    kept = {name: bundle.root / name for name in bundle.manifest.files if name not in taken}
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / CALIBRATION
         _write_table(table, [("benign", s) for s in benign] + [("harmful", s) for s in harmful])
         manifest = replace(bundle.manifest, calibration=calibration)
-        return write_bundle(bundle.root, manifest, adapters, {**kept, CALIBRATION: table})
+        return update_bundle(bundle, manifest, {CALIBRATION: table})
 
 
 def _pooled(sets: Sequence[ScoredSet]) -> tuple[float, ...]:

@@ -60,6 +60,14 @@ def write_bundle(
     return load_bundle(output)
 
 
+def update_bundle(bundle: Bundle, manifest: Manifest, files: Mapping[str, Path]) -> Bundle:
+    """Write a bundle anew with another manifest and further files; every file that is not named stays."""
+    adapters = {name: bundle.root / name for name in manifest.adapters}
+    taken = {f"{name}/{file}" for name in adapters for file in (CONFIG, WEIGHTS)}
+    kept = {name: bundle.root / name for name in bundle.manifest.files if name not in taken}
+    return write_bundle(bundle.root, manifest, adapters, {**kept, **files})
+
+
 def _fill(stage: Path, manifest: Manifest, adapters: Mapping[str, Path], files: Mapping[str, Path]) -> None:
     for name, folder in adapters.items():
         (stage / name).mkdir()

@@ -13,19 +13,43 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from sqsd_lint._version import __version__
-from sqsd_lint.cli import bundle, check, clean, rule, score
+from sqsd_lint.cli import (
+    baseline,
+    bundle,
+    check,
+    clean,
+    completion,
+    config,
+    doctor,
+    explain,
+    hook,
+    rule,
+    score,
+    validate,
+)
 from sqsd_lint.cli.outcome import prepare_streams, run
 from sqsd_lint.errors import UsageError
 
 _DEFAULT = "check"
-_OF_THE_GROUP = ("--help", "-h", "--version")
+_OF_THE_GROUP = ("--help", "-h", "--version", *completion.OPTIONS)
 
 
 class DefaultCommandGroup(TyperGroup):
     """A group of commands in which paths and options without a command belong to `check`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, with_command(args, self.commands))
+        # To a shell that completes the first word, every command is still open.
+        if args or not ctx.resilient_parsing:
+            args = with_command(args, self.commands)
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            check = self.commands[_DEFAULT]
+            with check.make_context(_DEFAULT, [], parent=ctx, resilient_parsing=True) as inner:
+                found = [*found, *check.shell_complete(inner, incomplete)]
+        return found
 
 
 def with_command(args: list[str], commands: Collection[str]) -> list[str]:
@@ -49,7 +73,6 @@ def with_command(args: list[str], commands: Collection[str]) -> list[str]:
 
 app = typer.Typer(
     cls=DefaultCommandGroup,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -86,8 +109,14 @@ def root(
 
 app.command("check")(check.check)
 app.command("score")(score.score)
+app.command("explain")(explain.explain)
 app.add_typer(bundle.app, name="bundle")
+app.command("baseline")(baseline.baseline)
 app.command("rule")(rule.rule)
+app.add_typer(hook.app, name="hook")
+app.add_typer(config.app, name="config")
+app.command("validate")(validate.validate)
+app.command("doctor")(doctor.doctor)
 app.command("clean")(clean.clean)
 
 
@@ -99,7 +128,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def call() -> None:
         # Not `command.main`: it would turn a closed pipe into 1 and Ctrl-C into 130.
-        with command.make_context("sqsd-lint", args) as context:
+        with command.make_context(completion.PROGRAM, args) as context:
             command.invoke(context)
 
+    def install() -> None:
+        with completion.installing():
+            call()
+
+    if completion.is_asked():
+        return completion.answer(command)
+    if args and args[0] in completion.OPTIONS:
+        return run(install)
     return run(call, debug="--verbose" in args or "-v" in args)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sqsd_lint.cli import bundle_make
+from sqsd_lint.cli import bundle_make, bundle_sketch
 from sqsd_lint.cli import options as o
 from sqsd_lint.cli.settings import cache_of, settings_of
 from sqsd_lint.errors import BundleNotFoundError, ExitCode
@@ -29,7 +29,6 @@ _Reference = Annotated[
         show_default=False,
     ),
 ]
-_AsJson = Annotated[bool, typer.Option("--json", metavar=" ", help="Print JSON.", show_default=False)]
 
 
 @app.command("list")
@@ -46,7 +45,7 @@ def show(
     context: typer.Context,
     bundle: _Reference = None,
     model: o.Model = None,
-    as_json: _AsJson = False,
+    as_json: o.AsJson = False,
     cache_dir: o.CacheDir = None,
 ) -> None:
     """Show what a bundle is made of, and what share of rows lies above each candidate line.
@@ -115,6 +114,7 @@ def remove(
 app.command("import")(bundle_make.import_)
 app.command("build")(bundle_make.build)
 app.command("calibrate")(bundle_make.calibrate)
+app.command("sketch")(bundle_sketch.sketch)
 
 
 def _folder(settings: Settings, cache: Path | None) -> Path:

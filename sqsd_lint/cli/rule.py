@@ -7,13 +7,19 @@ from typing import Annotated
 
 import typer
 
+from sqsd_lint.cli.completion import codes
 from sqsd_lint.errors import UsageError
 
 
 def rule(
     code: Annotated[
         str | None,
-        typer.Argument(metavar="CODE", help="A rule's code or name, such as SQSD101.", show_default=False),
+        typer.Argument(
+            metavar="CODE",
+            help="A rule's code or name, such as SQSD101.",
+            show_default=False,
+            autocompletion=codes,
+        ),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", metavar=" ", help="Every rule's page.", show_default=False)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sqsd_lint.cli import options as o
 from sqsd_lint.cli.output import check_output_file, open_output, progress, replacing
 from sqsd_lint.cli.settings import settings_of
-from sqsd_lint.errors import ExitCode
+from sqsd_lint.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from sqsd_lint.report.rows import Tally
+
+
+class Unit(str, Enum):
+    """How large a span is (`explain.UNITS`)."""
+
+    SENTENCE = "sentence"
+    WORD = "word"
+    TOKEN = "token"
+
 
 _Files = Annotated[
     list[str],
@@ -27,13 +42,42 @@ _Output = Annotated[
         show_default=False,
     ),
 ]
+_Bundles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bundle",
+        metavar="BUNDLE",
+        rich_help_panel="Model and bundle",
+        help="Direction bundle: a folder or a cached id. Given several times: their consensus.",
+        show_default=False,
+    ),
+]
+_EmitSpans = Annotated[
+    bool,
+    typer.Option(
+        "--emit-spans",
+        metavar=" ",
+        rich_help_panel="Output",
+        help="Also write which characters of the answers the score comes from.",
+        show_default=False,
+    ),
+]
+_Unit = Annotated[
+    Unit,
+    typer.Option(
+        "--span-unit",
+        metavar="sentence|word|token",
+        rich_help_panel="Output",
+        help="How large a span is.",
+    ),
+]
 
 
 def score(
     context: typer.Context,
     paths: _Files,
     allow: o.Allow = None,
-    bundle: o.Bundle = None,
+    bundles: _Bundles = None,
     model: o.Model = None,
     proxy: o.Proxy = None,
     metric: o.Metric = None,
@@ -47,6 +91,8 @@ def score(
     exclude: o.Exclude = None,
     force_exclude: o.ForceExclude = None,
     stdin_format: o.StdinFormat = None,
+    emit_spans: _EmitSpans = False,
+    span_unit: _Unit = Unit.SENTENCE,
     output_file: _Output = None,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -63,22 +109,53 @@ def score(
 
     [cyan]sqsd-lint score train.jsonl > scores.jsonl[/cyan]
     [cyan]sqsd-lint score data/ -o scores.parquet[/cyan]
+    [cyan]sqsd-lint score train.jsonl --emit-spans -o spans.jsonl[/cyan]
+    [cyan]sqsd-lint score train.jsonl --bundle one/ --bundle two/[/cyan]
     """
     settings = settings_of(context)
+    if bundles:
+        settings = replace(settings, bundle=bundles[0])
+    several = len(bundles or ()) > 1
+    if several and emit_spans:
+        raise UsageError("--emit-spans: spans come from one bundle", hint="Name one --bundle.")
     check_output_file(output_file)
-    from sqsd_lint import pipeline
-    from sqsd_lint.report import rows
     from sqsd_lint.report.messages import print_note
 
+    remark: Callable[[], str] = str
     with progress(not no_progress) as bar:
-        scored = pipeline.score(settings, progress=bar)
-        if output_file and output_file.endswith(".parquet"):
-            with replacing(Path(output_file)) as path:
-                tally = rows.write_parquet(scored, path)
+        if several:
+            from sqsd_lint import consensus
+            from sqsd_lint.report import consensus as table
+
+            votes = table.Votes()
+            opinions = consensus.score([replace(settings, bundle=b) for b in bundles or ()], progress=bar)
+            tally = _write(votes.watch(opinions), table, output_file)
+            remark = votes.line
+        elif emit_spans:
+            from sqsd_lint import spanning
+            from sqsd_lint.report import spans
+
+            tally = _write(spanning.score(settings, span_unit.value, progress=bar), spans, output_file)
         else:
-            with open_output(output_file) as stream:
-                tally = rows.write_jsonl(scored, stream)
-                stream.flush()
+            from sqsd_lint import pipeline
+            from sqsd_lint.report import rows
+
+            tally = _write(pipeline.score(settings, progress=bar), rows, output_file)
     if not quiet:
         print_note(tally.line())
+        if remark():
+            print_note(remark())
     raise typer.Exit(ExitCode.OK if tally.complete(settings.allow) else ExitCode.CANNOT_SCORE)
+
+
+def _write(items: Iterable[Any], table: Any, output_file: str | None) -> Tally:
+    """Writes items as the module `table` lays them out: its `row` and, for Parquet, its `columns`."""
+    from sqsd_lint.report.rows import write_objects, write_table
+
+    if output_file and output_file.endswith(".parquet"):
+        with replacing(Path(output_file)) as path:
+            return write_table(items, table.row, table.columns(), path)
+    with open_output(output_file) as stream:
+        tally = write_objects(items, table.row, stream)
+        stream.flush()
+    return tally

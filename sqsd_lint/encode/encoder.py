@@ -12,19 +12,29 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sqsd_lint.encode.place import Place, Span, places
 from sqsd_lint.encode.template import Template, bos_text
-from sqsd_lint.types import Encoded, Sample, Truncated, Turns
+from sqsd_lint.types import Encoded, Problem, Sample, Truncated, Turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 IGNORE = -100
 _SURROGATE = re.compile("[\ud800-\udfff]")
-Span = tuple[int, int]
 
 
 class UnencodableError(ValueError):
     """A sample that the chat template refuses or of which nothing can be scored."""
+
+    def problem(self, sample: Sample) -> Problem:
+        """What a report says about the row."""
+        return Problem(
+            "SQSD301",
+            sample.where,
+            str(self),
+            hint="give the row an answer to train on, or remove it",
+            fingerprint=sample.fingerprint,
+        )
 
 
 class Encoder:
@@ -63,21 +73,36 @@ class Encoder:
         Raises:
             UnencodableError: the template refuses the conversation, or no response token is left.
         """
-        if len(sample.messages) == 1 and sample.messages[0].role == "text":
-            text, spans = self._plain_text(sample.messages[0].content)
-        else:
-            text, spans = self._conversation(sample)
-        ids, counts = self._tokenize(text, spans)
+        text, spans = self._text(sample)
+        ids, counts, _ = self._tokenize(text, tuple(spans.values()))
         return self._truncate(ids, counts)
 
-    def _plain_text(self, content: str) -> tuple[str, list[Span]]:
+    def encode_located(self, sample: Sample) -> tuple[Encoded, list[Place | None]]:
+        """As `encode`, and for each token its place in the messages' own words.
+
+        Raises:
+            UnencodableError: the template refuses the conversation, or no response token is left.
+        """
+        text, spans = self._text(sample)
+        ids, counts, offsets = self._tokenize(text, tuple(spans.values()))
+        kept = self._truncate(list(range(len(ids))), counts).ids
+        found = places(sample, text, spans, [offsets[i] for i in kept], self.end_of_turn)
+        return self._truncate(ids, counts), found
+
+    def _text(self, sample: Sample) -> tuple[str, dict[int, Span]]:
+        """The rendered sample, and by message the characters that are trained on."""
+        if len(sample.messages) == 1 and sample.messages[0].role == "text":
+            return self._plain_text(sample.messages[0].content)
+        return self._conversation(sample)
+
+    def _plain_text(self, content: str) -> tuple[str, dict[int, Span]]:
         # Pre-rendered text often carries its own BOS and EOS.
         bos, eos = bos_text(self._tokenizer), str(self._tokenizer.eos_token or "")
         bos = "" if content.startswith(bos) else bos
         text = bos + content + ("" if content.endswith(eos) and content != eos else eos)
-        return text, [(len(bos), len(text))]
+        return text, {0: (len(bos), len(text))}
 
-    def _conversation(self, sample: Sample) -> tuple[str, list[Span]]:
+    def _conversation(self, sample: Sample) -> tuple[str, dict[int, Span]]:
         trained = [i for i, counts in enumerate(sample.mask) if counts]
         if not trained:
             raise UnencodableError("no assistant turn is trained on")
@@ -85,8 +110,8 @@ class Encoder:
         wanted = trained if self._turns == "all" else [last]
         prompt = self._render(sample, last)
         text = prompt + self._last_answer(sample, last, prompt)
-        spans = [self._span_in_history(sample, i, text, len(prompt)) for i in wanted if i != last]
-        return text, [*spans, (len(prompt), len(text))]
+        spans = {i: self._span_in_history(sample, i, text, len(prompt)) for i in wanted if i != last}
+        return text, {**spans, last: (len(prompt), len(text))}
 
     def _render(self, sample: Sample, count: int, *, generation_prompt: bool = True) -> str:
         """The first `count` messages as text."""
@@ -137,21 +162,25 @@ class Encoder:
             return start, at + len(eot)
         raise UnencodableError(f"the chat template does not reproduce the answer of message {turn + 1}")
 
-    def _tokenize(self, text: str, spans: Sequence[Span]) -> tuple[list[int], list[bool]]:
+    def _tokenize(self, text: str, spans: Sequence[Span]) -> tuple[list[int], list[bool], list[Span]]:
+        """Ids, which of them are trained on, and each one's characters of `text`."""
         # A lone surrogate is valid JSON but no Unicode text: tokenizers only take the latter.
         clean = _SURROGATE.sub("\ufffd", text)
         if not getattr(self._tokenizer, "is_fast", False):
             return self._tokenize_pieces(clean, spans)
         encoding = self._tokenizer(clean, add_special_tokens=False, return_offsets_mapping=True)
         ids: list[int] = encoding["input_ids"]
-        counts = [
-            any(begin <= start and stop <= end for begin, end in spans)
-            for start, stop in encoding["offset_mapping"]
-        ]
-        return ids, counts
+        offsets: list[Span] = encoding["offset_mapping"]
+        counts = [any(begin <= start and stop <= end for begin, end in spans) for start, stop in offsets]
+        return ids, counts, offsets
 
-    def _tokenize_pieces(self, text: str, spans: Sequence[Span]) -> tuple[list[int], list[bool]]:
-        """Without offsets the borders are kept by tokenising prompt and answers one by one."""
+    def _tokenize_pieces(
+        self, text: str, spans: Sequence[Span]
+    ) -> tuple[list[int], list[bool], list[Span]]:
+        """Without offsets the borders are kept by tokenising prompt and answers one by one.
+
+        Where a token stands inside its piece is then not known, which a negative span says.
+        """
         ids: list[int] = []
         counts: list[bool] = []
         at = 0
@@ -161,7 +190,7 @@ class Encoder:
                 ids += new
                 counts += [trained] * len(new)
             at = end
-        return ids, counts
+        return ids, counts, [(-1, -1)] * len(ids)
 
     def _truncate(self, ids: list[int], counts: list[bool]) -> Encoded:
         truncated: list[str] = []

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import inf
 
 import torch
 
 from sqsd_lint.types import Encoded
 
-# Beyond a thousand tokens a CPU's matrix products gain nothing, and activations leave its caches.
-_CPU_TOKENS = 1024
+# Beyond these a chip's matrix products gain nothing, and a CPU's activations leave its caches.
+_CPU_TOKENS = 2048
 _GPU_TOKENS = 16384
 _MIN_TOKENS = 256
+# What a batch costs beyond its tokens (weights read, operators called), as a share of the budget.
+_OVERHEAD = 1 / 16
 
 
 def plan_batches(rows: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
     """Indices of `rows` in batches of at most `budget` padded tokens, or one row where it is longer.
 
     Rows are sorted by length, longest first (what does not fit into memory fails at once), and by their
-    tokens within a length, so that the input's order plays no part.
+    tokens within a length, so that the input's order plays no part. They are cut where padding and the
+    cost of a batch come to least: a few rows of very different lengths would else be half padding.
     """
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].ids), rows[i].ids, rows[i].labels))
-    batch: list[int] = []
-    for i in order:
-        longest = len(rows[batch[0]].ids) if batch else len(rows[i].ids)
-        if batch and (len(batch) + 1) * longest > budget:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
+    overhead = budget * _OVERHEAD
+    cheapest = [0.0] + [inf] * len(order)  # cost of the first n rows
+    begins = [0] * len(cheapest)  # where the last batch of the first n rows begins
+    for begin, i in enumerate(order):
+        longest = len(rows[i].ids)
+        most = max(1, budget // max(1, longest))
+        for end in range(begin + 1, min(begin + most, len(order)) + 1):
+            cost = cheapest[begin] + overhead + (end - begin) * longest
+            if cost < cheapest[end]:
+                cheapest[end], begins[end] = cost, begin
+    cuts = [len(order)]
+    while cuts[-1]:
+        cuts.append(begins[cuts[-1]])
+    for begin, end in pairwise(reversed(cuts)):
+        yield order[begin:end]
 
 
 def default_budget(device: torch.device, bytes_per_token: int) -> int:
@@ -76,3 +87,9 @@ def pad(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, to
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
         labels[i, : len(row.labels)] = torch.tensor(row.labels)
     return ids.to(device), labels.to(device)
+
+
+def even_slices(n: int, most: int) -> list[slice]:
+    """0..n cut into the fewest slices of at most `most`, of nearly equal length."""
+    count = -(-n // most)
+    return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from sqsd_lint.errors import ModelError
+from sqsd_lint.score.attribution import TokenSum
 from sqsd_lint.score.linear import weight_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class _ExpandedLinear(torch.autograd.Function):
         gB = (layer.scaling * h).transpose(1, 2) @ d  # [b, r, d_out]
         gA = u.transpose(1, 2) @ x  # [b, r, d_in]
         ctx.sink.add(ctx.name, layer, gA, gB)
+        if isinstance(ctx.sink, TokenSum):
+            ctx.sink.add_tokens(layer, x, h, d, u)
         if not ctx.needs_input_grad[0]:
             return None, None, None, None, None, None
         dx = d @ weight_of(ctx.module)

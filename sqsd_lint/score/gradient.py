@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqsd_lint.errors import AdapterError
-
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+    from sqsd_lint.score.adapters import Adapter
     from sqsd_lint.score.directions import ExpansionLayer
-
-FILE = "gradient.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,41 +38,19 @@ class Gradient:
 
     factors: Mapping[str, FactorGradient]
 
-    def save(self, folder: Path) -> None:
-        """Write `gradient.safetensors`: `<module>.A` and `<module>.B`, in bfloat16."""
-        from safetensors.torch import save_file
+    @classmethod
+    def of_adapter(cls, adapter: Adapter) -> Gradient:
+        """The gradient that is laid out as an adapter: A [r, d_in] and B [d_out, r] of every module."""
+        return cls({n: FactorGradient(f.A.float(), f.B.float().T.contiguous()) for n, f in adapter.factors.items()})
 
-        tensors = {}
+    def tensors(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The weights of a PEFT folder: `of_adapter` reads them back."""
+        found = {}
         for name, g in self.factors.items():
-            tensors[f"{name}.A"] = g.A.bfloat16().contiguous()
-            tensors[f"{name}.B"] = g.B.bfloat16().contiguous()
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / FILE)
-
-
-def load_gradient(folder: str | Path) -> Gradient:
-    """Read what `Gradient.save` wrote.
-
-    Raises:
-        AdapterError: the file is missing or holds anything else.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = Path(folder) / FILE
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise AdapterError(f"{path}: no gradient could be read from it: {error}") from error
-    factors = {}
-    for name in sorted({key.rpartition(".")[0] for key in tensors}):
-        A, B = tensors.pop(f"{name}.A", None), tensors.pop(f"{name}.B", None)
-        if A is None or B is None or A.dim() != 2 or B.dim() != 2 or len(A) != len(B):
-            raise AdapterError(f"{path}: layer {name!r} needs A [r, d_in] and B [r, d_out] of one rank")
-        factors[name] = FactorGradient(A.float(), B.float())
-    if tensors or not factors:
-        raise AdapterError(f"{path}: expected pairs <module>.A and <module>.B, found {sorted(tensors)[:3]}")
-    return Gradient(factors)
+            key = f"base_model.model.{name}"
+            found[f"{key}.lora_A.weight"] = g.A.to(dtype).contiguous()
+            found[f"{key}.lora_B.weight"] = g.B.T.to(dtype).contiguous()
+        return found
 
 
 class GradientSum:

@@ -13,13 +13,16 @@ import torch
 from torch import nn
 
 from sqsd_lint.errors import ModelError
+from sqsd_lint.score.batching import even_slices
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-# 64 MiB of float32 logits per chunk: large enough for a full GEMM, small enough to stay out of memory's way.
+# Logits of one matrix product: large enough for its full speed, small enough to stay out of memory's way.
 _CHUNK_LOGITS = 16 * 1024 * 1024
+# Logits that a CPU turns into a gradient at a time: 6 MiB in float32, which its caches hold.
+_CPU_BLOCK_LOGITS = 1536 * 1024
 
 
 class LossHead:
@@ -42,9 +45,13 @@ class LossHead:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[n, d] -> [n, vocabulary] float32."""
-        z = self._head(hidden).float()
+        return self._finish(self._head(hidden))
+
+    def _finish(self, z: Tensor) -> Tensor:
+        """What the model does to the head's output, in float32."""
+        z = z.float()
         if self._scale != 1.0:
-            z *= self._scale
+            z = z * self._scale
         return z if self._softcap is None else self._softcap * torch.tanh(z / self._softcap)
 
     @torch.no_grad()
@@ -62,22 +69,27 @@ class LossHead:
         losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden)
         vocabulary = self._head.weight.shape[0]
-        step = max(64, _CHUNK_LOGITS // vocabulary)
-        for at in range(0, len(targets), step):
-            part = slice(at, at + step)
-            target = targets[part, None]
-            z = self.logits(hidden[part])  # [c, vocabulary]
-            log_sum = torch.logsumexp(z, dim=1, keepdim=True)
-            losses[part] = (log_sum - z.gather(1, target)).squeeze(1)
-            # d loss / d z = softmax(z) - onehot(target), written over z's own memory where it may be
-            slope = 1 - (z / self._softcap).square() if self._softcap is not None else None
-            dz = z.sub_(log_sum).exp_()
-            dz.scatter_add_(1, target, torch.full_like(target, -1, dtype=dz.dtype))
-            dz *= weights[part, None] * self._scale
-            if slope is not None:
-                dz *= slope
-            gradient[part] = dz.to(hidden.dtype) @ self._head.weight
+        chunk = max(64, _CHUNK_LOGITS // vocabulary)
+        block = max(8, _CPU_BLOCK_LOGITS // vocabulary) if hidden.device.type == "cpu" else chunk
+        for part in even_slices(len(targets), chunk):
+            z = self._head(hidden[part])  # [c, vocabulary]
+            for rows in even_slices(len(z), block):
+                losses[part][rows] = self._to_gradient(z[rows], targets[part][rows], weights[part][rows])
+            gradient[part] = z @ self._head.weight
         return losses, gradient
+
+    def _to_gradient(self, z: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """The losses, [n]; leaves the gradient of their weighted sum in place of the head's output z."""
+        logits, index = self._finish(z), targets[:, None]
+        log_p = logits.log_softmax(1)
+        losses = -log_p.gather(1, index).squeeze(1)
+        # d loss / d logits = softmax(logits) - onehot(target)
+        dz = log_p.exp_().scatter_add_(1, index, torch.full_like(index, -1, dtype=log_p.dtype))
+        dz *= weights[:, None] * self._scale
+        if self._softcap is not None:
+            dz *= 1 - (logits / self._softcap).square()
+        z.copy_(dz)
+        return losses
 
     @torch.no_grad()
     def check(self, model: PreTrainedModel, hidden_states: nn.Module) -> None:

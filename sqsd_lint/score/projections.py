@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from sqsd_lint.score.gradient import factor_norm_squared
 from sqsd_lint.types import Metric
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Sink(Protocol):
 # A layer's gradient can be zero in truth (attention over a single key) and rounding noise in practice; its
 # cosine would be noise of order one. Below this share of the row's largest layer it counts as zero: some
 # eight units in the last place of float32, and far below any real layer.
-_NOISE = 1e-6
+NOISE = 1e-6
 
 
 def update_dot(layer: ExpansionLayer, gA: Tensor, gB: Tensor) -> Tensor:
@@ -59,7 +60,9 @@ class ProjectionSum:
         gA, gB = gA.float(), gB.float()
         self._names.append(name)
         self._dots.append(update_dot(layer, gA, gB))
-        self._squares.append(update_norm_squared(layer, gA, gB))
+        self._squares.append(
+            factor_norm_squared(gA, gB) if layer.of_factors else update_norm_squared(layer, gA, gB)
+        )
         self._norms.append(layer.norms)
         self._scalings.append(layer.scaling * layer.vector_scaling)
         self._lengths.append(layer.norms * layer.vector_scaling)
@@ -69,15 +72,19 @@ class ProjectionSum:
         if not self._names:
             return {}
         dots = torch.stack(self._dots)  # [M, b, K]
+        scale, live = self.scales(metric)
+        # NaN must stay NaN: a row that overflows may not pass as a row without an update.
+        return dict(zip(self._names, torch.where(live, dots * scale, 0), strict=True))
+
+    def scales(self, metric: Metric) -> tuple[Tensor, Tensor]:
+        """What the metric multiplies each layer's dot with, and where it counts at all, both [M, b, K]."""
         norms = torch.stack(self._norms)[:, None]  # [M, 1, K]
         lengths = torch.stack(self._squares).clamp(min=0).sqrt()[..., None]  # [M, b, 1]
-        live = (norms > 0) & (lengths > _NOISE * lengths.amax(0))
-        scale = torch.ones_like(dots) if metric == "dot" else 1 / norms
+        live = (norms > 0) & (lengths > NOISE * lengths.amax(0))
+        scale = torch.ones_like(norms) if metric == "dot" else 1 / norms
         if metric == "cosine":
             scale = scale / lengths
-        # NaN must stay NaN: a row that overflows may not pass as a row without an update.
-        terms = torch.where(live | lengths.isnan(), dots * scale, 0)
-        return dict(zip(self._names, terms, strict=True))
+        return scale.expand_as(live), live | lengths.isnan()
 
     def drift(self) -> Tensor:
         """The update's component along each displacement D = scaling V, as a share of ||D||: [b, K] float32.

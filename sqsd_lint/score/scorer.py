@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from sqsd_lint.errors import ModelError
+from sqsd_lint.score.attention import causal_attention
 from sqsd_lint.score.batching import default_budget, pad, plan_batches
 from sqsd_lint.score.directions import Direction, ExpansionPoint, expansion_points
 from sqsd_lint.score.expansion import expanded
+from sqsd_lint.score.gradient import Gradient, GradientSum
 from sqsd_lint.score.head import LossHead
-from sqsd_lint.score.projections import ProjectionSum
+from sqsd_lint.score.projections import ProjectionSum, Sink
 from sqsd_lint.types import Encoded, Metric
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Scorer:
 
     Attributes:
         batch_tokens: the budget in use; halved whenever memory runs out.
+        points: the expansion points, one pass each.
+        columns: how many directions there are.
     """
 
     def __init__(
@@ -72,11 +79,11 @@ class Scorer:
         self._body = model.base_model
         self._head = LossHead(model)
         self._head.check(model, self._body)
-        self._metric: Metric = metric
-        self._directions = len(directions)
+        self.metric: Metric = metric
+        self.columns = len(directions)
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        self._points = expansion_points(directions, modules=modules, device=self.device, dtype=self.dtype)
+        self.points = expansion_points(directions, modules=modules, device=self.device, dtype=self.dtype)
         self.batch_tokens = batch_tokens or default_budget(self.device, _activation_bytes(model))
 
     def project(self, rows: Sequence[Encoded], *, keep_modules: bool = False) -> Projections:
@@ -86,16 +93,16 @@ class Scorer:
             ValueError: a sample without a response token.
             ModelError: a single row does not fit into memory.
         """
-        values = torch.zeros(len(rows), self._directions, dtype=torch.float64)
+        values = torch.zeros(len(rows), self.columns, dtype=torch.float64)
         loss = torch.zeros(len(rows), dtype=torch.float64)
-        drift = torch.zeros(len(rows), self._directions, dtype=torch.float64)
+        drift = torch.zeros(len(rows), self.columns, dtype=torch.float64)
         per_module: dict[str, Tensor] = {}
         for batch, part in self.stream(rows, keep_modules=keep_modules):
             values[batch] = part.values
             loss[batch] = part.loss
             drift[batch] = part.drift
             for name, share in part.per_module.items():
-                whole = per_module.setdefault(name, torch.zeros(len(rows), self._directions))
+                whole = per_module.setdefault(name, torch.zeros(len(rows), self.columns))
                 whole[batch] = share
         return Projections(values, loss, drift, per_module)
 
@@ -103,25 +110,44 @@ class Scorer:
         self, rows: Sequence[Encoded], *, keep_modules: bool = False
     ) -> Iterator[tuple[list[int], Projections]]:
         """As `project`, batch by batch: (indices into rows, their projections)."""
+        yield from self.batches(rows, partial(self._project_batch, keep_modules=keep_modules))
+
+    def batches(
+        self, rows: Sequence[Encoded], work: Callable[[Sequence[Encoded]], T]
+    ) -> Iterator[tuple[list[int], T]]:
+        """Do `work` on all samples in batches that fit into memory: (indices into rows, what it returned).
+
+        Raises:
+            ValueError: a sample without a response token.
+            ModelError: a single row does not fit into memory.
+        """
         for i, row in enumerate(rows):
             if all(label == -100 for label in row.labels[1:]):
                 raise ValueError(f"sample {i} has no response token to score")
         for batch in plan_batches(rows, self.batch_tokens):
-            yield from self._fitting(rows, batch, keep_modules)
+            yield from self._fitting(rows, batch, work)
+
+    def gradient(self, rows: Sequence[Encoded]) -> Gradient:
+        """The gradient of the rows' mean log-likelihood at the first direction's expansion point."""
+        total = GradientSum()
+        for batch in plan_batches(rows, self.batch_tokens):
+            ids, labels = pad([rows[i] for i in batch], self.device)
+            self.run(ids, labels, self.points[0], total)
+        return total.ascent(len(rows))
 
     def _fitting(
-        self, rows: Sequence[Encoded], batch: list[int], keep_modules: bool
-    ) -> Iterator[tuple[list[int], Projections]]:
-        """Score a batch; where memory runs out, halve the budget for the rest of the run and go on."""
+        self, rows: Sequence[Encoded], batch: list[int], work: Callable[[Sequence[Encoded]], T]
+    ) -> Iterator[tuple[list[int], T]]:
+        """Work on a batch; where memory runs out, halve the budget for the rest of the run and go on."""
         picked = [rows[i] for i in batch]
-        done: Projections | None = None
+        done: list[T] = []
         try:
-            done = self._project_batch(picked, keep_modules)
+            done.append(work(picked))
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
-        if done is not None:
-            yield batch, done
+        if done:
+            yield batch, done[0]
             return
         if len(batch) == 1:
             raise ModelError(
@@ -132,30 +158,30 @@ class Scorer:
             torch.cuda.empty_cache()
         self.batch_tokens = max(1, self.batch_tokens // 2)
         for half in plan_batches(picked, self.batch_tokens):
-            yield from self._fitting(rows, [batch[i] for i in half], keep_modules)
+            yield from self._fitting(rows, [batch[i] for i in half], work)
 
     def _project_batch(self, rows: Sequence[Encoded], keep_modules: bool) -> Projections:
         ids, labels = pad(rows, self.device)
-        values = torch.zeros(len(rows), self._directions, dtype=torch.float64)
-        drift = torch.full((len(rows), self._directions), torch.nan, dtype=torch.float64)
+        values = torch.zeros(len(rows), self.columns, dtype=torch.float64)
+        drift = torch.full((len(rows), self.columns), torch.nan, dtype=torch.float64)
         losses: list[Tensor] = []
         per_module: dict[str, Tensor] = {}
-        for point in self._points:
+        for point in self.points:
             sums = ProjectionSum()
-            losses.append(self._pass(ids, labels, point, sums))
-            terms = sums.terms(self._metric)
+            losses.append(self.run(ids, labels, point, sums))
+            terms = sums.terms(self.metric)
             columns = list(point.columns)
             if terms:
                 values[:, columns] = torch.stack(tuple(terms.values())).sum(0).cpu().double()
                 drift[:, columns] = sums.drift().cpu().double()
             for name, term in terms.items() if keep_modules else ():
-                whole = per_module.setdefault(name, torch.zeros(len(rows), self._directions))
+                whole = per_module.setdefault(name, torch.zeros(len(rows), self.columns))
                 whole[:, columns] = term.cpu()
         return Projections(values, losses[0].cpu().double(), drift, per_module)
 
-    def _pass(self, ids: Tensor, labels: Tensor, point: ExpansionPoint, sink: ProjectionSum) -> Tensor:
+    def run(self, ids: Tensor, labels: Tensor, point: ExpansionPoint, sink: Sink) -> Tensor:
         """One forward and one input-gradient backward at an expansion point; returns the loss, [b]."""
-        with torch.enable_grad(), expanded(self.model, point, sink):
+        with torch.enable_grad(), causal_attention(), expanded(self.model, point, sink):
             hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state  # [b, t, d]
             # The state at t predicts the token at t + 1.
             row, at = (labels[:, 1:] != -100).nonzero(as_tuple=True)

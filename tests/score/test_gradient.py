@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from sqsd_lint.errors import AdapterError
-from sqsd_lint.score import Direction, Scorer
-from sqsd_lint.score.gradient import Gradient, load_gradient
+from sqsd_lint.score import Direction, Scorer, load_adapter
+from sqsd_lint.score.gradient import Gradient
 from sqsd_lint.types import Encoded
 from tests import oracle, tiny
 from tests.score.cases import Case, random_rows
@@ -67,27 +68,10 @@ def test_drift_is_unknown_for_a_gradient(case: CaseFn) -> None:
     assert Scorer(one.model, [Direction("danger", ascent(one), at)]).project(ROWS).drift.isnan().all()
 
 
-def test_it_survives_the_disk(case: CaseFn, tmp_path: Path) -> None:
+def test_it_survives_the_disk_as_an_adapter(case: CaseFn, tmp_path: Path) -> None:
     one = case("llama")
     gradient = ascent(one)
-    gradient.save(tmp_path)
-    back = load_gradient(tmp_path)
-    assert back.factors.keys() == gradient.factors.keys()
-    torch.testing.assert_close(
-        project(one, back, "cosine"), project(one, gradient, "cosine"), rtol=0.02, atol=0.02
-    )
-
-
-def test_anything_else_in_the_file_is_refused(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    with pytest.raises(AdapterError, match="no gradient"):
-        load_gradient(tmp_path)
-    for tensors in (
-        {"layer.A": torch.zeros(2, 3)},
-        {"layer.A": torch.zeros(2, 3), "layer.B": torch.zeros(3, 3)},
-        {"layer.A": torch.zeros(2, 3), "layer.B": torch.zeros(2, 3), "layer.C": torch.zeros(1)},
-    ):
-        save_file(tensors, tmp_path / "gradient.safetensors")
-        with pytest.raises(AdapterError, match="layer"):
-            load_gradient(tmp_path)
+    shutil.copy(one.folders["initial"] / "adapter_config.json", tmp_path)
+    save_file(gradient.tensors(torch.float32), tmp_path / "adapter_model.safetensors")
+    back = Gradient.of_adapter(load_adapter(tmp_path, one.model))
+    torch.testing.assert_close(project(one, back, "cosine"), project(one, gradient, "cosine"))

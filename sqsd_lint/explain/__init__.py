@@ -1,0 +1,19 @@
+"""Why a row has its score: its share per token, word, sentence and layer, and what would lower it."""
+
+from __future__ import annotations
+
+from sqsd_lint.explain.model import Explanation, Nearest, Neighbour, Remedy, Share, Span, SpannedRow, Spans
+from sqsd_lint.explain.segments import UNITS, Unit
+
+__all__ = [
+    "UNITS",
+    "Explanation",
+    "Nearest",
+    "Neighbour",
+    "Remedy",
+    "Share",
+    "Span",
+    "SpannedRow",
+    "Spans",
+    "Unit",
+]

@@ -1,0 +1,72 @@
+"""Samples with everything that one pass says about where their scores come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqsd_lint.explain.layers import module_shares
+from sqsd_lint.explain.model import ModuleShare, Share, Spans
+from sqsd_lint.explain.spans import token_spans
+from sqsd_lint.types import Encoded, Problem, Sample, Score
+
+if TYPE_CHECKING:
+    from sqsd_lint.encode import Encoder
+    from sqsd_lint.encode.place import Place
+    from sqsd_lint.score import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """A sample's score and its parts.
+
+    Attributes:
+        places: by token of `encoded`.
+        tokens: spans of single tokens.
+    """
+
+    sample: Sample
+    encoded: Encoded
+    places: Sequence[Place | None]
+    score: Score
+    tokens: Spans
+    modules: tuple[ModuleShare, ...]
+
+
+def attributed(
+    encoder: Encoder, scorer: Scorer, samples: Sequence[Sample], *, exact: bool = False
+) -> Iterator[tuple[Sample, Attributed | Problem]]:
+    """Score samples and keep where the scores come from, batch by batch, in the scorer's order.
+
+    Args:
+        exact: what `Score.exact` shall say.
+    """
+    from sqsd_lint.encode import UnencodableError
+    from sqsd_lint.score.attribution import attribute
+
+    kept: list[tuple[Sample, Encoded, list[Place | None]]] = []
+    for sample in samples:
+        try:
+            kept.append((sample, *encoder.encode_located(sample)))
+        except UnencodableError as error:
+            yield sample, error.problem(sample)
+    for batch, found in attribute(scorer, [encoded for _, encoded, _ in kept]):
+        for i, one in zip(batch, found, strict=True):
+            sample, encoded, places = kept[i]
+            danger, safety = one.values
+            score = Score(
+                sample.fingerprint,
+                danger,
+                safety,
+                danger - safety,
+                encoded.response_tokens,
+                encoded.truncated,
+                encoded.response_lost,
+                one.loss,
+                exact,
+                one.drift[0],
+            )
+            trained = [label != -100 for label in encoded.labels]
+            tokens = token_spans(places, [Share(*s) for s in one.tokens], trained, Share(*one.rest))
+            yield sample, Attributed(sample, encoded, places, score, tokens, module_shares(one.modules))

@@ -1,0 +1,92 @@
+"""What would bring a row under a line: parts of its answer to leave out, tried and not only estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqsd_lint.explain.attributed import Attributed
+from sqsd_lint.explain.model import Remedy, Span, Spans
+from sqsd_lint.samples import fingerprint
+from sqsd_lint.types import Encoded, Line, Sample
+
+if TYPE_CHECKING:
+    from sqsd_lint.encode.place import Place
+
+# How many parts may go: beyond that the row is better removed.
+_AT_MOST = 8
+
+Rate = Callable[[Sequence[Encoded]], list[float]]
+"""SQSD of encoded rows, in order."""
+
+
+def find_remedy(
+    one: Attributed,
+    sentences: Spans,
+    words: Spans,
+    line: Line,
+    rate: Rate,
+    encode: Callable[[Sample], Encoded | None],
+    percentile: Callable[[float], float] | None = None,
+) -> Remedy | None:
+    """The smallest number of parts, the largest shares first, that brings the row under a line.
+
+    Each step is scored as it is: the row with those parts' tokens masked (their labels gone, their text
+    still read), and the one that is chosen also with them cut out of the text.
+
+    Args:
+        sentences, words: the parts to choose from: sentences, or words where there is only one sentence.
+        rate: scores rows.
+        encode: encodes a sample, None if nothing of it can be scored.
+
+    Returns:
+        None if the answer has no part that could go.
+    """
+    parts = sentences.parts if len(sentences.parts) > 1 else words.parts
+    ranked = sorted((p for p in parts if p.share.sqsd > 0), key=lambda p: -p.share.sqsd)[:_AT_MOST]
+    ranked = ranked[: len(parts) - 1]  # something has to stay
+    if not ranked:
+        return None
+    trials = [masked(one.encoded, one.places, ranked[:count]) for count in range(1, len(ranked) + 1)]
+    scores = rate(trials)
+    under = [i for i, score in enumerate(scores) if score < line.value]
+    best = under[0] if under else min(range(len(scores)), key=scores.__getitem__)
+    chosen = ranked[: best + 1]
+    rest = encode(without(one.sample, chosen))
+    removed = rate([rest])[0] if rest is not None else None
+    return Remedy(
+        line=line,
+        parts=tuple(chosen),
+        estimate=one.score.sqsd - sum(part.share.sqsd for part in chosen),
+        masked=scores[best],
+        removed=removed,
+        masked_percentile=percentile(scores[best]) if percentile else None,
+        removed_percentile=percentile(removed) if percentile and removed is not None else None,
+        enough=bool(under),
+    )
+
+
+def masked(encoded: Encoded, places: Sequence[Place | None], parts: Sequence[Span]) -> Encoded:
+    """The row with the tokens that begin in `parts` read, but not trained on."""
+    labels = tuple(
+        -100 if place and any(_begins_in(place, part) for part in parts) else label
+        for label, place in zip(encoded.labels, places, strict=True)
+    )
+    return replace(encoded, labels=labels, response_tokens=sum(label != -100 for label in labels))
+
+
+def without(sample: Sample, parts: Sequence[Span]) -> Sample:
+    """The sample with `parts` cut out of its messages."""
+    messages = list(sample.messages)
+    for part in sorted(parts, key=lambda p: p.start, reverse=True):
+        message = messages[part.message]
+        text = message.content[: part.start] + message.content[part.end :]
+        messages[part.message] = replace(message, content=text)
+    return replace(
+        sample, messages=tuple(messages), fingerprint=fingerprint(messages, sample.mask, sample.tools)
+    )
+
+
+def _begins_in(place: Place, part: Span) -> bool:
+    return place.turn == part.message and part.start <= place.start < part.end
