@@ -265,7 +265,7 @@ class TestComparison:
         coverage = report.coverage
         assert (coverage.rows, coverage.scored, coverage.unchanged, coverage.files) == (2, 2, 3, 1)
         assert report.exit_code == 1
-        assert report.head.notes[-1].startswith("staged rows, compared with HEAD (")
+        assert report.head.notes[-1].startswith("only what is staged is judged, compared with HEAD (")
 
     def test_changed_since(self, run: Run, repo: Repository) -> None:
         changed = replace(run(), changed_since="HEAD", threshold="-1000")

@@ -46,7 +46,9 @@ class Comparison:
         """The index against the last commit, or against nothing before the first."""
         head = git.head()
         against = f"HEAD ({head[:12]})" if head else "nothing: there is no commit yet"
-        return cls(git, head or git.empty_tree(), "index", f"staged rows, compared with {against}")
+        return cls(
+            git, head or git.empty_tree(), "index", f"only what is staged is judged, compared with {against}"
+        )
 
     @classmethod
     def since(cls, git: Git, ref: str) -> Comparison:
@@ -64,7 +66,7 @@ class Comparison:
                 f"--changed-since {ref}: there is no work tree here",
                 hint="Name the commit to judge: OLD...NEW.",
             )
-        what = f"rows of {new} ({judged[:12]})" if dots else "rows"
+        what = f"only what {new} ({judged[:12]}) adds is judged" if dots else "only what is new is judged"
         if ref and not ref.strip("0"):
             return cls(git, git.empty_tree(), judged, f"{what}, compared with nothing")
         tip = git.commit(ref)

@@ -11,8 +11,7 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 
 # Scripts that are written without blanks: every character is a word.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-# A word takes the blanks before it along, as tokenizers do.
-_WORD = re.compile(rf"\s*(?:[{_UNSPACED}\U00020000-\U0003ffff]|[^\s{_UNSPACED}\U00020000-\U0003ffff]+)")
+_WORD = re.compile(rf"[{_UNSPACED}\U00020000-\U0003ffff]|[^\s{_UNSPACED}\U00020000-\U0003ffff]+")
 
 _CLOSING = "[\"')\\]\u201d\u2019\u00bb*_`]*"
 _SENTENCE_END = re.compile(
@@ -24,17 +23,15 @@ _SENTENCE_END = re.compile(
 
 
 def segments(text: str, unit: Unit) -> list[tuple[int, int]]:
-    """Pieces of `text` as (start, end). Blanks belong to the piece that follows, at the end to the last one.
+    """Pieces of `text` as (start, end). Blanks belong to the piece that follows, as tokenizers have it.
+
+    Blanks at the end belong to the last piece.
 
     A sentence ends at its full stop or its line. "token" gives the whole text: tokens need no other border.
     """
     if not text:
         return []
-    if unit == "word":
-        ends = [m.end() for m in _WORD.finditer(text)]
-    elif unit == "sentence":
-        ends = [m.end() for m in _SENTENCE_END.finditer(text) if not text[m.end() :].isspace()]
-    else:
-        ends = []
-    borders = sorted({0, *ends[: -1 if unit == "word" else None], len(text)})
-    return list(pairwise(borders))
+    pattern = {"word": _WORD, "sentence": _SENTENCE_END}.get(unit)
+    last = len(text.rstrip())
+    ends = (m.end() for m in pattern.finditer(text)) if pattern else ()
+    return list(pairwise(sorted({0, *(end for end in ends if end < last), len(text)})))

@@ -69,8 +69,8 @@ class LossHead:
         losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden)
         vocabulary = self._head.weight.shape[0]
-        chunk = max(64, _CHUNK_LOGITS // vocabulary)
-        block = max(8, _CPU_BLOCK_LOGITS // vocabulary) if hidden.device.type == "cpu" else chunk
+        chunk = max(64, _CHUNK_LOGITS // vocabulary // 8 * 8)
+        block = max(8, _CPU_BLOCK_LOGITS // vocabulary // 8 * 8) if hidden.device.type == "cpu" else chunk
         for part in even_slices(len(targets), chunk):
             z = self._head(hidden[part])  # [c, vocabulary]
             for rows in even_slices(len(z), block):

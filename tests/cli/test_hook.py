@@ -175,7 +175,7 @@ Called = Callable[..., "Settings | None"]
 
 @pytest.fixture
 def called(pipeline: FakePipeline, repo: Path, monkeypatch: pytest.MonkeyPatch) -> Called:
-    """Runs `sqsd-lint hook run ARGS` in `repo` and returns the settings of the check, None where there was none."""
+    """Runs `sqsd-lint hook run ARGS` in `repo`: the settings of the check, None where there was none."""
     monkeypatch.chdir(repo)
     (repo / "a.jsonl").write_text("{}\n")
     git("add", "a.jsonl", cwd=repo)
