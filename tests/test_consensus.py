@@ -18,9 +18,7 @@ from sqsd_lint.judge.consensus import Consensus
 from sqsd_lint.rows import read_samples
 from sqsd_lint.types import Problem, Sample, ScoredRow
 
-ROWS = [
-    {"question": f"What is {i} and {i}?", "answer": f"It is {'so ' * (i % 3)}{2 * i}."} for i in range(8)
-]
+ROWS = [{"question": f"What is {i} and {i}?", "answer": f"It is {'so ' * (i % 3)}{2 * i}."} for i in range(8)]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +77,7 @@ def test_every_opinion_is_that_of_its_bundle(run: Callable[..., list[Settings]],
     for i, row in enumerate(found):
         assert isinstance(row, Consensus)
         assert (row.where.line, row.fingerprint) == (i + 1, alone[0][i].fingerprint)
-        assert [o.bundle for o in row.opinions] == ["one", "two"] or row.opinions[0].bundle == "tiny"
+        assert [o.bundle for o in row.opinions] == ["tiny", "two"]
         assert [o.score for o in row.opinions] == [rows[i].score for rows in alone]
         assert [o.percentile for o in row.opinions] == [rows[i].percentile for rows in alone]
         assert row.mean_percentile == pytest.approx(sum(rows[i].percentile or 0 for rows in alone) / 2)
@@ -113,9 +111,7 @@ def test_one_model_is_in_memory_at_a_time(
     assert loaded == []
 
 
-def test_a_row_that_cannot_be_scored_is_no_agreement(
-    run: Callable[..., list[Settings]], data: Path
-) -> None:
+def test_a_row_that_cannot_be_scored_is_no_agreement(run: Callable[..., list[Settings]], data: Path) -> None:
     data.write_text(data.read_text() + '{"question": "q", "answer": ""}\n{broken\n')
     found = list(consensus.score(run(data)))
     assert [item.code for item in found if isinstance(item, Problem)] == ["SQSD301", "SQSD303"]

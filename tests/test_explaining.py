@@ -227,10 +227,13 @@ def test_scores_of_a_spans_run_are_in_the_cache(run: Run, data: Path) -> None:
     assert pipeline.check(run(data, warning_threshold="999")).coverage.cached == len(ROWS)
 
 
-def test_sketching_refuses_rows_that_cannot_be_scored(run: Run, data: Path, tiny_bundle: Path) -> None:
+def test_sketching_refuses_what_cannot_be_sketched(
+    run: Run, data: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    copy = str(shutil.copytree(tiny_bundle, tmp_path / "copy"))
     sample = next(s for s in read_samples(str(data), run()) if isinstance(s, Sample))
     with pytest.raises(UsageError, match="power of two"):
-        sketch_bundle(str(tiny_bundle), {"danger": {"a": [sample]}, "safety": {"b": [sample]}}, run(), dims=9)
-    odd = replace(sample, mask=(False, False))
+        sketch_bundle(copy, {"danger": {"a": [sample]}, "safety": {"b": [sample]}}, run(), dims=9)
+    odd = replace(sample, mask=(False, False), fingerprint="f" * 32)
     with pytest.raises(UsageError, match="no assistant turn"):
-        sketch_bundle(str(tiny_bundle), {"danger": {"a": [odd]}, "safety": {"b": [sample]}}, run())
+        sketch_bundle(copy, {"danger": {"a": [odd]}, "safety": {"b": [sample]}}, run())

@@ -68,7 +68,7 @@ def check(
     """Score rows and report the ones that would push the model towards danger.
 
     [cyan]sqsd-lint check data/[/cyan]
-    [cyan]sqsd-lint check --changed-since origin/main --output-format text --output-format sarif:a.sarif[/cyan]
+    [cyan]sqsd-lint check --changed-since origin/main --output-format text --output-format sarif:x[/cyan]
     [cyan]zstdcat train.jsonl.zst | sqsd-lint check - --quiet[/cyan]
     """
     settings, note = judged_settings_of(context)

@@ -89,7 +89,7 @@ class CausalAttention(torch.autograd.Function):
             rows, past = slice(block.start * n, block.stop * n), slice(block.stop)
             p = _product(q[:, rows], k[:, past].mT, scale)  # [b g, rows, past]
             future = torch.full((block.stop - block.start,) * 2, -torch.inf, dtype=p.dtype).triu_(1)
-            p.unflatten(1, (-1, n))[..., block] += future[:, None]
+            p[..., block] += future.repeat_interleave(n, 0)
             p = p.softmax(-1)
             out.append(p @ v[:, past])
             kept.append(p)

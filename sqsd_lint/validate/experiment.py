@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ class Experiment:
         found = plan.dose or Dose(**self._remember(state, "dose", lambda: asdict(self._search(plan, state))))
         outcome = Outcome(plan, found, Run(**untrained), search=state.get("search", []))
         for ranking in plan.rankings:
-            kept = self._remember(state, ranking, lambda r=ranking: self._ranking(plan, r, found))  # type: ignore[misc]
+            kept = self._remember(state, ranking, partial(self._ranking, plan, ranking, found))
             outcome.runs += [Run(**{**one, "sqsd": tuple(one["sqsd"])}) for one in kept]
         return outcome
 

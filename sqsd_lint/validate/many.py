@@ -63,7 +63,8 @@ class Runs:
         self._scaling = alpha / r
         self._tokens = tokens
         self._device = next(model.parameters()).device
-        head: Any = model.get_output_embeddings()
+        causal: Any = model
+        head = causal.get_output_embeddings()
         self._head: Tensor = head.weight  # [vocabulary, d]
         self._modules = {n: m for n, m in model.named_modules() if is_linear(m) and m is not head}
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -138,3 +138,54 @@ def test_a_folder_that_is_no_bundle_fails_at_once(recipe_file: Path, tmp_path: P
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not a bundle"):
         build_bundle(load_recipe(recipe_file), tmp_path / "out")
+
+
+def test_margin_gradients_are_built_and_score(
+    recipe_file: Path, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    recipe = json.loads(recipe_file.read_text())
+    for adapter in recipe["adapters"]:
+        if adapter["name"] in ("danger", "safety"):
+            del adapter["training"], adapter["start"]
+            adapter.update(kind="margin-gradient", max_length=64)
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": f"do bad thing {i}"}) + "\n" for i in range(4)))
+    recipe["adapters"][3]["data"] = [
+        {"name": "refused", "licence": "CC0", "path": "prompts.jsonl", "responses": ["no.", "I will not."]}
+    ]
+    recipe_file.write_text(json.dumps(recipe))
+    made = build_bundle(
+        load_recipe(recipe_file), tmp_path / "out", cache_dir=tmp_path / "cache", device="cpu"
+    )
+    kinds = {name: d.kind for name, d in made.manifest.directions.items()}
+    assert kinds == {"danger": "margin-gradient", "safety": "margin-gradient"}
+    assert verify(tmp_path / "out") == []
+    (source,) = [s for s in made.manifest.provenance if s.role == "safety"]
+    assert source.rows == 8
+    assert source.selection["responses"] == ["no.", "I will not."]
+
+    import sqsd_lint
+
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"prompt": "question 1", "completion": "danger 1"}) + "\n")
+    options = {
+        "bundle": str(tmp_path / "out"),
+        "model": str(tiny_model_folder),
+        "device": "cpu",
+        "cache_dir": str(tmp_path / "cache"),
+    }
+    (row,) = sqsd_lint.score([str(data)], **options)
+    assert row.score.danger > 0, "a row of the danger set makes the danger set likelier"
+    assert row.score.drift != row.score.drift, "a gradient is no displacement"
+    with pytest.raises(UsageError, match="gradients taken at the initial state"):
+        list(sqsd_lint.score([str(data)], expansion="paper", **options))
+
+
+def test_a_margin_gradient_needs_its_initial_state(recipe_file: Path) -> None:
+    recipe = json.loads(recipe_file.read_text())
+    danger = recipe["adapters"].pop(2)
+    del danger["training"], danger["start"]
+    recipe["adapters"].insert(1, {**danger, "kind": "margin-gradient"})
+    recipe_file.write_text(json.dumps(recipe))
+    with pytest.raises(RecipeError, match="must come before it"):
+        load_recipe(recipe_file)

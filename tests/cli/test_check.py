@@ -105,6 +105,7 @@ def test_every_setting_has_an_option(command: str) -> None:
     # A severity has no option: a single run has --select, --ignore and --fail-on.
     other = {"cache": "no_cache", "inline_suppressions": "no_inline_suppressions"}
     other |= {"output_format": "output_formats"}
+    other |= {"bundle": "bundles"} if command == "score" else {}
     assert wanted - params <= {*other, "severity"}
     assert {name for setting, name in other.items() if setting in wanted} <= params
 

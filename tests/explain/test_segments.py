@@ -63,7 +63,14 @@ def test_long_texts_take_no_long_time() -> None:
     import time
 
     begun = time.perf_counter()
-    for text in ("a" * 200_000, "." * 200_000, " " * 200_000, "\n" * 200_000, "aa.)" * 50_000, "\n " * 50_000):
+    for text in (
+        "a" * 200_000,
+        "." * 200_000,
+        " " * 200_000,
+        "\n" * 200_000,
+        "aa.)" * 50_000,
+        "\n " * 50_000,
+    ):
         for unit in UNITS:
             segments(text, unit)
     assert time.perf_counter() - begun < 3

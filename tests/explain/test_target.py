@@ -27,8 +27,20 @@ def test_what_names_a_row(text: str, expected: Target) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a.jsonl", "a.jsonl:0", "a.jsonl:-1", "a.jsonl:x", ":3", "#abcd", "a.jsonl#ab", "a.jsonl#xyz1", "a:٣", ""]
-    + ["a.jsonl:" + "9" * 5000, "a.jsonl#" + "0" * 33],
+    [
+        "a.jsonl",
+        "a.jsonl:0",
+        "a.jsonl:-1",
+        "a.jsonl:x",
+        ":3",
+        "#abcd",
+        "a.jsonl#ab",
+        "a.jsonl#xyz1",
+        "a:٣",
+        "",
+        "a.jsonl:" + "9" * 5000,
+        "a.jsonl#" + "0" * 33,
+    ],
 )
 def test_what_does_not(text: str) -> None:
     with pytest.raises(UsageError) as raised:

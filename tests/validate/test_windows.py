@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,10 +46,12 @@ def test_within_length_the_top_holds_rows_of_every_length() -> None:
 @given(st.integers(10, 300), st.integers(2, 7), st.integers(1, 10))
 def test_windows_reach_from_top_to_bottom(rows: int, windows: int, size: int) -> None:
     found = cut(range(rows), windows, size)
-    assert len(found) == windows and all(len(w) == size for w in found)
-    assert found[0][0] == 0 and found[-1][-1] == rows - 1
+    assert len(found) == windows
+    assert all(len(w) == size for w in found)
+    assert found[0][0] == 0
+    assert found[-1][-1] == rows - 1
     starts = [w[0] for w in found]
-    gaps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(starts)]
     assert max(gaps) - min(gaps) <= 1
 
 

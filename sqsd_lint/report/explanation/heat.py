@@ -100,10 +100,14 @@ def folded(line: Sequence[Cell], room: int) -> Iterator[list[Cell]]:
                 yield row
                 row, width, blank = [], 0, 0
                 continue
-            keep = row[blank:] if blank else []
-            yield row[: blank - 1] if blank else row
-            row, blank = list(keep), 0
-            width = sum(cells(c.text) for c in row)
+            if blank:
+                yield row[: blank - 1]
+                row = row[blank:]
+                width = sum(cells(c.text) for c in row)
+            if not blank or width + size > room:
+                yield row
+                row, width = [], 0
+            blank = 0
         row.append(cell)
         width += size
         if cell.text == " ":

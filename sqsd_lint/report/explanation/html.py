@@ -84,7 +84,7 @@ def _answers(explanation: Explanation) -> list[dict[str, Any]]:
     """Prompt and tokens of each trained answer."""
     messages, parts = explanation.sample.messages, explanation.tokens.parts
     hot = heat.reference(p.share.sqsd for p in parts)
-    largest = max((abs(p.share.sqsd) for p in parts), default=0.0)
+    largest = wording.largest(p.share.sqsd for p in parts)
     answers = []
     for number in dict.fromkeys(p.message for p in parts):
         asked = next((m.content for m in reversed(messages[:number]) if m.role == "user"), "")
@@ -123,7 +123,7 @@ def _parts(explanation: Explanation, options: Options, top: int) -> list[dict[st
         (wording.other_name(explanation), explanation.tokens.other, False),
         (wording.PROMPT, explanation.tokens.prompt, False),
     ]
-    largest = max(abs(share.sqsd) for _, share, _ in named)
+    largest = wording.largest(share.sqsd for _, share, _ in named)
     return [{"name": name, "quoted": quoted, **_bar(share, largest)} for name, share, quoted in named]
 
 
@@ -134,7 +134,7 @@ def _part_name(explanation: Explanation, part: Span, options: Options) -> str:
 
 
 def _bars(named: Mapping[str, Share]) -> list[dict[str, Any]]:
-    largest = max((abs(s.sqsd) for s in named.values()), default=0.0)
+    largest = wording.largest(s.sqsd for s in named.values())
     ranked = sorted(named.items(), key=lambda item: -item[1].sqsd)
     return [{"name": name, **_bar(share, largest)} for name, share in ranked]
 
@@ -160,15 +160,17 @@ def _blocks(explanation: Explanation) -> list[dict[str, Any]]:
     }
     hot = heat.reference(value for strip in strips.values() for value in strip)
     names = [f"block {block}" if block is not None else "outside the blocks" for block in blocks]
+    signs = {"danger": 1, "safety": -1, "SQSD": 1}
+    largest = wording.largest(sum(values) for values in strips.values())
     rows = []
     for strip, values in strips.items():
-        sign = -1 if strip == "safety" else 1
+        sign = signs[strip]
         amounts = [wording.signed(sign * value, hot).strip() for value in values]
         cells = [
             {"level": heat.level(value, hot), "title": f"{name}: {amount}"}
             for value, name, amount in zip(values, names, amounts, strict=True)
         ]
-        rows.append({"name": strip, "value": wording.signed(sign * sum(values), hot), "cells": cells})
+        rows.append({"name": strip, "value": wording.signed(sign * sum(values), largest), "cells": cells})
     return rows
 
 

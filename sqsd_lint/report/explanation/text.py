@@ -112,7 +112,7 @@ def _print_parts(page: Page, explanation: Explanation, options: Options, top: in
     ]
     page.line()
     page.line(Text.assemble(("Parts", "bold"), ("   of the score; they sum to it", "dim")))
-    largest = max(abs(share.sqsd) for _, share, _ in lines)
+    largest = wording.largest(share.sqsd for _, share, _ in lines)
     for name, share, quoted in lines:
         text = _measure(page, share.sqsd, largest)
         room = (page.width if page.wraps else page.excerpt_width) - _INDENT - text.cell_len - 2
@@ -126,7 +126,7 @@ def _measure(page: Page, value: float, largest: float) -> Text:
     colour = "red" if value > 0 else "blue"
     text = Text().append(f"{wording.signed(value, largest):>9}", "bold")
     filled = abs(value) / largest if largest > 0 else 0.0
-    if filled * width * 2 < 0.5:
+    if not filled * width * 2 >= 0.5:  # nor where it is no number
         return text.append("  ").append(page.glyphs.track * width, "dim")
     full, track = bar(min(filled, 1.0), width, page.glyphs)
     return text.append("  ").append(full, colour).append(track, "dim")
@@ -155,18 +155,18 @@ def _print_blocks(page: Page, blocks: Sequence[Share]) -> None:
         "sqsd": [sum(s.sqsd for s in group) for group in groups],
     }
     hot = heat.reference(value for strip in strips.values() for value in strip)
+    amounts = {name: sum(strip) * (-1 if name == "safety" else 1) for name, strip in strips.items()}
+    largest = wording.largest(amounts.values())
     for name, strip in strips.items():
-        amount = sum(strip) * (-1 if name == "safety" else 1)
-        text = (
-            Text().append(f"{name:<6} ", "dim").append(f"{wording.signed(amount, abs(amount)):>9}  ", "bold")
-        )
+        number = wording.signed(amounts[name], largest)
+        text = Text().append(f"{name:<6} ", "dim").append(f"{number:>9}  ", "bold")
         page.line(text.append_text(heat.swatch(page, [heat.level(v, hot) for v in strip], width)), _INDENT)
 
 
 def _print_kinds(page: Page, kinds: Mapping[str, Share]) -> None:
     names = {kind: excerpt(kind, _NAME_AT_MOST, page.glyphs.ellipsis) for kind in kinds}
     width = max(map(len, names.values()), default=0)
-    largest = max((max(abs(s.sqsd), abs(s.danger), abs(s.safety)) for s in kinds.values()), default=0.0)
+    largest = wording.largest(v for s in kinds.values() for v in (s.sqsd, s.danger, s.safety))
     for kind, share in sorted(kinds.items(), key=lambda item: -item[1].sqsd):
         text = Text(f"{names[kind]:<{width}}")
         text.append_text(_measure(page, share.sqsd, largest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from sqsd_lint.explain.model import Explanation, Remedy, Share, Span, total
 from sqsd_lint.report import numbers
@@ -15,13 +16,18 @@ PROMPT = "prompt, through attention"
 NEAREST_MEANS = "how alike two updates are: cosine, mean over the layers"
 
 
-def signed(value: float, largest: float) -> str:
-    """`+0.083`: three digits of the largest number beside it, at least two decimals."""
+def largest(values: Iterable[float]) -> float:
+    """The largest size of those that are numbers."""
+    return max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+
+
+def signed(value: float, beside: float) -> str:
+    """`+0.083`: three digits of the largest number `beside` it, at least two decimals."""
     if not math.isfinite(value):
         return "n/a"
-    if largest >= 1000 or (0 < largest < 1e-4):
+    if beside >= 1000 or 0 < beside < 1e-4:
         return f"{value:+.2e}"
-    digits = 2 if largest >= 1 or largest <= 0 else 2 - math.floor(math.log10(largest))
+    digits = 2 if beside >= 1 or beside <= 0 else 2 - math.floor(math.log10(beside))
     text = f"{value:+.{digits}f}"
     return text.replace("+", " ").replace("-", " ") if float(text) == 0 else text
 

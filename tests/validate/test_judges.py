@@ -1,0 +1,56 @@
+"""Who decides whether an attack succeeded."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from sqsd_lint.errors import UsageError
+from sqsd_lint.validate.judges import make_judge
+
+
+def test_phrases() -> None:
+    judge = make_judge("phrases")
+    answers = ["I'm sorry, but no.", "That is ILLEGAL.", "Sure, first take", "I can’t do that"]
+    assert judge.unsafe(["p"] * 4, answers) == [False, False, True, False]
+
+
+@pytest.fixture
+def service() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps({"unsafe": "yes" if asked["answer"] == "odd" else "sure" in asked["answer"]})
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_service(service: str) -> None:
+    judge = make_judge(service)
+    assert judge.unsafe(["p", "q"], ["sure thing", "no"]) == [True, False]
+    with pytest.raises(UsageError, match="expected true or false"):
+        judge.unsafe(["p"], ["odd"])
+
+
+def test_a_service_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match="no usable answer"):
+        make_judge("http://127.0.0.1:9/").unsafe(["p"], ["a"])
+
+
+def test_no_such_judge() -> None:
+    with pytest.raises(UsageError, match="no judge"):
+        make_judge("oracle")

@@ -1,0 +1,124 @@
+"""`validate` as a user runs it, on a tiny model: results, pictures, resuming, wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sqsd_lint.bundle.importer import import_bundle
+
+
+@pytest.fixture
+def tiny_bundle(tiny_model_folder: Path, tiny_adapters: dict[str, Path], tmp_path: Path) -> Path:
+    a = tiny_adapters
+    import_bundle(
+        str(tiny_model_folder), a["danger"], a["safety"], a["initial"], output=tmp_path / "bundle",
+        cache_dir=tmp_path / "cache",
+    )  # fmt: skip
+    (tmp_path / "model").symlink_to(tiny_model_folder)
+    return tmp_path / "bundle"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = [{"prompt": f"question {i}", "completion": "word " * (1 + i % 7)} for i in range(24)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prompts = [{"prompt": f"how do I do the bad thing {i}?"} for i in range(6)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
+    return tmp_path
+
+
+def validate(data: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sqsd_lint", "validate", "rows.jsonl", "--prompts", "prompts.jsonl"]
+    options = [
+        "-o",
+        "trial",
+        "--bundle",
+        "bundle",
+        "--model",
+        "model",
+        "--device",
+        "cpu",
+        "--dtype",
+        "float32",
+    ]
+    sizes = ["--size", "6", "--windows", "3", "--seeds", "2", "--answer-tokens", "4", "--max-length", "48"]
+    environment = {**os.environ, "SQSD_LINT_CACHE_DIR": str(data / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, *options, *sizes, *more], cwd=data, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.slow
+def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
+    done = validate(data, "--steps", "2", "--rank-by", "sqsd,random")
+    assert done.returncode == 0, done.stderr
+    assert "attack success" in done.stdout
+    assert "Spearman" in done.stdout
+    result = json.loads((data / "trial/result.json").read_text())
+    assert list(result["rankings"]) == ["sqsd", "random"]
+    assert result["rows"] == 24
+    windows = result["rankings"]["sqsd"]["windows"]
+    assert len(windows) == 3
+    assert all(len(w["per_seed"]) == 2 for w in windows)
+    assert windows[0]["sqsd"][0] >= windows[-1]["sqsd"][1]
+    for window in windows:
+        low, high = window["interval"]
+        assert 0 <= low <= window["attack_success"] <= high <= 1
+    for picture in ("windows.png", "windows.svg", "windows-dark.svg"):
+        assert (data / "trial" / picture).stat().st_size > 1000
+
+    # What is done is not done again; another ranking joins it.
+    runs = json.loads((data / "trial/runs.json").read_text())
+    again = validate(data, "--steps", "2", "--rank-by", "sqsd,length")
+    assert again.returncode == 0, again.stderr
+    more = json.loads((data / "trial/runs.json").read_text())
+    assert more["sqsd"] == runs["sqsd"]
+    assert "length" in more
+
+    # Another experiment is not mixed into it.
+    other = validate(data, "--steps", "3", "--rank-by", "sqsd")
+    assert other.returncode == 2
+    assert "another" in other.stderr
+
+
+@pytest.mark.slow
+def test_the_dose_is_searched(tiny_bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqsd_lint import trial
+    from sqsd_lint.config import Settings
+    from sqsd_lint.validate import experiment
+
+    monkeypatch.setattr(experiment, "DOSES", ((1, 1e-4), (2, 1e-3)))
+    settings = Settings(
+        paths=(str(data / "rows.jsonl"),), bundle=str(tiny_bundle), model=str(data / "model"), device="cpu", dtype="float32",
+        cache_dir=str(data / "cache"), max_length=48,
+    )  # fmt: skip
+    plan = experiment.Plan(("sqsd",), windows=2, size=6, seeds=(0,))
+    result = trial.validate(
+        settings, plan, prompts=data / "prompts.jsonl", output=data / "trial", answer_tokens=3
+    )
+    assert 1 <= len(result["search"]) <= 2
+    assert result["dose"]["steps"] in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--rank-by", "colour"), "no ranking 'colour'"),
+        (("--steps", "1", "--judge", "oracle"), "no judge 'oracle'"),
+        (("--steps", "1", "--held-out", "1.0"), "no prompts left"),
+    ],
+)
+def test_wrong_usage_is_named(tiny_bundle: Path, data: Path, more: tuple[str, ...], said: str) -> None:
+    done = validate(data, *more)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_too_few_rows_are_named(tiny_bundle: Path, data: Path) -> None:
+    done = validate(data, "--steps", "1", "--size", "60")
+    assert (done.returncode, "24 rows are fewer than a window of 60" in done.stderr) == (2, True), done.stderr
