@@ -68,6 +68,16 @@ def test_a_configuration_is_read_only_by_name(
     assert [settings.threshold for settings in seen] == [None, "z3"]
 
 
+def test_baseline_and_suppressions_are_read_only_by_name(
+    seen: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".sqsd-lint-baseline.json").write_text("nonsense")
+    monkeypatch.chdir(tmp_path)
+    sqsd_lint.check("data.jsonl")
+    sqsd_lint.check("data.jsonl", baseline="mine.json")
+    assert [(s.baseline, s.suppressions) for s in seen] == [("", ""), ("mine.json", "")]
+
+
 def test_no_paths_are_not_the_working_directory(seen: list[Any]) -> None:
     with pytest.raises(UsageError, match="no paths"):
         sqsd_lint.check([])
@@ -154,6 +164,7 @@ def test_the_wheel_holds_every_module_and_its_data(dist: Path) -> None:
     rules = {path.relative_to(ROOT / "rules").as_posix() for path in (ROOT / "rules").rglob("*.*")}
     assert modules - names == set()
     assert {f"sqsd_lint/_rules/{rule}" for rule in rules} - names == set()
+    assert {f"sqsd_lint/_hooks/{hook}" for hook in ("pre-commit", "pre-push", "pre-receive")} - names == set()
     assert {"sqsd_lint/py.typed", "sqsd_lint/_bundles/default/bundle.json"} - names == set()
     assert {name.split("/")[0] for name in names} == {
         "sqsd_lint",

@@ -318,5 +318,8 @@ Config = Annotated[
         help="This configuration, not the nearest sqsd-lint.toml or pyproject.toml.",
     ),
 ]
-Isolated = Annotated[bool, _flag("--isolated", panel=_CONFIG, help="Read no configuration file.")]
+Isolated = Annotated[
+    bool,
+    _flag("--isolated", panel=_CONFIG, help="Read no configuration, baseline or suppressions unless named."),
+]
 AsJson = Annotated[bool, typer.Option("--json", metavar=" ", help="Print JSON.", show_default=False)]

@@ -183,7 +183,7 @@ def test_codes_may_be_joined_by_commas_and_thresholds_be_numbers(root: Path) -> 
 
 def test_isolated_reads_no_file_and_contradicts_config(root: Path) -> None:
     (root / "sqsd-lint.toml").write_text('device = "nonsense"\n')
-    assert load(root, isolated=True).settings == Settings()
+    assert load(root, isolated=True).settings == Settings(baseline="", suppressions="")
     with pytest.raises(UsageError, match="contradict"):
         load(root, isolated=True, config="sqsd-lint.toml")
 
