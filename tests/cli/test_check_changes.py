@@ -72,7 +72,7 @@ def test_the_policy_of_a_commit(
     said = " ".join(capsys.readouterr().out.split())
     assert "note: configuration, rules, baseline and suppressions are those of HEAD (" in said
     assert main(["check", "--policy-ref", "HEAD", "--isolated", "--threshold", "7"]) == 0
-    assert pipeline.settings == Settings(threshold="7", policy_ref="HEAD")
+    assert pipeline.settings == Settings(threshold="7", policy_ref="HEAD", baseline="", suppressions="")
     assert main(["check", "--policy-ref", "nowhere"]) == 2
     assert "no commit 'nowhere'" in capsys.readouterr().err
 
