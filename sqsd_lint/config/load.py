@@ -42,7 +42,7 @@ def load_settings(
     Args:
         cli: values from the command line by field of Settings; None, and an empty list, is "not given".
         config: the file that --config names, relative to `cwd`; then no other file is looked for.
-        isolated: read no configuration file at all, and no baseline and suppressions but those that are named.
+        isolated: read no configuration file at all, and a baseline or suppressions only if named.
 
     Raises:
         ConfigError: a wrong file, key or value, named with its source and what was expected.

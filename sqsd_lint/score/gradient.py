@@ -41,7 +41,8 @@ class Gradient:
     @classmethod
     def of_adapter(cls, adapter: Adapter) -> Gradient:
         """The gradient that is laid out as an adapter: A [r, d_in] and B [d_out, r] of every module."""
-        return cls({n: FactorGradient(f.A.float(), f.B.float().T.contiguous()) for n, f in adapter.factors.items()})
+        factors = adapter.factors.items()
+        return cls({name: FactorGradient(f.A.float(), f.B.float().T.contiguous()) for name, f in factors})
 
     def tensors(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The weights of a PEFT folder: `of_adapter` reads them back."""

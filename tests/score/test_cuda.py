@@ -1,4 +1,4 @@
-"""The same scores on a CUDA device: float32 against the CPU, bfloat16 by rank. Skipped where there is none."""
+"""The same scores on a CUDA device: float32 against the CPU, bfloat16 by rank. Skipped without one."""
 
 from __future__ import annotations
 

@@ -17,9 +17,13 @@ from sqsd_lint.bundle.importer import import_bundle
 def tiny_bundle(tiny_model_folder: Path, tiny_adapters: dict[str, Path], tmp_path: Path) -> Path:
     a = tiny_adapters
     import_bundle(
-        str(tiny_model_folder), a["danger"], a["safety"], a["initial"], output=tmp_path / "bundle",
+        str(tiny_model_folder),
+        a["danger"],
+        a["safety"],
+        a["initial"],
+        output=tmp_path / "bundle",
         cache_dir=tmp_path / "cache",
-    )  # fmt: skip
+    )
     (tmp_path / "model").symlink_to(tiny_model_folder)
     return tmp_path / "bundle"
 
@@ -95,9 +99,14 @@ def test_the_dose_is_searched(tiny_bundle: Path, data: Path, monkeypatch: pytest
 
     monkeypatch.setattr(experiment, "DOSES", ((1, 1e-4), (2, 1e-3)))
     settings = Settings(
-        paths=(str(data / "rows.jsonl"),), bundle=str(tiny_bundle), model=str(data / "model"), device="cpu", dtype="float32",
-        cache_dir=str(data / "cache"), max_length=48,
-    )  # fmt: skip
+        paths=(str(data / "rows.jsonl"),),
+        bundle=str(tiny_bundle),
+        model=str(data / "model"),
+        device="cpu",
+        dtype="float32",
+        cache_dir=str(data / "cache"),
+        max_length=48,
+    )
     plan = experiment.Plan(("sqsd",), windows=2, size=6, seeds=(0,))
     result = trial.validate(
         settings, plan, prompts=data / "prompts.jsonl", output=data / "trial", answer_tokens=3
