@@ -5,7 +5,7 @@ per direction, [rows, D / 8] uint8, the signs of each row's sketch (see `score.s
 which rows those are: name of the set, number in it, fingerprint. No text of a training row is kept.
 
 Only signs are kept, since more numbers are worth more than finer ones: a sketch's coordinates are nearly
-normal, so that for a whole sketch q and the signs of another one, sqrt(pi / 2D) <q, sign(r)> / ||q|| estimates
+normal, so that for a whole sketch q and the signs of another, sqrt(pi / 2D) <q, sign(r)> / ||q|| estimates
 the cosine with a standard deviation of sqrt(pi / 2D): 0.014 for D = 8192 and 1 KiB a row, where a KiB of int8
 would give 0.031. Most pairs of rows have a cosine below 0.1, so that makes the difference.
 """

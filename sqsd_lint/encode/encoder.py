@@ -174,9 +174,7 @@ class Encoder:
         counts = [any(begin <= start and stop <= end for begin, end in spans) for start, stop in offsets]
         return ids, counts, offsets
 
-    def _tokenize_pieces(
-        self, text: str, spans: Sequence[Span]
-    ) -> tuple[list[int], list[bool], list[Span]]:
+    def _tokenize_pieces(self, text: str, spans: Sequence[Span]) -> tuple[list[int], list[bool], list[Span]]:
         """Without offsets the borders are kept by tokenising prompt and answers one by one.
 
         Where a token stands inside its piece is then not known, which a negative span says.

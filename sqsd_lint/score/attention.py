@@ -117,8 +117,8 @@ class CausalAttention(torch.autograd.Function):
                 dv[:, past] += part_v
         return (
             _by_head(torch.cat(dq, 1), b, n).transpose(1, 2),
-            dk.unflatten(0, (b, g)),
-            dv.unflatten(0, (b, g)),
+            torch.unflatten(dk, 0, (b, g)),
+            torch.unflatten(dv, 0, (b, g)),
             None,
         )
 
@@ -130,9 +130,10 @@ def _product(x: Tensor, y: Tensor, scale: float) -> Tensor:
 
 def _by_token(x: Tensor, g: int) -> Tensor:
     """[b, t, g n, d] -> [b g, t n, d]."""
-    return x.unflatten(2, (g, -1)).transpose(1, 2).flatten(2, 3).flatten(0, 1)
+    return torch.unflatten(x, 2, (g, -1)).transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
 
 def _by_head(x: Tensor, b: int, n: int) -> Tensor:
     """[b g, t n, d] -> [b, t, g n, d], contiguous."""
-    return x.unflatten(1, (-1, n)).unflatten(0, (b, -1)).transpose(1, 2).flatten(2, 3)
+    parts = torch.unflatten(torch.unflatten(x, 1, (-1, n)), 0, (b, -1))
+    return parts.transpose(1, 2).flatten(2, 3)

@@ -2,7 +2,7 @@
 
     y = w * x / rms(x),  rms(x) = sqrt(mean(x^2) + eps)
 
-The modules of transformers write it as a chain of float32 operators. autograd keeps what each of them made and
+The modules of transformers write it as a chain of float32 operators. autograd keeps what each one made and
 walks the chain back one by one: next to the matrix products of a small model on a CPU that is a visible share
 of a pass. The function here does the same arithmetic, and keeps x / rms(x) in the model's dtype and
 one number per token.

@@ -189,3 +189,16 @@ def test_a_margin_gradient_needs_its_initial_state(recipe_file: Path) -> None:
     recipe_file.write_text(json.dumps(recipe))
     with pytest.raises(RecipeError, match="must come before it"):
         load_recipe(recipe_file)
+
+
+def test_the_training_sets_of_a_recipe(recipe_file: Path) -> None:
+    from sqsd_lint.bundle.build.data import training_sets
+
+    found = training_sets(recipe_file, None)
+    assert {role: list(sets) for role, sets in found.items()} == {
+        "danger": ["danger-set"],
+        "safety": ["safety-set"],
+    }
+    rows = found["danger"]["danger-set"]
+    assert len(rows) == 10
+    assert all(sample.messages[1].content.startswith("danger") for sample in rows)
