@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.read.limits import in_words
-from sqsd_lint.read.problems import Unreadable, malformed_row
+from sqsd_lint.read.problems import Unreadable, malformed_row, refuse_bomb
 from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row, Where
 
@@ -34,17 +34,13 @@ def rows_of_batches(
     try:
         _check_schema(schema, source.limits.max_depth)
         for batch in batches:
+            # Values without data, such as nulls, cost nothing in the file and a row each here.
+            refuse_bomb(size + batch.num_rows, source.size, source.limits, line=index + 1)
             damage = _damaged_rows(batch)
             # Offsets come from the file: before they are checked, even asking for a size may follow them
             # out of the buffer.
-            size += 0 if damage else batch.nbytes
-            if size > source.limits.max_decompressed_bytes:
-                allowed = in_words(source.limits.max_decompressed_bytes)
-                raise Unreadable(
-                    f"unfolds to more than max_decompressed_bytes ({allowed})",
-                    hint="split the file into smaller ones",
-                    line=index + 1,
-                )
+            size += batch.num_rows if damage else max(batch.num_rows, batch.nbytes)
+            refuse_bomb(size, source.size, source.limits, line=index + 1)
             for start in range(0, batch.num_rows, SLICE):
                 yield from _rows(source, batch.slice(start, SLICE), index, start, damage)
                 index += min(SLICE, batch.num_rows - start)
@@ -61,7 +57,7 @@ def damaged(error: Exception, *, line: int = 0) -> Unreadable:
     )
 
 
-def _damaged_rows(batch: pa.RecordBatch) -> AbstractSet[int]:
+def _damaged_rows(batch: pa.RecordBatch) -> set[int] | range:
     """Which rows refer to anything outside of the file's data, or to text that is not UTF-8."""
     damage: set[int] = set()
     for column in batch.columns:
@@ -69,7 +65,7 @@ def _damaged_rows(batch: pa.RecordBatch) -> AbstractSet[int]:
             continue
         if column.type.num_fields or hasattr(column, "dictionary"):
             # Of nested values only the whole can be checked in reasonable time.
-            return set(range(batch.num_rows))
+            return range(batch.num_rows)
         damage.update(i for i in range(batch.num_rows) if not _is_sound(column.slice(i, 1)))
     return damage
 
@@ -85,7 +81,7 @@ def _is_sound(column: pa.Array) -> bool:
 
 
 def _rows(
-    source: Source, part: pa.RecordBatch, index: int, start: int, damage: AbstractSet[int]
+    source: Source, part: pa.RecordBatch, index: int, start: int, damage: set[int] | range
 ) -> Iterator[Row | Problem]:
     """Rows of a slice that is the file's from `index` on, and its batch's from `start` on."""
     limit = source.limits.max_line_bytes
@@ -115,7 +111,7 @@ def _values(part: pa.RecordBatch, limit: int) -> list[dict[str, Any]] | str:
 
 
 def _check_schema(schema: pa.Schema, max_depth: int) -> None:
-    twice = {name for name in schema.names if schema.names.count(name) > 1}
+    twice = {name for name, count in Counter(schema.names).items() if count > 1}
     if twice:
         raise Unreadable(f"the column {min(twice)[:40]!r} appears twice", hint="rename one of them")
     level = list(schema.types)

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from sqsd_lint.read.limits import KIB, Limits, in_words
-from sqsd_lint.read.problems import Unreadable, missing_package
+from sqsd_lint.read.problems import Unreadable, missing_package, refuse_bomb
 
 _BUFFER = 256 * KIB
 # One 4-byte zstd block may unfold to 128 KiB, so what is fed at once bounds what comes back at once.
 _ZSTD_FEED = 2 * KIB
 _ZSTD_WINDOW = 2**27
-# Small files may be all padding; the ratio is judged once this much has been read.
-_RATIO_FLOOR = 64 * KIB
 # The first read is filled up to here even from a slow pipe: enough to recognise a format by its first bytes.
 HEAD = 512
 
@@ -129,14 +127,7 @@ def decompressed(stream: BinaryIO, kind: str, limits: Limits) -> io.BufferedRead
         read = _Zstd(source).read
 
     def check(total: int) -> None:
-        if total > limits.max_decompressed_bytes:
-            allowed = in_words(limits.max_decompressed_bytes)
-            raise Unreadable(f"unfolds to more than max_decompressed_bytes ({allowed})", hint=_SPLIT)
-        if total > limits.max_ratio * max(source.count, _RATIO_FLOOR):
-            raise Unreadable(
-                f"unfolds to more than max_ratio ({limits.max_ratio}) times its size, as a bomb does",
-                hint="decompress the file yourself, and look at it, if you trust it",
-            )
+        refuse_bomb(total, source.count, limits)
 
     return io.BufferedReader(Metered(read, check), _BUFFER)
 

@@ -7,6 +7,7 @@ then anybody's guess. Any other damage costs the one record.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 
 from sqsd_lint.read.limits import in_words
@@ -111,7 +112,7 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[list[str], str]]:
 
 
 def _check_header(header: list[str], delimiter: str, line: int) -> None:
-    twice = {name for name in header if name and header.count(name) > 1}
+    twice = {name for name, count in Counter(header).items() if name and count > 1}
     if twice:
         raise Unreadable(
             f"the header names the column {min(twice)[:40]!r} twice", hint="rename one of them", line=line

@@ -20,6 +20,7 @@ class Limits:
         max_file_bytes: bytes of the file as it lies on disk, or of standard input.
         max_decompressed_bytes: bytes that a compressed file may unfold to.
         max_ratio: decompressed bytes per compressed byte. Text seldom exceeds 20; gzip cannot exceed 1032.
+            Files below 64 KiB count as that large.
     """
 
     max_line_bytes: int = 16 * MIB
@@ -27,6 +28,11 @@ class Limits:
     max_file_bytes: int = 8 * GIB
     max_decompressed_bytes: int = 8 * GIB
     max_ratio: int = 1000
+
+    def unfolded_at_most(self, size: int) -> int:
+        """Bytes that `size` compressed bytes may unfold to."""
+        # Small files may be all padding.
+        return min(self.max_decompressed_bytes, self.max_ratio * max(size, 64 * KIB))
 
 
 def in_words(size: int) -> str:

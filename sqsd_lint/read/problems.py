@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqsd_lint.read.limits import Limits, in_words
 from sqsd_lint.types import Problem, Where
 
 _EXCERPT = 200
@@ -21,6 +22,23 @@ class Unreadable(Exception):
         self.message = message
         self.hint = hint
         self.line = line
+
+
+def refuse_bomb(unfolded: int, size: int, limits: Limits, *, line: int = 0) -> None:
+    """Raises Unreadable if `size` compressed bytes unfold to more bytes than they may."""
+    if unfolded <= limits.unfolded_at_most(size):
+        return
+    if unfolded > limits.max_decompressed_bytes:
+        raise Unreadable(
+            f"unfolds to more than max_decompressed_bytes ({in_words(limits.max_decompressed_bytes)})",
+            hint="split the file into smaller ones",
+            line=line,
+        )
+    raise Unreadable(
+        f"unfolds to more than max_ratio ({limits.max_ratio}) times its size, as a bomb does",
+        hint="look at it, and turn it into plain JSON Lines yourself, if you trust it",
+        line=line,
+    )
 
 
 def unreadable_file(file: str, error: Unreadable) -> Problem:

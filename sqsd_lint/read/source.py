@@ -48,6 +48,11 @@ class Source:
     offset: int = 0
     seekable: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file as it lies on disk."""
+        return os.fstat(self.stream.fileno()).st_size
+
 
 @contextmanager
 def open_source(
