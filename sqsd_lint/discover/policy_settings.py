@@ -21,6 +21,7 @@ from sqsd_lint.errors import ConfigError, SqsdLintError
 
 _NAMES = ("sqsd-lint.toml", "pyproject.toml")
 _PATHS = ("bundle", "model", "rules", "baseline", "suppressions", "cache_dir")
+_ACCEPTED = ("baseline", "suppressions")
 
 
 def settings_at(
@@ -58,6 +59,8 @@ def settings_at(
         except SqsdLintError as error:
             raise type(error)(f"{mirror.shown(error.message)} (at {policy.label})", hint=error.hint) from None
         changes: dict[str, Any] = {}
+        if file is None:  # the commit may hold a baseline and suppressions all the same
+            changes = {name: None for name in _ACCEPTED if found.origins[name] == "default"}
         for name, origin in found.origins.items():
             value = getattr(found.settings, name)
             if origin in ("default", "command line") or origin.startswith("environment ") or not value:

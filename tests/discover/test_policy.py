@@ -65,7 +65,7 @@ def test_no_configuration_in_the_commit(repo: Repository) -> None:
     settings, note = load()
     assert settings == Settings()
     assert "there is no configuration" in note
-    assert load(isolated=True)[0] == Settings()
+    assert load(isolated=True)[0] == Settings(baseline="", suppressions="")
 
 
 def test_extend(repo: Repository) -> None:
