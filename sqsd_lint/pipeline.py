@@ -57,7 +57,7 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
     coverage = replace(
         count_coverage(rows, problems, allow=settings.allow, cached=session.cached, files=len(files)),
         unchanged=fresh.unchanged,
-        notes=(*found.notes, *fresh.notes),
+        notes=(*found.all_notes, *fresh.notes),
     )
     compared = (found.comparison,) if found.comparison else ()
     report = Report(

@@ -10,7 +10,7 @@ from sqsd_lint.discover.ci import ci_base
 from sqsd_lint.discover.ignore import ON_DISK, OWN_FILE, Exclude, Ignore, IgnoreFiles
 from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions, listing
 from sqsd_lint.discover.suffixes import SUFFIXES, suffix_of
-from sqsd_lint.discover.walk import unreadable, walk
+from sqsd_lint.discover.walk import Quarantine, unreadable, walk
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Problem
 
@@ -42,11 +42,13 @@ class Found(NamedTuple):
         files: the files to lint.
         problems: an SQSD304 for every path that does not exist or cannot be searched.
         excluded: named paths that `force_exclude` leaves out.
+        quarantine: files of rows taken out that were passed by below a folder, and not named.
     """
 
     files: list[str]
     problems: list[Problem]
     excluded: list[str]
+    quarantine: list[str]
 
 
 def select(
@@ -84,7 +86,8 @@ def select(
     if not staged and not changed_since:
         found = find_files(paths, exclude=exclude, force_exclude=force_exclude, ignore_files=ignore_files)
         notes = [listing(found.excluded, *EXCLUDED)] if found.excluded else []
-        return Selection([DataFile(file) for file in found.files], found.problems, notes)
+        files = [DataFile(file) for file in found.files]
+        return Selection(files, found.problems, notes, found.quarantine)
 
     from sqsd_lint.discover.changed import Changed
     from sqsd_lint.discover.comparison import Comparison
@@ -121,6 +124,7 @@ def find_files(
     files: dict[str, str] = {}
     problems: list[Problem] = []
     excluded: list[str] = []
+    quarantine: dict[str, str] = {}
     for path in paths:
         try:
             items = _expand(path, patterns, force_exclude, ignore_files)
@@ -132,12 +136,17 @@ def find_files(
         for item in items or ():
             if isinstance(item, Problem):
                 problems.append(item)
+            elif isinstance(item, Quarantine):
+                quarantine.setdefault(os.path.realpath(item.path), item.path)
             else:
                 files.setdefault(item if item == "-" else os.path.realpath(item), item)
-    return Found(list(files.values()), problems, excluded)
+    not_read = [path for real, path in quarantine.items() if real not in files]
+    return Found(list(files.values()), problems, excluded, not_read)
 
 
-def _expand(path: str, exclude: Exclude, force: bool, files: IgnoreFiles) -> list[str | Problem] | None:
+def _expand(
+    path: str, exclude: Exclude, force: bool, files: IgnoreFiles
+) -> list[str | Quarantine | Problem] | None:
     """What a path stands for, None where it is excluded."""
     if path == "-":
         return [path]

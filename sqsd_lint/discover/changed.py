@@ -9,7 +9,7 @@ from sqsd_lint.discover.comparison import Comparison, Kept
 from sqsd_lint.discover.objects import NotInRepositoryError
 from sqsd_lint.discover.raw import LINK, SUBMODULE, Entry
 from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions, listing, place
-from sqsd_lint.discover.walk import unreadable, walk
+from sqsd_lint.discover.walk import Quarantine, unreadable, walk
 from sqsd_lint.discover.wanted import Wanted
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Problem
@@ -50,6 +50,7 @@ class Changed:
         self._folders: list[str] = []
         self._taken: set[str] = set()
         self._notes: dict[tuple[str, str], list[str]] = {}
+        self._quarantine: dict[str, str] = {}
         self._versions = Versions(comparison.git.common_dir)
         self._found = Selection(comparison=comparison.note, versions=self._versions)
 
@@ -74,6 +75,7 @@ class Changed:
             else:
                 self._named(path, inside)
         self._found.notes = [listing(names, *words) for words, names in sorted(self._notes.items())]
+        self._found.quarantine = [name for path, name in self._quarantine.items() if path not in self._taken]
         return self._found
 
     def _is_folder(self, inside: str) -> bool:
@@ -97,6 +99,8 @@ class Changed:
             name = _shown(path, entry.path[len(below) :])
             if entry.mode == SUBMODULE:
                 self._note(_SUBMODULE, name)
+            elif self._wanted.quarantine(entry.path, below):
+                self._quarantine.setdefault(entry.path, name)
             elif self._wanted.found(entry.path, below):
                 self._take(name, entry)
         for link in self._links_to_changes(below):
@@ -153,6 +157,8 @@ class Changed:
         for item in walk(path, self._wanted.exclude) if os.path.isdir(path) else [path]:
             if isinstance(item, Problem):
                 self._found.problems.append(item)
+            elif isinstance(item, Quarantine):
+                self._quarantine.setdefault(os.path.realpath(item.path), item.path)
             else:
                 self._note(_UNTRACKED, item)
                 self._found.files.append(DataFile(item))

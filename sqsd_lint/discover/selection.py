@@ -13,6 +13,7 @@ from sqsd_lint.discover.suffixes import suffix_of
 from sqsd_lint.types import Problem
 
 EXCLUDED = ("named path is excluded", "named paths are excluded")
+_NOT_READ = ("quarantine file was not read", "quarantine files were not read")
 _NAMES_AT_MOST = 3
 
 
@@ -62,7 +63,8 @@ class Selection:
 
     Attributes:
         problems: an SQSD304 for every path that cannot be linted.
-        notes: what was left out, in words; the coverage line shows them.
+        notes: what was left out of what was named, in words; the coverage line shows them.
+        quarantine: files of rows taken out that a search passed by.
         comparison: what rows are compared with, in words; "" where every row is judged.
         versions: what `blob` and `old` of the files are read from.
     """
@@ -70,8 +72,14 @@ class Selection:
     files: list[DataFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    quarantine: list[str] = field(default_factory=list)
     comparison: str = ""
     versions: Versions | None = None
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes, with one on `quarantine`."""
+        return (*self.notes, *([listing(self.quarantine, *_NOT_READ)] if self.quarantine else ()))
 
     def close(self) -> None:
         """Removes what was copied out of the repository."""

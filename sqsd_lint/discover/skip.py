@@ -1,7 +1,8 @@
 """What a walk passes by without being told: folders of tools, JSON files known to be no data, and quarantine.
 
 The rule is by name alone, so that everybody can foresee it: content never decides whether a file is read, and
-a CSV or JSON file of an unknown name is read and reported. A file that the user names is always read.
+a CSV or JSON file of an unknown name is read and reported. A file that the user names is always read. Since
+any rows may hide behind the name of a quarantine, those files are counted in a note.
 """
 
 from __future__ import annotations

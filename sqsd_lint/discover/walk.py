@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from sqsd_lint.discover.ignore import ON_DISK, Exclude, Ignore, IgnoreFiles
-from sqsd_lint.discover.skip import VENV_MARK, is_not_data, is_tool_folder
+from sqsd_lint.discover.skip import VENV_MARK, is_not_data, is_quarantine, is_tool_folder
 from sqsd_lint.discover.suffixes import suffix_of
 from sqsd_lint.types import Problem, Where
+
+
+class Quarantine(NamedTuple):
+    """A file of rows taken out, which a search passes by, but not in silence."""
+
+    path: str
 
 
 def unreadable(path: str, message: str, hint: str) -> Problem:
@@ -16,7 +23,7 @@ def unreadable(path: str, message: str, hint: str) -> Problem:
     return Problem("SQSD304", Where(path, 0, -1), message, hint, rows=0)
 
 
-def walk(folder: str, exclude: Exclude, files: IgnoreFiles = ON_DISK) -> Iterator[str | Problem]:
+def walk(folder: str, exclude: Exclude, files: IgnoreFiles = ON_DISK) -> Iterator[str | Quarantine | Problem]:
     """Yield the data files below `folder`, the same order on every machine, files before folders.
 
     Symbolic links to folders are not followed, so no loop is possible. A link to a data file counts when the
@@ -42,7 +49,7 @@ class _Walk:
         self._exclude = exclude
         self._files = files
 
-    def below(self, top: str, absolute: str, ignore: Ignore | None) -> Iterator[str | Problem]:
+    def below(self, top: str, absolute: str, ignore: Ignore | None) -> Iterator[str | Quarantine | Problem]:
         # A stack of its own: folders may nest deeper than Python recurses.
         stack = [(top, absolute, ignore)]
         while stack:
@@ -60,11 +67,17 @@ class _Walk:
             for entry in entries:
                 path = entry.name if shown == os.curdir else os.path.join(shown, entry.name)
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if is_known(entry.name, is_folder) and not self._left_out(entry.path, ignore, is_folder):
-                    if is_folder:
-                        folders.append((path, entry.path, ignore))
-                    else:
-                        yield from self._file(path, entry)
+                passed_by = not is_folder and is_quarantine(entry.name)
+                if not (passed_by or is_known(entry.name, is_folder)):
+                    continue
+                if self._left_out(entry.path, ignore, is_folder):
+                    continue
+                if passed_by:
+                    yield Quarantine(path)
+                elif is_folder:
+                    folders.append((path, entry.path, ignore))
+                else:
+                    yield from self._file(path, entry)
             stack.extend(reversed(folders))
 
     def _left_out(self, path: str, ignore: Ignore | None, is_folder: bool) -> bool:

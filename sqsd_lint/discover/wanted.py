@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from sqsd_lint.discover.ignore import Exclude, Ignore, IgnoreFiles
+from sqsd_lint.discover.skip import is_quarantine
 from sqsd_lint.discover.walk import is_known
 
 
@@ -23,10 +24,17 @@ class Wanted:
 
     def found(self, path: str, below: str = "") -> bool:
         """Whether a search of the folder `below` finds the file at `path`; both with slashes."""
-        *folders, name = path[len(below) :].strip("/").split("/")
+        return is_known(os.path.basename(path), is_folder=False) and self._reached(path, below)
+
+    def quarantine(self, path: str, below: str = "") -> bool:
+        """Whether a search of the folder `below` passes the file at `path` by as a quarantine."""
+        return is_quarantine(os.path.basename(path)) and self._reached(path, below)
+
+    def _reached(self, path: str, below: str) -> bool:
+        folders = path[len(below) :].strip("/").split("/")[:-1]
         if not all(is_known(folder, is_folder=True) for folder in folders):
             return False
-        return is_known(name, is_folder=False) and not self.left_out(path)
+        return not self.left_out(path)
 
     def left_out(self, path: str, *, is_folder: bool = False) -> bool:
         """Whether `exclude` or an ignore file speaks against a path."""

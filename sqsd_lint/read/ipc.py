@@ -1,9 +1,9 @@
 """How far the batches of Arrow IPC data unfold, from their headers alone, before anything is decompressed.
 
-pyarrow decompresses a batch whole before its size can be asked for. But every compressed buffer begins with the
-size that it unfolds to, for which the decoder allocates memory and to which it holds the content. Where those
-buffers lie is found as Message.fbs, File.fbs and Schema.fbs of the Arrow format describe it; the headers are
-FlatBuffers (https://flatbuffers.dev/internals).
+pyarrow decompresses a batch whole before its size can be asked for. But every compressed buffer begins with
+the size that it unfolds to, for which the decoder allocates memory and to which it holds the content. Where
+those buffers lie is found as Message.fbs, File.fbs and Schema.fbs of the Arrow format describe it; the
+headers are FlatBuffers (https://flatbuffers.dev/internals).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _block(data: memoryview, at: int, header_size: int, _body_size: int) -> int:
 
 
 def _header(data: memoryview, at: int) -> tuple[memoryview, int]:
-    """The header of the message at `at`, and where its body begins: at `at` itself if the stream ends there."""
+    """The header of the message at `at`, and where its body begins: `at` itself if the stream ends there."""
     (size,) = struct.unpack_from("<I", data, at)
     start = at + 4
     if size == _CONTINUES:  # what came before Arrow 0.15 has no such mark

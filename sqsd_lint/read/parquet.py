@@ -48,7 +48,7 @@ def read_parquet(source: Source) -> Iterator[Row | Problem]:
 
 
 def _claims(footer: pq.FileMetaData) -> tuple[int, int]:
-    """Bytes that the file unfolds to, and those of its largest dictionary at most, both as the footer says."""
+    """Bytes that the file unfolds to, and at most those of its largest dictionary, as the footer says."""
     unfolded, dictionary = 0, 0
     for i in range(footer.num_row_groups):
         group = footer.row_group(i)

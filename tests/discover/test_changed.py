@@ -514,3 +514,32 @@ def test_no_configured_command_runs(repo: Repository, tmp_path: Path) -> None:
     assert set(told(staged())) == set(told(since("HEAD"))) == {"b.jsonl"}
     assert told(since("HEAD...HEAD")) == {}
     assert not witness.exists()
+
+
+def test_a_quarantine_is_passed_by_with_a_note(repo: Repository) -> None:
+    for name in ("a.jsonl", "kept.quarantine.jsonl", "gone.quarantine.jsonl"):
+        repo.rows(name, 1)
+    base = repo.commit()
+    repo.git("mv", "a.jsonl", "a.quarantine.jsonl")
+    repo.git("rm", "gone.quarantine.jsonl")
+    repo.rows("b.jsonl", 2)
+    repo.git("add", "b.jsonl")
+    note = "1 quarantine file was not read: a.quarantine.jsonl"
+    for selection in (staged(), since(base or "HEAD")):
+        assert [file.name for file in selection.files] == ["b.jsonl"]
+        assert selection.all_notes == (note,)
+    for paths in ((".", "a.quarantine.jsonl"), ("a.quarantine.jsonl", ".")):
+        selection = staged(*paths)
+        assert {file.name for file in selection.files} == {"a.quarantine.jsonl", "b.jsonl"}
+        assert selection.all_notes == ()
+
+
+def test_a_quarantine_outside_of_the_repository_is_noted(repo: Repository, tmp_path: Path) -> None:
+    repo.rows("a.jsonl", 1)
+    repo.commit()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x.quarantine.jsonl").write_text(lines(1))
+    selection = since("HEAD", str(outside))
+    assert selection.files == []
+    assert selection.all_notes == (f"1 quarantine file was not read: {outside / 'x.quarantine.jsonl'}",)

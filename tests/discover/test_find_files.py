@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint.discover import SUFFIXES, find_files, suffix_of
+from sqsd_lint.discover import SUFFIXES, find_files, select, suffix_of
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Problem
 
@@ -34,13 +34,13 @@ def write(name: str, *lines: str) -> None:
 
 
 def found(*paths: str, exclude: Iterable[str] = (), force_exclude: bool = False) -> list[str]:
-    files, problems, _ = find_files(paths or ["."], exclude=list(exclude), force_exclude=force_exclude)
+    files, problems, *_ = find_files(paths or ["."], exclude=list(exclude), force_exclude=force_exclude)
     assert problems == []
     return [file.replace(os.sep, "/") for file in files]
 
 
 def problem_of(*paths: str) -> Problem:
-    files, (problem,), _ = find_files(paths)
+    files, (problem,), *_ = find_files(paths)
     assert files == []
     assert problem.code == "SQSD304"
     return problem
@@ -229,7 +229,7 @@ def test_links_that_leave_the_folder_are_reported(make: Make) -> None:
     make("in/x.jsonl", "out.jsonl")
     Path("in/link.jsonl").symlink_to("../out.jsonl")
     Path("in/dead.jsonl").symlink_to("nowhere")
-    files, problems, _ = find_files(["in"])
+    files, problems, *_ = find_files(["in"])
     assert files == ["in/x.jsonl"]
     assert [problem.where.file for problem in problems] == ["in/dead.jsonl", "in/link.jsonl"]
     assert "to nothing" in problems[0].message
@@ -240,7 +240,7 @@ def test_links_that_leave_the_folder_are_reported(make: Make) -> None:
 def test_a_folder_that_cannot_be_looked_into(make: Make) -> None:
     make("shut/x.jsonl", "y.jsonl")
     Path("shut").chmod(0)
-    files, problems, _ = find_files(["."])
+    files, problems, *_ = find_files(["."])
     Path("shut").chmod(0o700)
     assert files == ["y.jsonl"]
     assert [problem.where.file for problem in problems] == ["shut"]
@@ -279,3 +279,20 @@ def test_pathspec_is_imported_only_for_patterns(make: Make) -> None:
     assert imported() == "False"
     write(".gitignore", "*.tmp")
     assert imported() == "True"
+
+
+def test_quarantine_is_passed_by_with_a_note(make: Make) -> None:
+    make("a.jsonl", "b/x.quarantine.jsonl", "y.Quarantine.CSV.gz", "quarantine.jsonl", "z.quarantine.txt")
+    make(".venv/v.quarantine.jsonl", "out/o.quarantine.jsonl")
+    selection = select([".", "b"], exclude=["out"])
+    assert [file.name for file in selection.files] == ["a.jsonl", "quarantine.jsonl"]
+    inner = os.path.join("b", "x.quarantine.jsonl")
+    assert selection.all_notes == (f"2 quarantine files were not read: y.Quarantine.CSV.gz, {inner}",)
+
+
+def test_a_quarantine_that_is_named_is_read(make: Make) -> None:
+    make("a.jsonl", "x.quarantine.jsonl", "y.quarantine.jsonl")
+    for paths in ([".", "x.quarantine.jsonl"], ["x.quarantine.jsonl", "."]):
+        selection = select(paths)
+        assert {file.name for file in selection.files} == {"a.jsonl", "x.quarantine.jsonl"}
+        assert selection.all_notes == ("1 quarantine file was not read: y.quarantine.jsonl",)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from typing import Any
 
 import pytest
@@ -74,3 +75,10 @@ def test_a_record_over_the_limit_ends_the_reading(read: Read, long: str) -> None
 def test_tabs_in_a_csv_are_named(read: Read) -> None:
     problem = only_problem(read("rows.csv", "a\tb\n1\t2\n"))
     assert "divided by '\\t', where ',' was expected" in problem.message
+
+
+def test_a_wide_header_is_checked_in_linear_time(read: Read) -> None:
+    names = ",".join(f"c{n}" for n in range(20_000))
+    begun = time.process_time()
+    assert "the column 'c7' twice" in only_problem(read("rows.csv", f"{names},c7\n")).message
+    assert time.process_time() - begun < 1
