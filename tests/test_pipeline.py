@@ -322,3 +322,14 @@ class TestComparison:
 
     def test_score_compares_nothing(self, run: Run, repo: Repository) -> None:
         assert len(list(pipeline.score(replace(run(), staged=True)))) == 9
+
+
+def test_a_quarantine_below_a_folder_is_noted_and_is_no_data(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    taken = write(folder / "a.quarantine.jsonl", *ROWS[:1])
+    with pytest.raises(UsageError, match="no data files"):
+        pipeline.check(run(folder))
+    write(folder / "a.jsonl", *ROWS[1:3])
+    coverage = pipeline.check(run(folder)).coverage
+    assert (coverage.rows, coverage.notes) == (2, (f"1 quarantine file was not read: {taken}",))
