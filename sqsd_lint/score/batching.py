@@ -90,10 +90,10 @@ def pad(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, to
 
 
 def even_slices(n: int, most: int) -> list[slice]:
-    """0..n cut into the fewest slices of at most `most`, a multiple of 8, and of nearly equal length.
+    """0..n in the fewest slices of at most `most` (a multiple of 8), of nearly equal length.
 
-    All but the last have a multiple of 8 as well: other counts can halve the speed of a matrix product.
+    All but the last have a multiple of 8: with other counts a matrix product can take half as long again.
     """
     count = max(1, -(-n // most))
-    step = 8 * -(-n // (8 * count))
+    step = 8 * max(1, -(-n // (8 * count)))
     return [slice(begin, min(begin + step, n)) for begin in range(0, n, step)]

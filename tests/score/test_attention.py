@@ -20,15 +20,16 @@ from tests.score.conftest import CaseFn
 MODULE: Any = SimpleNamespace(is_causal=True, num_key_value_groups=2, training=False)
 
 
-def tensors(
-    b: int, heads: tuple[int, int], t: int, d: int = 8, e: int = 8, dtype: torch.dtype = torch.float64
-) -> tuple[torch.Tensor, ...]:
+def tensors(b: int, heads: tuple[int, int], t: int, d: int = 8, e: int = 8) -> tuple[torch.Tensor, ...]:
     """q, k, v as a model's projections give them, [b, heads, t, d] with the heads inside, and a gradient."""
     generator = torch.Generator().manual_seed(t)
-    make = lambda h, width: torch.randn(b, t, h, width, generator=generator).to(dtype)  # noqa: E731
     h, g = heads
-    q, k, v = (make(n, width).transpose(1, 2).requires_grad_() for n, width in ((h, d), (g, d), (g, e)))
-    return q, k, v, make(h, e)
+    q, k, v, d_out = (
+        torch.randn(b, t, n, width, generator=generator, dtype=torch.float64)
+        for n, width in ((h, d), (g, d), (g, e), (h, e))
+    )
+    q, k, v = (x.transpose(1, 2).requires_grad_() for x in (q, k, v))
+    return q, k, v, d_out
 
 
 def fused(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
@@ -61,12 +62,13 @@ def test_values_and_gradients_are_those_of_torch(
 
 @pytest.mark.parametrize("t", [60, 300])
 def test_bfloat16_is_as_close_to_the_truth_as_the_fused_kernel(t: int) -> None:
-    exact = tensors(2, (6, 2), t, 64, 64)
-    truth = torch.autograd.grad(fused(*exact[:3], 0.125), exact[:3], exact[3])
+    *exact, d_out = tensors(2, (6, 2), t, 64, 64)
+    q, k, v = exact
+    truth = torch.autograd.grad(fused(q, k, v, 0.125), exact, d_out)
 
     def error(attend: Callable[..., torch.Tensor]) -> list[float]:
-        rounded = [x.detach().bfloat16().requires_grad_() for x in exact[:3]]
-        gradients = torch.autograd.grad(attend(*rounded, 0.125), rounded, exact[3].bfloat16())
+        rounded = [x.detach().bfloat16().requires_grad_() for x in exact]
+        gradients = torch.autograd.grad(attend(*rounded, 0.125), rounded, d_out.bfloat16())
         return [float((g - s).norm() / s.norm()) for g, s in zip(gradients, truth, strict=True)]
 
     ours, theirs = error(CausalAttention.apply), error(fused)

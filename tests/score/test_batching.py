@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from sqsd_lint.errors import SqsdLintError
 from sqsd_lint.score import Direction, Scorer
+from sqsd_lint.score.batching import even_slices, plan_batches
 from sqsd_lint.types import Encoded, Metric
 from tests import tiny
 from tests.score.cases import METRICS, Case, encoded, random_rows, two_turns
@@ -178,3 +180,50 @@ def test_bfloat16_ranks_rows_as_float32_does(case: CaseFn, arch: str) -> None:
     for column in range(2):
         correlation = torch.corrcoef(torch.stack([values[:, column], expected[:, column]]))[0, 1]
         assert correlation > 0.99
+
+
+LENGTHS = st.lists(st.integers(2, 60), max_size=40)
+
+
+def rows_of(lengths: list[int]) -> list[Encoded]:
+    return [encoded(*tiny.random_sample(i, prompt=n - 1, response=1)) for i, n in enumerate(lengths)]
+
+
+def padded(rows: list[Encoded], batch: list[int]) -> int:
+    return len(batch) * max(len(rows[i].ids) for i in batch)
+
+
+@given(lengths=LENGTHS, budget=st.integers(1, 400))
+def test_every_row_is_in_one_batch_and_no_batch_is_over_budget(lengths: list[int], budget: int) -> None:
+    rows = rows_of(lengths)
+    batches = list(plan_batches(rows, budget))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(rows)))
+    assert all(len(batch) == 1 or padded(rows, batch) <= budget for batch in batches)
+    firsts = [max(len(rows[i].ids) for i in batch) for batch in batches]
+    assert firsts == sorted(firsts, reverse=True)
+
+
+@given(lengths=st.lists(st.integers(2, 60), max_size=9), budget=st.sampled_from([64, 160, 400]))
+def test_no_other_cut_of_the_sorted_rows_costs_less(lengths: list[int], budget: int) -> None:
+    def cost(batches: list[list[int]]) -> float:
+        return sum(padded(rows, batch) + budget / 16 for batch in batches)
+
+    rows = rows_of(lengths)
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
+    cuts = [
+        [order[a:b] for a, b in pairwise([0, *inner, len(order)])]
+        for n in range(len(order))
+        for inner in combinations(range(1, len(order)), n)
+    ]
+    allowed = [cut for cut in cuts if all(len(b) == 1 or padded(rows, b) <= budget for b in cut)]
+    least = min(map(cost, allowed), default=0.0)
+    assert cost(list(plan_batches(rows, budget))) == pytest.approx(least)
+
+
+@given(n=st.integers(0, 2000), most=st.integers(1, 60).map(lambda eighth: 8 * eighth))
+def test_even_slices_cover_everything_in_the_fewest_steps(n: int, most: int) -> None:
+    slices = even_slices(n, most)
+    assert [i for part in slices for i in range(n)[part]] == list(range(n))
+    assert len(slices) <= -(-n // most)
+    assert all(part.stop - part.start <= most for part in slices)
+    assert all((part.stop - part.start) % 8 == 0 for part in slices[:-1])
