@@ -113,18 +113,7 @@ class Engine:
                 done.append(
                     (
                         kept[i],
-                        Score(
-                            kept[i].fingerprint,
-                            danger,
-                            safety,
-                            danger - safety,
-                            row.response_tokens,
-                            row.truncated,
-                            row.response_lost,
-                            loss,
-                            self.exact,
-                            drift,
-                        ),
+                        Score.of(kept[i], row, (danger, safety), loss, drift, exact=self.exact),
                     )
                 )
             self.cache.put(score for _, score in done)

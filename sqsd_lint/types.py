@@ -162,6 +162,32 @@ class Score:
     exact: bool = False
     drift: float = float("nan")
 
+    @classmethod
+    def of(
+        cls,
+        sample: Sample,
+        row: Encoded,
+        projections: tuple[float, float],
+        loss: float,
+        drift: float,
+        *,
+        exact: bool,
+    ) -> Score:
+        """The score of a sample from its projections on danger and safety."""
+        danger, safety = projections
+        return cls(
+            sample.fingerprint,
+            danger,
+            safety,
+            danger - safety,
+            row.response_tokens,
+            row.truncated,
+            row.response_lost,
+            loss,
+            exact,
+            drift,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:

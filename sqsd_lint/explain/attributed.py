@@ -55,18 +55,7 @@ def attributed(
         for i, one in zip(batch, found, strict=True):
             sample, encoded, places = kept[i]
             danger, safety = one.values
-            score = Score(
-                sample.fingerprint,
-                danger,
-                safety,
-                danger - safety,
-                encoded.response_tokens,
-                encoded.truncated,
-                encoded.response_lost,
-                one.loss,
-                exact,
-                one.drift[0],
-            )
+            score = Score.of(sample, encoded, (danger, safety), one.loss, one.drift[0], exact=exact)
             trained = [label != -100 for label in encoded.labels]
             tokens = token_spans(places, [Share(*s) for s in one.tokens], trained, Share(*one.rest))
             yield sample, Attributed(sample, encoded, places, score, tokens, module_shares(one.modules))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from sqsd_lint.report import fields, numbers
-from sqsd_lint.types import Problem, ScoredRow
+from sqsd_lint.types import Problem
 
 _GROUP_ROWS = 8192
 row = fields.row
@@ -55,22 +55,12 @@ class Tally:
             yield row
 
 
-def write_jsonl(items: Iterable[ScoredRow | Problem], stream: IO[str]) -> Tally:
-    """Writes one JSON object per row as soon as it is there."""
-    return write_objects(items, row, stream)
-
-
 def write_objects(items: Iterable[T | Problem], to_fields: Fields[T], stream: IO[str]) -> Tally:
     """Writes one JSON object per item, as `to_fields` makes it; its `status` says whether it is scored."""
     tally = Tally()
     for row in tally.count(items, to_fields):
         stream.write(fields.dump(row) + "\n")
     return tally
-
-
-def write_parquet(items: Iterable[ScoredRow | Problem], path: Path) -> Tally:
-    """Writes one Parquet file, `_GROUP_ROWS` rows in memory at a time."""
-    return write_table(items, row, columns(), path)
 
 
 def columns() -> dict[str, Any]:

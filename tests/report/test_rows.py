@@ -4,7 +4,7 @@ import io
 import json
 from pathlib import Path
 
-from sqsd_lint.report.rows import write_jsonl, write_parquet
+from sqsd_lint.report.rows import columns, row, write_objects, write_table
 from sqsd_lint.types import Problem, ScoredRow, Where
 from tests.report.reports import HOSTILE_TEXT, score
 
@@ -22,14 +22,14 @@ ITEMS: list[ScoredRow | Problem] = [
 
 def test_every_row_is_written_the_unscored_too() -> None:
     stream = io.StringIO()
-    tally = write_jsonl(ITEMS, stream)
+    tally = write_objects(ITEMS, row, stream)
     rows = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [list(row) for row in rows] == [FIELDS] * 5
+    assert [list(written) for written in rows] == [FIELDS] * 5
     assert [row["status"] for row in rows] == ["ok", "ok", "SQSD301", "SQSD303", "SQSD304"]
     assert rows[0]["sqsd"] == 5.0
     assert rows[0]["percentile"] == 99.5
-    for row in rows[2:]:
-        assert {row[name] for name in ("danger", "safety", "sqsd", "percentile", "tokens")} == {None}
+    for written in rows[2:]:
+        assert {written[name] for name in ("danger", "safety", "sqsd", "percentile", "tokens")} == {None}
     assert rows[4]["line"] is None
     assert stream.getvalue().isascii()
     assert (tally.rows, tally.scored) == (4, 2)
@@ -37,11 +37,11 @@ def test_every_row_is_written_the_unscored_too() -> None:
 
 
 def test_a_tally_is_complete_only_if_every_reason_is_allowed() -> None:
-    tally = write_jsonl(ITEMS, io.StringIO())
+    tally = write_objects(ITEMS, row, io.StringIO())
     assert not tally.complete()
     assert not tally.complete(["SQSD301", "SQSD303"])
     assert tally.complete(["SQSD301", "SQSD303", "SQSD304"])
-    assert write_jsonl(ITEMS[:2], io.StringIO()).complete()
+    assert write_objects(ITEMS[:2], row, io.StringIO()).complete()
 
 
 def test_rows_are_written_as_they_come() -> None:
@@ -52,7 +52,7 @@ def test_rows_are_written_as_they_come() -> None:
         assert stream.getvalue().count("\n") == 1
         yield ITEMS[1]
 
-    write_jsonl(items(), stream)  # type: ignore[arg-type]
+    write_objects(items(), row, stream)  # type: ignore[arg-type]
     assert stream.getvalue().count("\n") == 2
 
 
@@ -60,9 +60,9 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
     import pyarrow.parquet
 
     stream = io.StringIO()
-    write_jsonl(ITEMS, stream)
+    write_objects(ITEMS, row, stream)
     path = tmp_path / "scores.parquet"
-    tally = write_parquet(ITEMS, path)
+    tally = write_table(ITEMS, row, columns(), path)
     assert pyarrow.parquet.read_table(path).to_pylist() == [
         json.loads(line) for line in stream.getvalue().splitlines()
     ]
@@ -72,5 +72,5 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
 def test_parquet_of_nothing_has_the_columns(tmp_path: Path) -> None:
     import pyarrow.parquet
 
-    write_parquet([], tmp_path / "none.parquet")
+    write_table([], row, columns(), tmp_path / "none.parquet")
     assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == FIELDS

@@ -6,8 +6,6 @@ Content-Security-Policy forbids everything but the page's own style sheet.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -18,31 +16,14 @@ from sqsd_lint.report import Options, numbers
 from sqsd_lint.report.explanation import heat, wording
 from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.safe import escape, excerpt
+from sqsd_lint.report.selfcontained import write_page
 
-_FOLDER = Path(__file__).resolve().parent
 _PROMPT_AT_MOST = 600
 
 
 def write(explanation: Explanation, stream: IO[str], options: Options, top: int) -> None:
     """Writes the page; the same explanation gives the same bytes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    style = (_FOLDER / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    stream.write(
-        environment.get_template("page.html.jinja").render(
-            view(explanation, options, top), style=Markup(style), style_hash=f"sha256-{digest}"
-        )
-    )
+    write_page(Path(__file__).resolve().parent, view(explanation, options, top), stream)
 
 
 def view(explanation: Explanation, options: Options, top: int) -> dict[str, Any]:
