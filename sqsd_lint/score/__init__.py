@@ -5,6 +5,7 @@ Names are resolved on first use, since the score cache lives here too and must n
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from sqsd_lint.score.adapters import Adapter, LoraFactors, load_adapter
     from sqsd_lint.score.directions import Direction
     from sqsd_lint.score.scorer import Projections, Scorer
+
+# Activations are megabytes that come and go with every layer: on huge pages they cost far fewer page faults.
+# torch reads this once, when it first allocates; it is advice to Linux, and nothing elsewhere.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOMES = {
     "Adapter": "adapters",

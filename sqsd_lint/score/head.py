@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _CHUNK_LOGITS = 16 * 1024 * 1024
 # Logits that a CPU turns into a gradient at a time: 6 MiB in float32, which its caches hold.
 _CPU_BLOCK_LOGITS = 1536 * 1024
+# Nats; a little above it, at 87.3, a probability in float32 begins to lose its digits.
+_UNDERFLOW = 80.0
 
 
 class LossHead:
@@ -81,10 +83,13 @@ class LossHead:
     def _to_gradient(self, z: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """The losses, [n]; leaves the gradient of their weighted sum in place of the head's output z."""
         logits, index = self._finish(z), targets[:, None]
-        log_p = logits.log_softmax(1)
-        losses = -log_p.gather(1, index).squeeze(1)
+        p = logits.softmax(1)  # one pass over the vocabulary fewer than by its logarithm
+        losses = -p.gather(1, index).log().squeeze(1)
+        rare = losses > _UNDERFLOW
+        if rare.any():
+            losses[rare] = -logits[rare].log_softmax(1).gather(1, index[rare]).squeeze(1)
         # d loss / d logits = softmax(logits) - onehot(target)
-        dz = log_p.exp_().scatter_add_(1, index, torch.full_like(index, -1, dtype=log_p.dtype))
+        dz = p.scatter_add_(1, index, torch.full_like(index, -1, dtype=p.dtype))
         dz *= weights[:, None] * self._scale
         if self._softcap is not None:
             dz *= 1 - (logits / self._softcap).square()
