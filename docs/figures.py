@@ -2,6 +2,7 @@
 
 docs/images/report.svg        what `sqsd-lint check examples/data` prints, 100 columns wide
 docs/images/validation-*.svg  the risk-window experiments whose results lie in docs/results/
+docs/images/predicted-drift-*.svg  predicted against actual drift, from docs/results/ too
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import matplotlib
+from matplotlib import pyplot
 from rich.console import Console
 from rich.text import Text
 
 from sqsd_lint.validate.plot import plot
 
+matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 RESULTS = ROOT / "docs" / "results"
@@ -59,8 +64,64 @@ def draw_validation() -> None:
             print(target.relative_to(ROOT))
 
 
+def draw_predicted() -> None:
+    """Predicted against actual drift of every file, one picture per stored result, light and dark."""
+    for path in sorted(RESULTS.glob("predicted-drift-*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        for suffix, dark in (("", False), ("-dark", True)):
+            target = IMAGES / f"{path.stem}{suffix}.svg"
+            with pyplot.style.context("dark_background" if dark else "default"):
+                _scatter(result, target)
+            print(target.relative_to(ROOT))
+
+
+# Okabe and Ito's palette, and a shape for each kind of answers: told apart without colours.
+KINDS = {"benign": ("#0072B2", "o"), "safe": ("#009E73", "s"), "harmful": ("#D55E00", "^")}
+RUNS = {"sgd": "plain SGD", "adamw": "AdamW"}
+
+
+def _scatter(result: dict[str, Any], target: Path) -> None:
+    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    for axes, (run, words) in zip(panels, RUNS.items(), strict=True):
+        for kind, (colour, mark) in KINDS.items():
+            files = [f for f in result["files"] if f["kind"] == kind]
+            x, y = (
+                [f[side][run]["danger"] - f[side][run]["safety"] for f in files]
+                for side in ("predicted", "actual")
+            )
+            axes.scatter(x, y, c=colour, marker=mark, s=42, label=f"{kind} answers ({len(files)} files)")
+        if run == "sgd":
+            axes.axline((0, 0), slope=1, linestyle="--", color="grey", linewidth=1, label="as predicted")
+        found = next(
+            c for c in result["correlations"]
+            if (c["files"], c["run"], c["by"], c["drift"]) == ("all", run, "forecast", "sqsd")
+        )  # fmt: skip
+        setting = result["runs"][run]
+        axes.set_title(
+            f"{words}, lr {setting['learning_rate']:g}: Pearson {found['pearson']:.2f},"
+            f" Spearman {found['spearman']:.2f}",
+            fontsize=10,
+        )
+        axes.set_xlabel("predicted drift, danger less safety [length in weight space]")
+        axes.set_ylabel("drift after training [length in weight space]")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.grid(alpha=0.25)
+    panels[0].legend(fontsize="small")
+    kind = result["bundle"]["kind"].replace("-", " ")
+    figure.suptitle(
+        f"{kind} directions: {len(result['files'])} files of {result['rows']} rows, LoRA",
+        fontsize=10,
+    )
+    # Fixed ids and no date: the same result gives the same file.
+    with pyplot.rc_context({"svg.hashsalt": target.stem}):
+        figure.savefig(target, metadata={"Date": None})
+    pyplot.close(figure)
+
+
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
+    draw_predicted()
     draw_validation()
     draw_report()
 

@@ -1,0 +1,95 @@
+"""A run whose states are LoRA adapters: everything stays low rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from sqsd_lint.bundle.adapters import inspect_adapter
+from sqsd_lint.drift.axes import Axes, in_order
+from sqsd_lint.drift.lowrank import LowRank, one_thread
+from sqsd_lint.drift.trajectory import Point, Skipped, State, Trajectory, Walk
+from sqsd_lint.errors import AdapterError
+from sqsd_lint.progress import Progress
+from sqsd_lint.score.adapters import load_adapter
+
+
+def read_state(folder: Path) -> dict[str, LowRank]:
+    """scaling * B @ A of every module of a PEFT folder.
+
+    Raises:
+        AdapterError: a file is missing or cut short, the adapter is no plain LoRA, or a factor is not finite.
+    """
+    inspect_adapter(folder)
+    factors = load_adapter(folder).factors
+    for name, f in factors.items():
+        if not (torch.isfinite(f.A).all() and torch.isfinite(f.B).all()):
+            raise AdapterError(f"{folder}: {name} holds NaN or infinity", hint="the training has diverged")
+    return {name: LowRank.of_factors(f) for name, f in factors.items()}
+
+
+@one_thread()
+def measure_adapters(
+    axes: Axes, states: Sequence[State], *, start: Path | None = None, progress: Progress | None = None
+) -> Trajectory:
+    """Measure the states one by one; three of them are in memory at a time.
+
+    Args:
+        start: an adapter to measure from. LoRA starts at 0, unless training went on from an adapter.
+
+    Raises:
+        AdapterError: no state can be read, or the run fine-tunes another model.
+    """
+    walk = Walk(axes, read_state(start) if start else None)
+    points: list[Point] = []
+    skipped: list[Skipped] = []
+    modules: set[str] = set()
+    if progress:
+        progress.status("measuring checkpoints")
+        progress.start(len(states))
+    for state in states:
+        try:
+            read = read_state(state.folder)
+        except AdapterError as error:
+            skipped.append(Skipped(state, error.message, error.hint or ""))
+            if len(skipped) == len(states):
+                raise
+            continue
+        modules |= read.keys()
+        if modules.isdisjoint(axes.modules):
+            raise AdapterError(
+                f"{state.folder}: the bundle has none of its {len(modules)} modules,"
+                f" such as {in_order(modules)[0]}",
+                hint="use the bundle of the model that the run fine-tunes (--bundle or --model)",
+            )
+        try:
+            points.append(Point(state, walk.advance(read)))
+        except AdapterError as error:
+            raise AdapterError(f"{state.folder}: {error.message}", hint=error.hint) from error
+        if progress:
+            progress.advance(1)
+    return Trajectory(
+        kind="adapter",
+        start=str(start) if start else "the base model",
+        points=tuple(points),
+        skipped=tuple(skipped),
+        angle=axes.cosine,
+        outside=in_order(modules - set(axes.modules)),
+        untouched=untouched(axes, points),
+        notes=_notes(points[0].state.folder, start),
+    )
+
+
+def _notes(folder: Path, start: Path | None) -> tuple[str, ...]:
+    config = inspect_adapter(folder).config
+    if config.get("init_lora_weights") is not False or start is not None:
+        return ()
+    return ("init_lora_weights was false: B was not 0 at the start, which --start can name",)
+
+
+def untouched(axes: Axes, points: Sequence[Point]) -> tuple[str, ...]:
+    """The directions' layers that lie in every state where they lay at the start."""
+    moved = {layer.module for point in points for layer in point.move.total.layers if layer.norm > 0}
+    return tuple(name for name in axes.modules if name not in moved)
