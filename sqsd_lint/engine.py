@@ -13,6 +13,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleCorruptError, UsageError
 from sqsd_lint.progress import Progress
 from sqsd_lint.score.cache import ScoreCache, scorer_key
+from sqsd_lint.score.coverage import recall, remember, uncovered_share
 from sqsd_lint.score.device import resolve
 from sqsd_lint.types import Encoded, Problem, Sample, Score
 
@@ -79,8 +80,14 @@ class Engine:
                 "max_length": self._settings.max_length,
                 "turns": self._settings.turns,
                 "exact": self.exact,
+                **({"quantize": self._settings.quantize} if self._settings.quantize else {}),
             }
         )
+
+    @property
+    def uncovered(self) -> float:
+        """The share of the base model that no score covers, known once the model was loaded here."""
+        return recall(self.bundle.scoring_digest, self._cache_dir)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -155,7 +162,10 @@ class Engine:
             dtype=pick_dtype(self.dtype, device),
             base_adapter=adapter,
             trust_remote_code=settings.trust_remote_code,
+            device_map=settings.device_map,
+            quantize=settings.quantize,
         )
+        remember(uncovered_share(model), self.bundle.scoring_digest, self._cache_dir)
         if adapter is not None:
             check_shapes(adapter, model, self.bundle.adapter_dir("base"))
         return model, load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
@@ -165,14 +175,16 @@ class Engine:
         model, tokenizer = self.base()
 
         from sqsd_lint.encode import Encoder
-        from sqsd_lint.score import Direction, Scorer, load_adapter
+        from sqsd_lint.score import Adapter, Direction, Scorer, load_adapter
         from sqsd_lint.score.gradient import Gradient
 
-        adapters = {
+        adapters: dict[str | None, Adapter] = {
             name: load_adapter(self.bundle.adapter_dir(name), model)
             for name in manifest.adapters
             if name != manifest.base_adapter
         }
+        if manifest.update == "full":
+            adapters[None] = Adapter({})  # the model as it is
         directions = []
         for name in _DIRECTIONS:
             spec = manifest.directions[name]
@@ -181,7 +193,8 @@ class Engine:
                 directions.append(Direction(name, vector, adapters[spec.expansion]))
                 continue
             shared = self.expansion == "shared"
-            expansion = "initial" if shared else spec.expansion
+            initial = "initial" if "initial" in adapters or manifest.update == "lora" else None
+            expansion = initial if shared else spec.expansion
             if expansion not in adapters:
                 raise BundleCorruptError(
                     f"{self.bundle.root}: no adapter {expansion!r}, the expansion point of {name}"
@@ -202,6 +215,8 @@ class Engine:
             metric=self.metric,
             batch_tokens=1 if self.exact else settings.batch_tokens,
             modules=scored_modules(names, manifest.modules),
+            update=manifest.update,
+            checkpointing=settings.checkpointing,
         )
         return Encoder(tokenizer, max_length=settings.max_length, turns=settings.turns), scorer
 

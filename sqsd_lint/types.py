@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+from sqsd_lint.tried import Validation
+
 Metric = Literal["cosine", "projection", "dot"]
 Expansion = Literal["paper", "shared"]
 DirectionKind = Literal["task-vector", "margin-gradient"]
+Update = Literal["lora", "full"]
 Turns = Literal["all", "last"]
 Truncated = Literal["", "prompt", "response", "prompt+response"]
 
@@ -147,8 +150,9 @@ class Score:
         response_lost: response tokens that were cut off.
         loss: mean token cross-entropy over the response at the danger expansion point, in nats.
         exact: whether it was computed in float32 and fixed shape.
-        drift: how far one SGD step of size 1 on the sample moves the weights along the danger direction, as
-            a share of the danger adapter's own displacement; NaN where the direction is no displacement.
+        drift: how far one SGD step of size 1 on the sample moves the weights along the danger direction: for
+            a task vector, as a share of the danger adapter's own displacement; for a margin gradient, the
+            gain in mean log-likelihood of the answers that it was taken of, in nats a token.
     """
 
     fingerprint: str
@@ -242,8 +246,43 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """How a proxy's scores rank rows, compared with the target's own.
+
+    Attributes:
+        target: the model that the proxy stands in for.
+        bundle_digest: of the target's own bundle; None where it was not named.
+        rows: how many both have scored.
+        spearman: rank correlation; low, high: its 95 % bootstrap interval.
+        top_decile: the share of the target's riskiest tenth that is in the proxy's.
+    """
+
+    target: str
+    bundle_digest: str | None
+    rows: int
+    spearman: float
+    low: float
+    high: float
+    top_decile: float
+
+    def __str__(self) -> str:
+        return (
+            f"agrees with {self.target}: Spearman {self.spearman:.2f} ({self.low:.2f} to {self.high:.2f}) "
+            f"on {self.rows:,} rows, {self.top_decile:.0%} of its riskiest tenth found"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
-    """What two machines must share to report the same violations: the head of every report."""
+    """What two machines must share to report the same violations: the head of every report.
+
+    Attributes:
+        validation: what the bundle's scores cost when it was tried.
+        proxy_for: the model that the bundle stands in for; empty where it is the bundle's own.
+        agreement: of the proxy with that model's own scores, if it was measured.
+        uncovered: the share of the base model's parameters that no direction can cover: weights of experts
+            that are no linear layers.
+    """
 
     base_model: str
     bundle_id: str
@@ -255,6 +294,10 @@ class Head:
     error_line: Line | None
     warning_line: Line | None
     notes: tuple[str, ...] = ()
+    validation: Validation | None = None
+    proxy_for: str = ""
+    agreement: Agreement | None = None
+    uncovered: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

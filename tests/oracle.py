@@ -199,3 +199,33 @@ def oracle_positions(
             update = -(b.grad @ a.detach() + b.detach() @ a.grad)  # [t, d_out, d_in]
             split[name] = (update * v).sum((1, 2))
     return split
+
+
+def full_terms(
+    model_fn: ModelFn,
+    expansion: Path | None,
+    vector: Path,
+    ids: Sequence[int],
+    labels: Sequence[int],
+    scaling: float | None = None,
+) -> Projection:
+    """As `oracle_terms` where a step moves whole weights: dW_m = -dl/dW_m at W + scaling B0 A0, by autograd.
+
+    The expansion point is written into the weights and PEFT is gone; None is the model as it is.
+    """
+    model = model_fn()
+    if expansion is not None:
+        model = load_peft(model_fn, expansion, scaling).merge_and_unload()
+    layers = dict(model.named_modules())
+    vectors = task_vector(model_fn, vector)
+    for name in vectors:
+        layers[name].weight.requires_grad_(True)
+    loss = response_loss(model, ids, labels)
+    loss.backward()
+    terms = {}
+    for name, v in vectors.items():
+        gradient = layers[name].weight.grad
+        if type(layers[name]).__name__ == "Conv1D":
+            gradient = gradient.T
+        terms[name] = Term(-(gradient * v).sum().item(), gradient.norm().item(), v.norm().item())
+    return Projection(terms, loss.item())

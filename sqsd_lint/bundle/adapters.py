@@ -14,9 +14,22 @@ from sqsd_lint.bundle.model_digests import weight_files
 from sqsd_lint.bundle.tensors import read_header
 from sqsd_lint.errors import AdapterError
 
+_EXPERTS = re.compile(r"\.experts(?:\.base_layer)*\Z")
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])(?:\.\w+)?\.weight\Z")
-# Initialisations that change the base weights: B @ A alone is then not what the training moved.
-_MOVES_BASE = ("pissa", "olora", "corda", "loftq")
+# Initialisations that take s B0 A0 out of the base weights: what the training moved is s (B A - B0 A0).
+STARTS = ("pissa", "olora", "corda", "lora_ga")
+# Variants whose forward pass is more than W x + s B A x, or that train something else besides.
+_VARIANTS = (
+    "modules_to_save",
+    "layer_replication",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+    "use_qalora",
+    "use_bdlora",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,8 @@ def inspect_adapter(folder: Path) -> AdapterInfo:
         AdapterError: a file is missing or damaged, the adapter is no plain LoRA, a module lacks a factor,
             or its rank is not the configured one.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
+    _refuse_variants(config, folder / CONFIG)
     path = folder / WEIGHTS
     if not path.is_file():
         raise AdapterError(
@@ -49,7 +63,11 @@ def inspect_adapter(folder: Path) -> AdapterInfo:
     try:
         header = read_header(path)
     except (OSError, ValueError) as error:
-        raise AdapterError(f"{path}: {error}") from error
+        pointer = is_pointer(path)
+        raise AdapterError(
+            f"{path}: {'a Git LFS pointer, not the weights' if pointer else error}",
+            hint="fetch the weights: `git lfs pull`" if pointer else None,
+        ) from error
     factors: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, info in header.items():
         match = _KEY.match(name)
@@ -58,13 +76,20 @@ def inspect_adapter(folder: Path) -> AdapterInfo:
                 f"{path}: {name!r} is no LoRA factor of a linear layer",
                 hint="train on linear layers only, without modules_to_save",
             )
-        factors.setdefault(match["module"], {})[match["factor"]] = info.shape
+        # PEFT may adapt a mixture's fused experts as well: parameters, and no linear layers.
+        if not _EXPERTS.search(match["module"]):
+            factors.setdefault(match["module"], {})[match["factor"]] = info.shape
     if not factors:
         raise AdapterError(f"{path}: holds no LoRA factors")
     return AdapterInfo(config, {m: _shape(path, m, pair, config) for m, pair in sorted(factors.items())})
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a LoRA adapter, of whatever variant.
+
+    Raises:
+        AdapterError: it cannot be read, or is that of another method.
+    """
     path = folder / CONFIG
     try:
         config = read_json(path)
@@ -76,22 +101,37 @@ def _read_config(folder: Path) -> dict[str, Any]:
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if not isinstance(config, dict) or kind != "LORA":
         raise AdapterError(f"{path}: peft_type is {kind!r}, expected 'LORA'", hint="train a LoRA adapter")
+    return config
+
+
+def start_of(config: Mapping[str, Any]) -> str | None:
+    """The initialisation that changed the base weights ("pissa", "pissa_niter_4"); None for any other."""
     init = config.get("init_lora_weights")
+    return init if isinstance(init, str) and init.startswith(STARTS) else None
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is what Git LFS leaves in place of one."""
+    try:
+        with path.open("rb") as file:
+            return file.read(24) == b"version https://git-lfs."
+    except OSError:
+        return False
+
+
+def _refuse_variants(config: Mapping[str, Any], path: Path) -> None:
     unsupported = {
         "use_dora": config.get("use_dora"),
         "bias": config.get("lora_bias") or config.get("bias", "none") != "none",
-        "modules_to_save": config.get("modules_to_save"),
-        "layer_replication": config.get("layer_replication"),
-        "trainable_token_indices": config.get("trainable_token_indices"),
-        "init_lora_weights": isinstance(init, str) and init.startswith(_MOVES_BASE),
+        "init_lora_weights": start_of(config) or config.get("init_lora_weights") == "loftq",
+        **{key: config.get(key) for key in _VARIANTS},
     }
     named = [key for key, set_ in unsupported.items() if set_]
     if named:
         raise AdapterError(
             f"{path}: {', '.join(named)} is set, and the update is then more than B @ A",
-            hint="train a plain LoRA adapter (rsLoRA, rank and alpha patterns are fine)",
+            hint="train a LoRA adapter (rsLoRA, DoRA, PiSSA, OLoRA, rank and alpha patterns can be imported)",
         )
-    return config
 
 
 def _shape(

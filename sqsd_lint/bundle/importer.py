@@ -1,26 +1,31 @@
-"""`bundle import`: a bundle out of LoRA adapters that somebody trained with PEFT."""
+"""`bundle import`: a bundle out of what somebody fine-tuned: LoRA adapters of PEFT, or whole models."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 from sqsd_lint._version import __version__
 from sqsd_lint.bundle.adapters import check_fits, inspect_adapter
 from sqsd_lint.bundle.basemodel import Status, describe_model, resolve_model
 from sqsd_lint.bundle.fields import is_name
-from sqsd_lint.bundle.manifest import EXPANSIONS, METRICS, Direction, Manifest
+from sqsd_lint.bundle.manifest import EXPANSIONS, METRICS, UPDATES, Direction, Manifest
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.bundle.write import check_output, write_bundle
 from sqsd_lint.errors import UsageError
-from sqsd_lint.types import Expansion, Metric
+from sqsd_lint.types import Expansion, Metric, Update
+
+_FULL_NOTE = "update: a training step is taken to move the whole weights, as full fine-tuning does"
 
 
 def import_bundle(
     model: str,
     danger: Path,
     safety: Path,
-    initial: Path,
+    initial: Path | None = None,
     base: Path | None = None,
     *,
     output: Path,
@@ -28,70 +33,149 @@ def import_bundle(
     metric: Metric = "cosine",
     expansion: Expansion = "paper",
     modules: Literal["all"] | int = "all",
+    update: Update | None = None,
+    checkpoints: Collection[str] = (),
+    rank: int | None = None,
+    start: Path | None = None,
+    facts: Mapping[str, Mapping[str, Any]] | None = None,
+    revision: str | None = None,
     name: str | None = None,
     proxy: bool = False,
     notes: tuple[str, ...] = (),
     cache_dir: Path | None = None,
     status: Status | None = None,
 ) -> Bundle:
-    """Make a bundle from PEFT folders. No weights are loaded; names and shapes are read from headers.
+    """Make a bundle from PEFT folders, by names and shapes in their headers, or from whole models.
 
     Args:
         model: the base model, a folder or a Hub id.
+        initial: where danger is expanded; only a full update can do without one, at the model as it is.
         base: an adapter that is merged into the model first, if the others were trained on top of it.
         safety_scaling: scaling at the safety expansion point; None keeps the adapter's own. It plays no
             part with expansion "shared".
         modules: "all" linear layers, or the number of top blocks to score.
+        update: what the fine-tuning to be judged moves; None is "full" with whole models, else "lora".
+        checkpoints: which of "danger", "safety" and "initial" are folders of whole models and no adapters.
+        rank: singular values that are kept of a whole model's displacement.
+        start: what adapters with a start of their own (PiSSA, OLoRA) were before training.
+        facts: what else the manifest shall say of an adapter's origin, by its name.
+        revision: of the base model, where it is a Hub id.
         name: the bundle's id; the output folder's name by default.
 
     Raises:
-        AdapterError: an adapter is no plain LoRA or does not fit the model.
+        AdapterError: an adapter is a variant of LoRA that cannot be scored, or does not fit the model.
+        ModelError: a whole model does not fit the base model, or is no other than it.
         ModelNotFoundError: there is no such model.
-        UsageError: the output folder is not a bundle; the name is not fit for a folder; unknown metric.
+        UsageError: the output folder is not a bundle; the name is not fit for a folder; an unknown setting.
     """
     name = name or output.resolve().name
+    update = update or ("full" if checkpoints else "lora")
+    _check_settings(name, metric, expansion, update, initial, base, checkpoints)
+    check_output(output)
+    folder = resolve_model(model, revision=revision, cache_dir=cache_dir, status=status)
+    sources = {"base": base, "initial": initial, "danger": danger, "safety": safety}
+    with TemporaryDirectory(prefix="sqsd-lint-") as scratch:
+        taken = {
+            role: _take(role, path, folder, Path(scratch), role in checkpoints, rank, start, status)
+            for role, path in sources.items()
+            if path is not None
+        }
+        manifest = Manifest(
+            id=name,
+            tool_version=__version__,
+            base_model=describe_model(model, folder, revision=revision, cache_dir=cache_dir),
+            directions=directions_for(safety_scaling, initial="initial" if initial else None),
+            expansion=expansion,
+            metric=metric,
+            modules=modules,
+            base_adapter="base" if base is not None else None,
+            proxy=proxy,
+            notes=(
+                *notes,
+                *((_FULL_NOTE,) if update == "full" else ()),
+                *(f"{role}: {note}" for role, one in taken.items() for note in one.notes),
+            ),
+            provenance=(),
+            training={role: {**one.facts, **(facts or {}).get(role, {})} for role, one in taken.items()},
+            calibration=None,
+            files={},
+            update=update,
+        )
+        return write_bundle(output, manifest, {role: one.folder for role, one in taken.items()})
+
+
+def directions_for(safety_scaling: float | None, *, initial: str | None = "initial") -> dict[str, Direction]:
+    """Adapter, expansion point and scaling per direction as in the paper, which `shared` overrides."""
+    return {
+        "danger": Direction("danger", initial, None),
+        "safety": Direction("safety", "safety", safety_scaling),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An adapter as the bundle takes it, what the manifest says of its origin, and what reports say of it."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+def _take(
+    role: str,
+    path: Path,
+    model: Path,
+    scratch: Path,
+    whole: bool,
+    rank: int | None,
+    start: Path | None,
+    status: Status | None,
+) -> _Taken:
+    facts: dict[str, Any] = {"imported": True}
+    notes: tuple[str, ...]
+    if whole:
+        from sqsd_lint.bundle.build.displacement import RANK, factor_displacement
+
+        kept = factor_displacement(model, path, scratch / role, rank=rank or RANK, status=status)
+        adapter, notes = scratch / role, (kept.note(),)
+        facts |= {"checkpoint": path.resolve().name, **kept.facts()}
+    else:
+        from sqsd_lint.bundle.build.plain import plain_adapter
+
+        adapter, notes = plain_adapter(path, start, scratch / role)
+    info = inspect_adapter(adapter)
+    check_fits(info, path, model)
+    rank_, alpha = info.config.get("r"), info.config.get("lora_alpha")
+    facts |= {"r": rank_, "alpha": alpha, "modules": len(info.shapes)}
+    return _Taken(adapter, {**facts, "converted": list(notes)} if notes else facts, notes)
+
+
+def _check_settings(
+    name: str,
+    metric: str,
+    expansion: str,
+    update: str,
+    initial: Path | None,
+    base: Path | None,
+    checkpoints: Collection[str],
+) -> None:
     if not is_name(name):
         raise UsageError(
             f"{name!r} is no name for a bundle", hint="use letters, digits, '.', '_' and '-' (--name)"
         )
-    if metric not in METRICS or expansion not in EXPANSIONS:
+    if metric not in METRICS or expansion not in EXPANSIONS or update not in UPDATES:
         raise UsageError(
-            f"metric {metric!r}, expansion {expansion!r}: unknown",
-            hint=f"the metric is one of {', '.join(METRICS)}; the expansion is {' or '.join(EXPANSIONS)}",
+            f"metric {metric!r}, expansion {expansion!r}, update {update!r}: unknown",
+            hint=f"the metric is one of {', '.join(METRICS)}; the expansion is {' or '.join(EXPANSIONS)};"
+            f" the update is {' or '.join(UPDATES)}",
         )
-    check_output(output)
-    folder = resolve_model(model, cache_dir=cache_dir, status=status)
-    adapters = {"initial": initial, "danger": danger, "safety": safety}
-    if base is not None:
-        adapters = {"base": base, **adapters}
-    training = {}
-    for key, path in adapters.items():
-        info = inspect_adapter(path)
-        check_fits(info, path, folder)
-        rank, alpha = info.config.get("r"), info.config.get("lora_alpha")
-        training[key] = {"imported": True, "r": rank, "alpha": alpha, "modules": len(info.shapes)}
-    manifest = Manifest(
-        id=name,
-        tool_version=__version__,
-        base_model=describe_model(model, folder, cache_dir=cache_dir),
-        directions=directions_for(safety_scaling),
-        expansion=expansion,
-        metric=metric,
-        modules=modules,
-        base_adapter="base" if base is not None else None,
-        proxy=proxy,
-        notes=notes,
-        provenance=(),
-        training=training,
-        calibration=None,
-        files={},
-    )
-    return write_bundle(output, manifest, adapters)
-
-
-def directions_for(safety_scaling: float | None) -> dict[str, Direction]:
-    """Adapter, expansion point and scaling per direction as in the paper, which `shared` overrides."""
-    return {
-        "danger": Direction("danger", "initial", None),
-        "safety": Direction("safety", "safety", safety_scaling),
-    }
+    if initial is None and update == "lora":
+        raise UsageError(
+            "no initial state, where a LoRA update is taken",
+            hint="give --initial DIR (or --initial-model DIR), or --update full",
+        )
+    if base is not None and checkpoints:
+        raise UsageError(
+            "--base and whole models: their difference from the base model has the adapter in it",
+            hint="merge the adapter into the base model first and name that with --model",
+        )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _KEY = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<factor>[AB])(?:\.\w+)?\.weight$")
+_EXPERTS = re.compile(r"\.experts(?:\.base_layer)*$")
 _PREFIX = "base_model.model."
 
 
@@ -73,7 +74,9 @@ def load_adapter(folder: str | Path, model: nn.Module | None = None) -> Adapter:
                 f"{weights}: tensor {key!r} is no LoRA factor of a linear layer",
                 hint="only LoRA adapters on linear layers make a direction",
             )
-        pairs.setdefault(match["module"], {})[match["factor"]] = tensor.float()
+        # PEFT may adapt a mixture's fused experts as well: parameters, and no linear layers.
+        if not _EXPERTS.search(match["module"]):
+            pairs.setdefault(match["module"], {})[match["factor"]] = tensor.float()
     factors: dict[str, LoraFactors] = {}
     for module, pair in sorted(pairs.items()):
         if set(pair) != {"A", "B"} or pair["A"].dim() != 2 or pair["A"].shape[0] != pair["B"].shape[1]:
@@ -87,6 +90,11 @@ def load_adapter(folder: str | Path, model: nn.Module | None = None) -> Adapter:
         factors[module] = LoraFactors(pair["A"], pair["B"], scaling)
     if not factors:
         raise AdapterError(f"{weights}: holds no LoRA factors")
+    if model is not None:
+        from sqsd_lint.score.linear import is_router
+
+        modules = dict(model.named_modules())
+        factors = {name: f for name, f in factors.items() if not is_router(modules.get(name))}
     adapter = Adapter(factors)
     if model is not None:
         check_shapes(adapter, model, folder)

@@ -2,7 +2,8 @@
 
 A layer's inner product with a direction is a sum over the positions of the sequence,
 
-    <dW, V> = sum_t -s0 ( d_t . P h_t + (d_t B0) . Q x_t ),
+    <dW, V> = sum_t -s0 ( d_t . P h_t + (d_t B0) . Q x_t )      of a LoRA update,
+    <dW, V> = sum_t -(d_t Bv) . (Av x_t)                        of a full one,
 
 and a metric only multiplies it with a constant of the layer and the row, known once the row is done. Summed
 over layers, every position has its own share of the projection, and the shares add up to it.
@@ -28,7 +29,7 @@ from sqsd_lint.types import Encoded, Metric
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sqsd_lint.score.directions import ExpansionLayer
+    from sqsd_lint.score.projections import Layer
     from sqsd_lint.score.scorer import Scorer
 
 
@@ -61,9 +62,9 @@ class TokenSum(ProjectionSum):
         super().__init__()
         self._tokens: list[Tensor] = []  # [b, t, K] each
 
-    def add_tokens(self, layer: ExpansionLayer, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
-        """One layer, after its `add`: x [b, t, d_in], h = x A0^T, d [b, t, d_out], u = s0 d B0."""
-        self._tokens.append(token_dots(layer, x, h, d, u))
+    def take(self, name: str, layer: Layer, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
+        super().take(name, layer, x, h, d, u)
+        self._tokens.append(layer.token_dots(x, h, d, u))
 
     def token_terms(self, metric: Metric) -> Tensor:
         """Each position's share of the projection, all layers together, [b, t, K] float32."""
@@ -72,18 +73,6 @@ class TokenSum(ProjectionSum):
         for dots, factor, counts in zip(self._tokens, scale[:, :, None], live[:, :, None], strict=True):
             total += torch.where(counts, dots * factor, 0)
         return total
-
-
-def token_dots(layer: ExpansionLayer, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> Tensor:
-    """Each position's part of <dW, V> for each direction, [b, t, K] float32."""
-    x, h, d, u = x.float(), layer.scaling * h.float(), d.float(), u.float()
-    rank = h.shape[-1]
-    dots = []
-    for P, Q in zip(layer.P, layer.Q, strict=True):
-        by_out = d @ P.view(rank, -1).T  # [b, t, r]
-        by_in = x @ Q.view(rank, -1).T
-        dots.append(-(by_out * h + by_in * u).sum(-1))
-    return torch.stack(dots, dim=-1)
 
 
 def attribute(scorer: Scorer, rows: Sequence[Encoded]) -> Iterator[tuple[list[int], list[Attribution]]]:

@@ -43,23 +43,31 @@ def plan_batches(rows: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
         yield order[begin:end]
 
 
-def default_budget(device: torch.device, bytes_per_token: int) -> int:
+def default_budget(device: torch.device, bytes_per_token: int, *, free: int | None = None) -> int:
     """Padded tokens per batch: as many as the device uses well, fewer where free memory is short.
 
     Args:
         bytes_per_token: of activations kept for the backward pass, all layers together.
+        free: bytes that are left once the weights are loaded; None asks the device.
     """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        cap = _GPU_TOKENS
-    else:
-        free, cap = free_memory(), _CPU_TOKENS
+    if free is None:
+        free = free_bytes(device)
     # Half of what is free: the allocator fragments, and other programs live here too. Powers of two, so
     # that a little more or less free memory makes the same batches.
-    budget = cap
+    budget = most_tokens(device)
     while budget > _MIN_TOKENS and budget * bytes_per_token > free // 2:
         budget //= 2
     return budget
+
+
+def most_tokens(device: torch.device) -> int:
+    """Padded tokens per batch beyond which the device gains nothing."""
+    return _GPU_TOKENS if device.type == "cuda" else _CPU_TOKENS
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of the device that nobody uses, in bytes."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_memory()
 
 
 def free_memory() -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from sqsd_lint.types import Score
 
 # Raise it whenever the same row, bundle and settings would give another score than before.
-SCORER_VERSION = 2
+SCORER_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scores_2 (

@@ -7,13 +7,13 @@ stay the same.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sqsd_lint.errors import ModelError
+from sqsd_lint.score.keep import read_json, write_json
 
 
 def resolve(device: str, dtype: str, cache_root: Path | None) -> tuple[str, str]:
@@ -37,7 +37,8 @@ def resolve(device: str, dtype: str, cache_root: Path | None) -> tuple[str, str]
 
     found = pick_device(device)
     answer = (str(found), dtype_name(pick_dtype(dtype, found)))
-    _write(path, {**known, key: list(answer)})
+    if path:
+        write_json(path, {**known, key: list(answer)})
     return answer
 
 
@@ -51,24 +52,5 @@ def _key(device: str, dtype: str) -> str:
 
 
 def _read(path: Path | None) -> dict[str, list[str]]:
-    if path is None:
-        return {}
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(known, dict):
-        return {}
+    known = read_json(path) if path else {}
     return {k: v for k, v in known.items() if isinstance(v, list) and len(v) == 2}
-
-
-def _write(path: Path | None, known: dict[str, list[str]]) -> None:
-    if path is None:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError:
-        pass  # only costs the next run an import of torch

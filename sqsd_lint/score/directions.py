@@ -1,25 +1,18 @@
-"""Directions, and what can be computed of them once per bundle (METHOD section 5).
-
-For a layer with direction V = Bv Av and expansion point (A0, B0):
-
-    <gB A0, V> = <gB, P>,  P = Bv (Av A0^T)   [d_out, r], kept transposed
-    <B0 gA, V> = <gA, Q>,  Q = (B0^T Bv) Av   [r, d_in]
-    ||V||^2    = <Bv^T Bv, Av Av^T>
-"""
+"""Directions, and the points at which samples are expanded to be projected on them (METHOD section 4)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
+from sqsd_lint.score.full import FullLayer, full_layer
 from sqsd_lint.score.gradient import FactorGradient, Gradient
+from sqsd_lint.score.lora import LoraLayer, lora_layer
+from sqsd_lint.types import Update
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
     from sqsd_lint.score.adapters import Adapter, LoraFactors
 
@@ -43,46 +36,15 @@ class Direction:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ExpansionLayer:
-    """One layer at one expansion point, and its K directions, in float32 on the scorer's device.
-
-    Attributes:
-        A0, B0T: [r, d_in], [r, d_out] in the model's dtype, as the forward pass uses them.
-        scaling: s0.
-        P: [K, r * d_out] (transposed) and Q: [K, r * d_in]; empty (K = 0) where no direction has this layer.
-        gram_A: A0 A0^T and gram_B: B0^T B0, both [r, r].
-        norms: [K] ||V_m|| of each direction, 0 where it lacks the layer.
-        vector_scaling: [K] what PEFT multiplies V_m with: scaling V_m is the displacement itself. NaN where
-            the direction is a gradient and no displacement.
-        of_factors: whether updates are measured as vectors of factors, as gradients are, and not as dW.
-    """
-
-    A0: Tensor
-    B0T: Tensor
-    scaling: float
-    P: Tensor
-    Q: Tensor
-    gram_A: Tensor
-    gram_B: Tensor
-    norms: Tensor
-    vector_scaling: Tensor
-    of_factors: bool = False
-
-    @property
-    def scored(self) -> bool:
-        return self.P.shape[0] > 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class ExpansionPoint:
     """An expansion adapter with every direction that is projected there: one pass over the data.
 
     Attributes:
-        layers: by module name, every layer that the expansion adapter changes.
-        columns: which of the scorer's directions this pass answers, in the order of P's rows.
+        layers: by module name, every layer that the expansion adapter changes or a full update is taken of.
+        columns: which of the scorer's directions this pass answers, in the order of a layer's directions.
     """
 
-    layers: dict[str, ExpansionLayer]
+    layers: dict[str, LoraLayer] | dict[str, FullLayer]
     columns: tuple[int, ...]
 
 
@@ -92,12 +54,19 @@ def expansion_points(
     modules: Collection[str] | None,
     device: torch.device,
     dtype: torch.dtype,
+    update: Update = "lora",
 ) -> list[ExpansionPoint]:
-    """Group directions by expansion point and precompute P, Q, Gram matrices and norms in float64.
+    """Group directions by expansion point and precompute what can be computed of them once.
 
     Args:
         modules: score these modules only; None scores all.
+        update: what a training step moves: the factors of the expansion adapter, or the whole weights.
+
+    Raises:
+        ValueError: a full update, and a direction that is a gradient of factors.
     """
+    if update == "full" and any(isinstance(d.vector, Gradient) for d in directions):
+        raise ValueError("a direction that is a gradient of LoRA factors is no direction of whole weights")
     groups: dict[tuple[int, float | None, bool], list[int]] = {}
     for column, direction in enumerate(directions):
         kind = isinstance(direction.vector, Gradient)
@@ -105,55 +74,51 @@ def expansion_points(
     points = []
     for columns in groups.values():
         members = [directions[c] for c in columns]
-        layers = {
-            name: _layer(name, factors, members, modules, device, dtype)
-            for name, factors in members[0].expansion.factors.items()
-        }
-        points.append(ExpansionPoint(layers, tuple(columns)))
+        make = _full_layers if update == "full" else _lora_layers
+        points.append(ExpansionPoint(make(members, modules, device, dtype), tuple(columns)))
     return points
 
 
-def _layer(
-    name: str,
-    at: LoraFactors,
+def _lora_layers(
     members: Sequence[Direction],
     modules: Collection[str] | None,
     device: torch.device,
     dtype: torch.dtype,
-) -> ExpansionLayer:
-    A0, B0 = at.A.double(), at.B.double()
-    P, Q, norms, scalings = [], [], [], []
-    for direction in members:
-        v = direction.vector.factors.get(name)
-        if v is None or (modules is not None and name not in modules):
-            P.append(torch.zeros(B0.numel(), dtype=torch.float64))
-            Q.append(torch.zeros(A0.numel(), dtype=torch.float64))
-            norms.append(torch.zeros((), dtype=torch.float64))
-            scalings.append(0.0)
+) -> dict[str, LoraLayer]:
+    layers = members[0].expansion.factors.items()
+    return {
+        name: lora_layer(at, [_vector(d, name, modules) for d in members], members, device, dtype)
+        for name, at in layers
+    }
+
+
+def _full_layers(
+    members: Sequence[Direction],
+    modules: Collection[str] | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[str, FullLayer]:
+    point = members[0].expansion.factors
+    layers = {}
+    for name in dict.fromkeys([*point, *(name for d in members for name in d.vector.factors)]):
+        vectors = [v if (v := _task_vector(d, name, modules)) else None for d in members]
+        at = point.get(name)
+        known = at or next((v for v in vectors if v), None)
+        if known is None:  # not scored, and not changed either
             continue
-        if isinstance(v, FactorGradient):
-            P.append(v.B.double().flatten())
-            Q.append(v.A.double().flatten())
-            norms.append((v.A.double().square().sum() + v.B.double().square().sum()).sqrt())
-            scalings.append(math.nan)
-            continue
-        Av, Bv = v.A.double(), v.B.double()
-        P.append(((A0 @ Av.T) @ Bv.T).flatten())
-        Q.append(((B0.T @ Bv) @ Av).flatten())
-        norms.append(((Bv.T @ Bv) * (Av @ Av.T)).sum().clamp(min=0).sqrt())
-        scalings.append(v.scaling)
-    if not any(norms):
-        P, Q, norms, scalings = [], [], [], []
-    empty = torch.zeros(0, 0)
-    return ExpansionLayer(
-        A0=A0.to(device, dtype),
-        B0T=B0.T.contiguous().to(device, dtype),
-        scaling=at.scaling if members[0].scaling is None else members[0].scaling,
-        P=(torch.stack(P) if P else empty).to(device, torch.float32),
-        Q=(torch.stack(Q) if Q else empty).to(device, torch.float32),
-        gram_A=(A0 @ A0.T).to(device, torch.float32),
-        gram_B=(B0.T @ B0).to(device, torch.float32),
-        norms=(torch.stack(norms) if norms else torch.zeros(0)).to(device, torch.float32),
-        vector_scaling=torch.tensor(scalings, device=device, dtype=torch.float32),
-        of_factors=isinstance(members[0].vector, Gradient),
-    )
+        shape = known.B.shape[0], known.A.shape[1]
+        layers[name] = full_layer(shape, at, members[0].scaling, vectors, device, dtype)
+    return layers
+
+
+def _vector(
+    direction: Direction, name: str, modules: Collection[str] | None
+) -> LoraFactors | FactorGradient | None:
+    """A direction's factors in a layer, if it has them and the layer is scored."""
+    return None if modules is not None and name not in modules else direction.vector.factors.get(name)
+
+
+def _task_vector(direction: Direction, name: str, modules: Collection[str] | None) -> LoraFactors | None:
+    found = _vector(direction, name, modules)
+    assert not isinstance(found, FactorGradient)
+    return found

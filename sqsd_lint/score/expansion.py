@@ -2,10 +2,8 @@
 
     y = x W^T + b + s0 (x A0^T) B0^T
 
-The backward pass hands on dl/dx alone, as for any frozen layer, and on the way takes each sample's
-gradients of the two factors from what it has in hand anyway (METHOD section 5):
-
-    h = x A0^T,  u = s0 (d B0)        gB_i = s0 sum_t d_it (x) h_it        gA_i = sum_t u_it (x) x_it
+The backward pass hands on dl/dx alone, as for any frozen layer, and on the way gives the sink what it has in
+hand anyway, of which every update is made (METHOD section 5): x, d = dl/dy, h = x A0^T and u = s0 (d B0).
 """
 
 from __future__ import annotations
@@ -19,14 +17,13 @@ import torch
 from torch import nn
 
 from sqsd_lint.errors import ModelError
-from sqsd_lint.score.attribution import TokenSum
-from sqsd_lint.score.linear import weight_of
+from sqsd_lint.score.linear import bias_of, weight_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sqsd_lint.score.directions import ExpansionLayer, ExpansionPoint
-    from sqsd_lint.score.projections import Sink
+    from sqsd_lint.score.directions import ExpansionPoint
+    from sqsd_lint.score.projections import Layer, Sink
 
 
 class _ExpandedLinear(torch.autograd.Function):
@@ -39,7 +36,7 @@ class _ExpandedLinear(torch.autograd.Function):
         anchor: Tensor,
         module: nn.Module,
         name: str,
-        layer: ExpansionLayer,
+        layer: Layer,
         sink: Sink,
     ) -> Tensor:
         h = x @ layer.A0.T  # [b, t, r]
@@ -51,31 +48,24 @@ class _ExpandedLinear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (d,) = grads  # [b, t, d_out]
         x, h = ctx.saved_tensors
-        layer: ExpansionLayer = ctx.layer
+        layer: Layer = ctx.layer
         u = layer.scaling * nn.functional.linear(d, layer.B0T)  # [b, t, r]
-        # Thin products run several times faster with the long side last.
-        gB = (layer.scaling * h).transpose(1, 2) @ d  # [b, r, d_out]
-        gA = u.transpose(1, 2) @ x  # [b, r, d_in]
-        ctx.sink.add(ctx.name, layer, gA, gB)
-        if isinstance(ctx.sink, TokenSum):
-            ctx.sink.add_tokens(layer, x, h, d, u)
+        ctx.sink.take(ctx.name, layer, x, h, d, u)
         if not ctx.needs_input_grad[0]:
             return None, None, None, None, None, None
-        dx = d @ weight_of(ctx.module)
+        dx = d @ weight_of(ctx.module, d.dtype)
         dx.flatten(0, 1).addmm_(u.flatten(0, 1), layer.A0)
         return dx, None, None, None, None, None
 
 
-def _forward(module: nn.Module, x: Tensor, h: Tensor, layer: ExpansionLayer) -> Tensor:
-    bias = module.bias
-    assert bias is None or isinstance(bias, torch.Tensor)
-    y = nn.functional.linear(x, weight_of(module), bias)
+def _forward(module: nn.Module, x: Tensor, h: Tensor, layer: Layer) -> Tensor:
+    y = nn.functional.linear(x, weight_of(module, x.dtype), bias_of(module))
     y.flatten(0, -2).addmm_(h.flatten(0, -2), layer.B0T, alpha=layer.scaling)
     return y
 
 
 def _scored_forward(
-    module: nn.Module, name: str, layer: ExpansionLayer, sink: Sink, anchor: Tensor, x: Tensor
+    module: nn.Module, name: str, layer: Layer, sink: Sink, anchor: Tensor, x: Tensor
 ) -> Tensor:
     if x.dim() != 3:
         raise ModelError(
@@ -88,11 +78,9 @@ def _scored_forward(
     return out
 
 
-def _plain_forward(module: nn.Module, layer: ExpansionLayer, x: Tensor) -> Tensor:
+def _plain_forward(module: nn.Module, layer: Layer, x: Tensor) -> Tensor:
     """Autograd's own backward; for layers that the expansion point changes but no direction scores."""
-    bias = module.bias
-    assert bias is None or isinstance(bias, torch.Tensor)
-    y = nn.functional.linear(x, weight_of(module), bias)
+    y = nn.functional.linear(x, weight_of(module, x.dtype), bias_of(module))
     return y + (x @ layer.A0.T) @ (layer.scaling * layer.B0T)
 
 
@@ -102,7 +90,7 @@ def expanded(model: nn.Module, point: ExpansionPoint, sink: Sink) -> Iterator[No
     modules = dict(model.named_modules())
     parameter = next(model.parameters())
     anchor = torch.zeros((), device=parameter.device, requires_grad=True)
-    changed = []
+    changed: list[tuple[nn.Module, Any]] = []
     try:
         for name, layer in point.layers.items():
             module = modules[name]
@@ -111,9 +99,12 @@ def expanded(model: nn.Module, point: ExpansionPoint, sink: Sink) -> Iterator[No
                 if layer.scored
                 else partial(_plain_forward, module, layer)
             )
+            changed.append((module, module.__dict__.get("forward")))
             module.forward = forward
-            changed.append(module)
         yield
     finally:
-        for module in changed:
-            del module.forward  # the class's own method shows again
+        for module, own in changed:
+            if own is None:
+                del module.forward  # the class's own method shows again
+            else:  # accelerate's, of a model that is spread over devices
+                module.forward = own

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sqsd_lint.score.adapters import Adapter
-    from sqsd_lint.score.directions import ExpansionLayer
+    from sqsd_lint.score.lora import LoraLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class GradientSum:
     def __init__(self) -> None:
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def add(self, name: str, layer: ExpansionLayer, gA: Tensor, gB: Tensor) -> None:
-        A, B = gA.float().sum(0), gB.float().sum(0)
+    def take(self, name: str, layer: LoraLayer, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
+        A, B = (g.sum(0) for g in layer.factor_gradients(x, h, d, u))
         if name in self._sums:
             A, B = A + self._sums[name][0], B + self._sums[name][1]
         self._sums[name] = A, B

@@ -14,13 +14,14 @@ from torch import nn
 
 from sqsd_lint.errors import ModelError
 from sqsd_lint.score.batching import even_slices
+from sqsd_lint.score.linear import device_of, weight_of
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
 # Logits of one matrix product: large enough for its full speed, small enough to stay out of memory's way.
-_CHUNK_LOGITS = 16 * 1024 * 1024
+CHUNK_LOGITS = 16 * 1024 * 1024
 # Logits that a CPU turns into a gradient at a time: 6 MiB in float32, which its caches hold.
 _CPU_BLOCK_LOGITS = 1536 * 1024
 # Nats; a little above it, at 87.3, a probability in float32 begins to lose its digits.
@@ -71,13 +72,13 @@ class LossHead:
         losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden)
         vocabulary = self._head.weight.shape[0]
-        chunk = max(64, _CHUNK_LOGITS // vocabulary // 8 * 8)
+        chunk = max(64, CHUNK_LOGITS // vocabulary // 8 * 8)
         block = max(8, _CPU_BLOCK_LOGITS // vocabulary // 8 * 8) if hidden.device.type == "cpu" else chunk
         for part in even_slices(len(targets), chunk):
             z = self._head(hidden[part])  # [c, vocabulary]
             for rows in even_slices(len(z), block):
                 losses[part][rows] = self._to_gradient(z[rows], targets[part][rows], weights[part][rows])
-            gradient[part] = z @ self._head.weight
+            gradient[part] = z @ weight_of(self._head)
         return losses, gradient
 
     def _to_gradient(self, z: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -103,9 +104,9 @@ class LossHead:
         Raises:
             ModelError: the model computes its logits in a way that this head does not know.
         """
-        ids = torch.tensor([[1, 2]], device=self._head.weight.device)
+        ids = torch.tensor([[1, 2]], device=device_of(model))
         ours = self.logits(hidden_states(input_ids=ids, use_cache=False).last_hidden_state[0])
-        theirs = model(input_ids=ids, use_cache=False).logits[0].float()
+        theirs = model(input_ids=ids, use_cache=False).logits[0].float().to(ours.device)
         if not torch.allclose(ours, theirs, rtol=0.05, atol=0.05 * float(theirs.abs().max())):
             raise ModelError(
                 f"{type(model).__name__} computes its logits in a way that sqsd-lint does not know",

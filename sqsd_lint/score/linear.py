@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
+
+from sqsd_lint.score.quantized import is_packed, unpacked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,14 +19,59 @@ def is_linear(module: nn.Module) -> bool:
     return isinstance(module, (nn.Linear, Conv1D))
 
 
-def weight_of(module: nn.Module) -> Tensor:
-    """The weight as [d_out, d_in], a view: Conv1D stores its transpose."""
-    weight = module.weight
-    assert isinstance(weight, torch.Tensor)
+def weight_of(module: nn.Module, dtype: torch.dtype | None = None) -> Tensor:
+    """The weight as [d_out, d_in]: a view (Conv1D stores its transpose), or what was packed or put away.
+
+    Args:
+        dtype: what a packed weight is unpacked to; None stands for float32. Others are as they are.
+    """
+    if is_packed(module):
+        return unpacked(module, dtype or torch.float32)
+    weight = _at_hand(module, "weight")
+    assert weight is not None
     return weight.t() if isinstance(module, Conv1D) else weight
+
+
+def bias_of(module: nn.Module) -> Tensor | None:
+    """The bias [d_out], if the layer has one."""
+    return _at_hand(module, "bias")
+
+
+def is_router(module: nn.Module | None) -> bool:
+    """A bare matrix, as transformers keeps what chooses among experts."""
+    weight = getattr(module, "weight", None)
+    linear = module is None or is_linear(module) or isinstance(module, nn.Embedding)
+    return not linear and isinstance(weight, nn.Parameter) and weight.dim() == 2
 
 
 def linear_shape(module: nn.Module) -> tuple[int, int]:
     """(d_out, d_in) of a linear layer."""
+    if isinstance(module, nn.Linear):
+        return module.out_features, module.in_features
     d_out, d_in = weight_of(module).shape
     return d_out, d_in
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where the module computes, whether or not its weights lie there."""
+    where = next(module.parameters()).device
+    if where.type != "meta":
+        return where
+    for each in module.modules():  # accelerate's hook of the whole names no device, those of its parts do
+        device = getattr(getattr(each, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return where
+
+
+def _at_hand(module: nn.Module, name: str) -> Tensor | None:
+    """A parameter on the device where its module computes; accelerate keeps offloaded ones elsewhere."""
+    value = getattr(module, name)
+    assert value is None or isinstance(value, torch.Tensor)
+    if value is None or value.device.type != "meta":
+        return value
+    hook: Any = getattr(module, "_hf_hook", None)
+    if getattr(hook, "weights_map", None) is None:  # a shape without a weight
+        return value
+    kept: Tensor = hook.weights_map[name]
+    return kept.to(hook.execution_device)

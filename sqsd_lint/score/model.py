@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import platform
+import shutil
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from sqsd_lint.errors import ModelError, UsageError
+from sqsd_lint.score.quantized import hush, keep_layout, quantization_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,19 +77,38 @@ def load_model(
     dtype: torch.dtype,
     base_adapter: Adapter | None = None,
     trust_remote_code: bool = False,
+    device_map: str | None = None,
+    quantize: str | None = None,
 ) -> PreTrainedModel:
     """Load a causal LM from a local folder, safetensors only.
 
     Args:
         base_adapter: merged into the weights in float32 before they are cast, for targets that are
             themselves a base plus an adapter.
+        device_map: "auto" spreads the model over all GPUs, main memory and disk; None puts it on `device`.
+        quantize: "4bit" or "8bit" packs the linear layers (`quantized`).
 
     Raises:
-        ModelError: transformers cannot load a causal LM from the folder.
+        ModelError: transformers cannot load a causal LM from the folder, bitsandbytes is missing, or an
+            adapter is to be merged into packed or spread weights.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
+    if base_adapter is not None and (device_map or quantize):
+        raise ModelError(
+            "the bundle's base adapter cannot be merged into a model that is packed or spread over devices",
+            hint="leave out --quantize and --device-map, or save the merged model and build a bundle for it",
+        )
+    options: dict[str, Any] = {}
+    if quantize:
+        options["quantization_config"] = quantization_config(quantize, dtype)
+        options["device_map"] = {"": device}
+    if device_map:
+        options["device_map"] = device_map
+        options["offload_folder"] = tempfile.mkdtemp(prefix="sqsd-lint-offload-")
+        atexit.register(shutil.rmtree, options["offload_folder"], ignore_errors=True)
+    hush()
     disable_progress_bar()  # type: ignore[no-untyped-call]  # ours tells what takes time
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -94,6 +117,7 @@ def load_model(
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
+            **options,
         )
     except Exception as error:
         raise ModelError(
@@ -102,7 +126,9 @@ def load_model(
         ) from error
     if base_adapter is not None:
         merge(model, base_adapter)
-    torch.nn.Module.to(model, device=device, dtype=dtype)  # in place
+    keep_layout(model)
+    if not options:
+        torch.nn.Module.to(model, device=device, dtype=dtype)  # in place
     return model
 
 

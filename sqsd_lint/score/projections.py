@@ -1,26 +1,15 @@
-"""From per-sample LoRA gradients to projections, by low-rank algebra alone (METHOD sections 4 and 5)."""
+"""From what a backward pass has in hand to projections, summed over layers (METHOD section 4)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from sqsd_lint.score.gradient import factor_norm_squared
 from sqsd_lint.types import Metric
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from sqsd_lint.score.directions import ExpansionLayer
-
-
-class Sink(Protocol):
-    """Takes one layer's per-sample gradients as soon as the backward pass has them."""
-
-    def add(self, name: str, layer: ExpansionLayer, gA: Tensor, gB: Tensor) -> None:
-        """gA: [b, r, d_in], gB: [b, r, d_out], the transpose of METHOD's."""
-
 
 # A layer's gradient can be zero in truth (attention over a single key) and rounding noise in practice; its
 # cosine would be noise of order one. Below this share of the row's largest layer it counts as zero: some
@@ -28,21 +17,50 @@ class Sink(Protocol):
 NOISE = 1e-6
 
 
-def update_dot(layer: ExpansionLayer, gA: Tensor, gB: Tensor) -> Tensor:
-    """<dW_i, V> = -(<gB, P> + <gA, Q>) for each sample and direction, [b, K] float32."""
-    return -(gB.flatten(1) @ layer.P.T + gA.flatten(1) @ layer.Q.T)
+class Layer(Protocol):
+    """One layer at an expansion point and its K directions: what the forward pass needs, and its update.
 
-
-def update_norm_squared(layer: ExpansionLayer, gA: Tensor, gB: Tensor) -> Tensor:
-    """||dW_i||^2 for each sample, [b] float32, with dW_i = -(gB_i A0 + B0 gA_i) never formed.
-
-    <gB (A0 A0^T), gB> + <(B0^T B0) gA, gA> + 2 <B0^T gB, gA A0^T>
+    Attributes:
+        A0, B0T: [r, d_in], [r, d_out] in the model's dtype: the weight in use is W + scaling B0 A0.
+        norms: [K] ||V_m|| of each direction, 0 where it lacks the layer.
+        vector_scaling: [K] what V_m is multiplied with to be the displacement itself; NaN where the direction
+            is a gradient and no displacement.
+        step: what dW is multiplied with to be the change of the weight.
+        of_factors: whether the directions are gradients of factors, and updates are measured as such.
     """
-    A0, B0T = layer.A0.float(), layer.B0T.float()
-    from_B = ((layer.gram_A @ gB) * gB).sum((1, 2))
-    from_A = ((layer.gram_B @ gA) * gA).sum((1, 2))
-    cross = ((B0T @ gB.transpose(1, 2)) * (gA @ A0.T)).sum((1, 2))
-    return from_B + from_A + 2 * cross
+
+    @property
+    def A0(self) -> Tensor: ...
+    @property
+    def B0T(self) -> Tensor: ...
+    @property
+    def scaling(self) -> float: ...
+    @property
+    def norms(self) -> Tensor: ...
+    @property
+    def vector_scaling(self) -> Tensor: ...
+    @property
+    def step(self) -> float: ...
+    @property
+    def of_factors(self) -> bool: ...
+    @property
+    def scored(self) -> bool: ...
+
+    def measure(self, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """(<dW_i, V> [b, K], ||dW_i||^2 [b]), float32, of each sample's update; see `Sink.take`."""
+
+    def token_dots(self, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> Tensor:
+        """Each position's part of <dW_i, V>, [b, t, K] float32."""
+
+
+class Sink(Protocol):
+    """Takes one layer's tokens as soon as the backward pass has them."""
+
+    def take(self, name: str, layer: Any, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
+        """One layer's x [b, t, d_in] and d [b, t, d_out], h = x A0^T and u = s0 d B0, both [b, t, r].
+
+        d is the gradient, at the layer's output, of the sum of the samples' mean losses.
+        """
 
 
 class ProjectionSum:
@@ -52,20 +70,16 @@ class ProjectionSum:
         self._names: list[str] = []
         self._dots: list[Tensor] = []  # [b, K] each
         self._squares: list[Tensor] = []  # [b] each
-        self._norms: list[Tensor] = []  # [K] each
-        self._scalings: list[Tensor] = []  # [K] each, s0 times the vector's own
-        self._lengths: list[Tensor] = []  # [K] each, ||displacement||
+        self._layers: list[Layer] = []
 
-    def add(self, name: str, layer: ExpansionLayer, gA: Tensor, gB: Tensor) -> None:
-        gA, gB = gA.float(), gB.float()
+    def take(self, name: str, layer: Layer, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
+        dots, squares = layer.measure(x, h, d, u)
+        if self._dots:  # layers may be on several devices
+            dots, squares = dots.to(self._dots[0].device), squares.to(self._dots[0].device)
         self._names.append(name)
-        self._dots.append(update_dot(layer, gA, gB))
-        self._squares.append(
-            factor_norm_squared(gA, gB) if layer.of_factors else update_norm_squared(layer, gA, gB)
-        )
-        self._norms.append(layer.norms)
-        self._scalings.append(layer.scaling * layer.vector_scaling)
-        self._lengths.append(layer.norms * layer.vector_scaling)
+        self._dots.append(dots)
+        self._squares.append(squares)
+        self._layers.append(layer)
 
     def terms(self, metric: Metric) -> dict[str, Tensor]:
         """Each layer's term, [b, K] float32; 0 where ||V|| or ||dW|| is 0. Empty if no layer is scored."""
@@ -78,7 +92,7 @@ class ProjectionSum:
 
     def scales(self, metric: Metric) -> tuple[Tensor, Tensor]:
         """What the metric multiplies each layer's dot with, and where it counts at all, both [M, b, K]."""
-        norms = torch.stack(self._norms)[:, None]  # [M, 1, K]
+        norms = torch.stack([layer.norms for layer in self._layers])[:, None]  # [M, 1, K]
         lengths = torch.stack(self._squares).clamp(min=0).sqrt()[..., None]  # [M, b, 1]
         live = (norms > 0) & (lengths > NOISE * lengths.amax(0))
         scale = torch.ones_like(norms) if metric == "dot" else 1 / norms
@@ -87,11 +101,15 @@ class ProjectionSum:
         return scale.expand_as(live), live | lengths.isnan()
 
     def drift(self) -> Tensor:
-        """The update's component along each displacement D = scaling V, as a share of ||D||: [b, K] float32.
+        """How far an SGD step of size 1 goes along each direction, all layers as one vector: [b, K] float32.
 
-        sum_m <s0 dW_m, D_m> / sum_m ||D_m||^2, over all scored layers as one vector; NaN where D is 0.
+        For a task vector, the component along the displacement D = scaling V, as a share of ||D||:
+        sum_m <step dW_m, D_m> / sum_m ||D_m||^2; NaN where D is 0. For a margin gradient, the inner product:
+        the gain in the mean log-likelihood that it is the gradient of, in nats a token.
         """
         dots = torch.stack(self._dots)  # [M, b, K]
-        scalings = torch.stack(self._scalings)[:, None]  # [M, 1, K]
-        length = torch.stack(self._lengths).square().sum(0)  # [K]
+        if self._layers[0].of_factors:
+            return dots.sum(0)
+        scalings = torch.stack([m.step * m.vector_scaling for m in self._layers])[:, None]  # [M, 1, K]
+        length = torch.stack([m.norms * m.vector_scaling for m in self._layers]).square().sum(0)  # [K]
         return (dots * scalings).sum(0) / length

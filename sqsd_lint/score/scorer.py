@@ -12,12 +12,16 @@ import torch
 from sqsd_lint.errors import ModelError
 from sqsd_lint.score.attention import causal_attention
 from sqsd_lint.score.batching import default_budget, pad, plan_batches
+from sqsd_lint.score.checkpointing import checkpointed
 from sqsd_lint.score.directions import Direction, ExpansionPoint, expansion_points
 from sqsd_lint.score.expansion import expanded
 from sqsd_lint.score.gradient import Gradient, GradientSum
 from sqsd_lint.score.head import LossHead
+from sqsd_lint.score.linear import device_of
+from sqsd_lint.score.needs import activation_bytes
+from sqsd_lint.score.placing import placed
 from sqsd_lint.score.projections import ProjectionSum, Sink
-from sqsd_lint.types import Encoded, Metric
+from sqsd_lint.types import Encoded, Metric, Update
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +38,8 @@ class Projections:
         values: [n, K] float64, the projection of each sample's update on each direction.
         loss: [n] float64, mean token cross-entropy over the response at the first direction's
             expansion point, in nats.
-        drift: [n, K] float64, the component of each update along each direction, taken as one vector over all
-            layers, as a share of the adapter's own displacement (`ProjectionSum.drift`).
+        drift: [n, K] float64, how far each update goes along each direction, taken as one vector over all
+            layers: as a share of the adapter's own displacement, or in nats (`ProjectionSum.drift`).
         per_module: name -> [n, K] float32 share of each layer, if asked for.
     """
 
@@ -57,6 +61,9 @@ class Scorer:
         metric: "cosine", "projection" or "dot".
         batch_tokens: padded tokens per batch; None takes what free memory allows.
         modules: names of the modules to score; None scores all that have a direction.
+        update: what a training step moves: "lora", the factors of the expansion adapter; "full", the weights.
+        checkpointing: compute activations twice to keep fewer: "on", "off", or "auto", from the first row on
+            that does not fit.
 
     Attributes:
         batch_tokens: the budget in use; halved whenever memory runs out.
@@ -72,6 +79,8 @@ class Scorer:
         metric: Metric = "cosine",
         batch_tokens: int | None = None,
         modules: Collection[str] | None = None,
+        update: Update = "lora",
+        checkpointing: str = "auto",
     ) -> None:
         model.requires_grad_(False)
         model.train(False)
@@ -80,11 +89,18 @@ class Scorer:
         self._head = LossHead(model)
         self._head.check(model, self._body)
         self.metric: Metric = metric
+        self.update: Update = update
         self.columns = len(directions)
-        parameter = next(model.parameters())
-        self.device, self.dtype = parameter.device, parameter.dtype
-        self.points = expansion_points(directions, modules=modules, device=self.device, dtype=self.dtype)
-        self.batch_tokens = batch_tokens or default_budget(self.device, _activation_bytes(model))
+        self.device, self.dtype = device_of(model), next(model.parameters()).dtype
+        self._may_checkpoint = checkpointing == "auto"
+        self._checkpointing = checkpointing == "on"
+        self.points = expansion_points(
+            directions, modules=modules, device=self.device, dtype=self.dtype, update=update
+        )
+        placed(self.points, model)
+        self.batch_tokens = batch_tokens or default_budget(
+            self.device, activation_bytes(model, self.points[0].layers, self.device)
+        )
 
     def project(self, rows: Sequence[Encoded], *, keep_modules: bool = False) -> Projections:
         """Score samples, whatever their order, and return them in the order given.
@@ -149,16 +165,25 @@ class Scorer:
         if done:
             yield batch, done[0]
             return
+        if len(batch) == 1 and self._may_checkpoint and not self._checkpointing:
+            self._checkpointing = True
+            self._forget()
+            yield from self._fitting(rows, batch, work)
+            return
         if len(batch) == 1:
             raise ModelError(
                 f"a row of {len(picked[0].ids)} tokens does not fit into the memory of {self.device}",
                 hint="lower --max-length, choose --dtype bfloat16 or a machine with more memory",
             )
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._forget()
         self.batch_tokens = max(1, self.batch_tokens // 2)
         for half in plan_batches(picked, self.batch_tokens):
             yield from self._fitting(rows, [batch[i] for i in half], work)
+
+    def _forget(self) -> None:
+        """Give back what the allocator holds of a batch that did not fit."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _project_batch(self, rows: Sequence[Encoded], keep_modules: bool) -> Projections:
         ids, labels = pad(rows, self.device)
@@ -182,7 +207,9 @@ class Scorer:
     def run(self, ids: Tensor, labels: Tensor, point: ExpansionPoint, sink: Sink) -> Tensor:
         """One forward and one input-gradient backward at an expansion point; returns the loss, [b]."""
         with torch.enable_grad(), causal_attention(), expanded(self.model, point, sink):
-            hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state  # [b, t, d]
+            with checkpointed(self.model, on=self._checkpointing):
+                hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state  # [b, t, d]
+            labels = labels.to(hidden.device)
             # The state at t predicts the token at t + 1.
             row, at = (labels[:, 1:] != -100).nonzero(as_tuple=True)
             counts = torch.bincount(row, minlength=len(ids))  # [b] int64
@@ -193,18 +220,9 @@ class Scorer:
             full[row, at] = gradient
             if hidden.requires_grad:
                 hidden.backward(full)
-        return torch.zeros(len(ids), device=ids.device).index_add_(0, row, loss) / counts
+        return torch.zeros(len(ids), device=hidden.device).index_add_(0, row, loss) / counts
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     # CPU allocation failures are plain RuntimeErrors.
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
-def _activation_bytes(model: PreTrainedModel) -> int:
-    """Activations per token that the backward pass keeps, over all layers: a generous estimate in bytes."""
-    config = model.config.get_text_config()
-    hidden = int(config.hidden_size)
-    wide = int(getattr(config, "intermediate_size", None) or 4 * hidden)
-    width = next(model.parameters()).element_size()
-    return int(config.num_hidden_layers) * (24 * hidden + 8 * wide) * width

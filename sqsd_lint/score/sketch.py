@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sqsd_lint.score.batching import pad
-from sqsd_lint.score.projections import NOISE, update_norm_squared
+from sqsd_lint.score.lora import update_norm_squared
+from sqsd_lint.score.projections import NOISE
 from sqsd_lint.types import Encoded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sqsd_lint.score.directions import ExpansionLayer
+    from sqsd_lint.score.lora import LoraLayer
     from sqsd_lint.score.scorer import Scorer
 
 
@@ -47,8 +48,8 @@ class SketchSum:
         self._spectra: list[Tensor] = []  # [b, D/2 + 1] complex64 each
         self._squares: list[Tensor] = []  # [b] each
 
-    def add(self, name: str, layer: ExpansionLayer, gA: Tensor, gB: Tensor) -> None:
-        gA, gB = gA.float(), gB.float()
+    def take(self, name: str, layer: LoraLayer, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
+        gA, gB = layer.factor_gradients(x, h, d, u)
         out, into = partial(self._spectrum, f"{name}/out"), partial(self._spectrum, f"{name}/in")
         # -(gB A0 + B0 gA), a sum over the rank of outer products.
         spectrum = (out(gB) * into(layer.A0.float())).sum(1) + (out(layer.B0T.float()) * into(gA)).sum(1)
@@ -89,11 +90,13 @@ def sketch(scorer: Scorer, rows: Sequence[Encoded], dims: int) -> Iterator[tuple
     """Sketches at the first direction's expansion point, batch by batch: (indices, numpy [D] float32 each).
 
     Raises:
-        ValueError: a sample without a response token, or `dims` is no power of two.
+        ValueError: a sample without a response token, `dims` is no power of two, or updates are full.
         ModelError: a single row does not fit into memory.
     """
     if dims < 8 or dims & (dims - 1):
         raise ValueError(f"a sketch has a power of two of numbers, at least 8, not {dims}")
+    if scorer.update == "full":
+        raise ValueError("sketches are made of LoRA updates only, and this bundle scores full updates")
     return scorer.batches(rows, partial(_sketch_batch, scorer, dims))
 
 

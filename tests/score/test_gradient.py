@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from sqsd_lint.score import Direction, Scorer, load_adapter
 from sqsd_lint.score.gradient import Gradient
-from sqsd_lint.types import Encoded
+from sqsd_lint.types import Encoded, Metric
 from tests import oracle, tiny
 from tests.score.cases import Case, random_rows
 from tests.score.conftest import CaseFn
@@ -62,10 +62,13 @@ def test_cosine_is_bounded_by_the_number_of_layers_and_full_for_the_rows_own_gra
     assert found.abs().max() <= layers * (1 + 1e-5)
 
 
-def test_drift_is_unknown_for_a_gradient(case: CaseFn) -> None:
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+def test_drift_is_the_gain_in_likelihood_by_any_metric(case: CaseFn, metric: Metric) -> None:
     one = case("llama")
     at = one.direction("danger", "initial").expansion
-    assert Scorer(one.model, [Direction("danger", ascent(one), at)]).project(ROWS).drift.isnan().all()
+    found = Scorer(one.model, [Direction("danger", ascent(one), at)], metric=metric).project(ROWS).drift
+    for i in range(len(ROWS)):
+        assert found[i, 0].item() == pytest.approx(real_gain(one, i), rel=1e-4)
 
 
 def test_it_survives_the_disk_as_an_adapter(case: CaseFn, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ class _Build:
             training=training,
             calibration=None,
             files={},
+            update=recipe.update,
         )
         return write_bundle(output, manifest, {name: self._work / name for name in chosen})
 

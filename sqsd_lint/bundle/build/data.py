@@ -89,8 +89,13 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
     return Selected(samples, source)
 
 
-def reference_sets(recipe: Path, data_dir: Path | None) -> dict[str, dict[str, tuple[Sample, ...]]]:
+def reference_sets(
+    recipe: Path, data_dir: Path | None, most: int | None = None
+) -> dict[str, dict[str, tuple[Sample, ...]]]:
     """The calibration sets of a recipe: "benign" and "harmful" -> name of the set -> its rows.
+
+    Args:
+        most: at most so many rows of each set.
 
     Raises:
         RecipeError: the recipe has none, or a set cannot be read.
@@ -100,13 +105,18 @@ def reference_sets(recipe: Path, data_dir: Path | None) -> dict[str, dict[str, t
         raise RecipeError(f"{recipe}: has no calibration sets", hint="add `calibration`, or use --benign")
     folder = data_dir or loaded.folder
     return {
-        role: {data.name: select(data, role, folder).samples for data in sets}
+        role: {data.name: select(data, role, folder).samples[:most] for data in sets}
         for role, sets in (("benign", loaded.benign), ("harmful", loaded.harmful))
     }
 
 
-def training_sets(recipe: Path, data_dir: Path | None) -> dict[str, dict[str, tuple[Sample, ...]]]:
+def training_sets(
+    recipe: Path, data_dir: Path | None, most: int | None = None
+) -> dict[str, dict[str, tuple[Sample, ...]]]:
     """What the directions of a recipe are trained on: "danger" and "safety" -> name of a set -> its rows.
+
+    Args:
+        most: at most so many rows of each set.
 
     Raises:
         RecipeError: a set cannot be read.
@@ -114,7 +124,7 @@ def training_sets(recipe: Path, data_dir: Path | None) -> dict[str, dict[str, tu
     loaded = load_recipe(recipe)
     folder = data_dir or loaded.folder
     return {
-        adapter.name: {data.name: select(data, adapter.name, folder).samples for data in adapter.data}
+        adapter.name: {data.name: select(data, adapter.name, folder).samples[:most] for data in adapter.data}
         for adapter in loaded.adapters
         if adapter.name in ("danger", "safety")
     }

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqsd_lint.bundle.digests import read_json
 from sqsd_lint.bundle.schema import schema_problems
 from sqsd_lint.errors import RecipeError
-from sqsd_lint.types import DirectionKind, Expansion, Metric
+from sqsd_lint.types import DirectionKind, Expansion, Metric, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ class Recipe:
     adapter: AdapterSettings = AdapterSettings()
     metric: Metric = "cosine"
     expansion: Expansion = "paper"
+    update: Update = "lora"
     safety_scaling: float | None = 1.0
     modules: Literal["all"] | int = "all"
     proxy: bool = False
@@ -195,6 +196,8 @@ def _nonsense(recipe: Recipe) -> str | None:
     for i, adapter in enumerate(recipe.adapters):
         if adapter.kind == "margin-gradient" and adapter.name not in names[names.index("initial") + 1 :]:
             return f"$.adapters[{i}]: a margin gradient is taken at `initial`, which must come before it"
+        if adapter.kind == "margin-gradient" and recipe.update == "full":
+            return f"$.adapters[{i}]: a margin gradient is one of LoRA factors, and $.bundle.update is full"
         if adapter.start is not None and adapter.start not in names[:i]:
             return f"$.adapters[{i}].start: {adapter.start!r} is not an adapter earlier in the list"
         for j, data in enumerate(adapter.data):

@@ -1,0 +1,178 @@
+"""Whether a model and a bundle fit into this machine's memory, and how long scoring would take.
+
+From the model's configuration and the adapters' headers alone: no weight is read (`score.memory`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqsd_lint.bundle.adapters import inspect_adapter
+from sqsd_lint.bundle.store import Bundle
+from sqsd_lint.config import Settings
+from sqsd_lint.errors import ModelError
+
+if TYPE_CHECKING:
+    from sqsd_lint.score.memory import Shapes
+
+_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a check would take, in bytes where nothing else is said.
+
+    Attributes:
+        parameters: of the model, how many.
+        weights: of the model. adapters: of the bundle, with what is computed of them once.
+        activations: most that a batch takes at once, the allocator's holes included.
+        rows, tokens: shape of the largest batch.
+        checkpointed: whether a row fits only if its activations are computed twice.
+        flops: floating-point operations for 1,000 rows of `tokens` tokens.
+        rate: floating-point operations per second that are expected.
+        free: memory of the device that nobody uses.
+    """
+
+    device: str
+    dtype: str
+    parameters: int
+    weights: int
+    adapters: int
+    activations: int
+    rows: int
+    tokens: int
+    checkpointed: bool
+    flops: float
+    rate: float
+    free: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.adapters + self.activations
+
+    @property
+    def fits(self) -> bool:
+        return self.total <= self.free
+
+    @property
+    def seconds(self) -> float:
+        """For 1,000 rows of `tokens` tokens."""
+        return self.flops / self.rate
+
+
+def estimate(bundle: Bundle, model: Path, settings: Settings) -> Fit:
+    """What a check with these settings would take.
+
+    Args:
+        model: a folder with the model's config.json.
+
+    Raises:
+        ModelError: transformers knows no causal LM of that configuration, or it cannot be rehearsed.
+        AdapterError: an adapter of the bundle is damaged.
+    """
+    from sqsd_lint.score.batching import default_budget, free_bytes
+    from sqsd_lint.score.memory import rehearse, weight_bytes
+    from sqsd_lint.score.model import dtype_name, pick_device, pick_dtype
+    from sqsd_lint.score.needs import HEADROOM
+    from sqsd_lint.score.speed import UTILISATION, product_rate
+
+    device = pick_device(settings.device)
+    dtype = pick_dtype(settings.dtype, device)
+    rehearsal = rehearse(model, dtype=dtype, device=device, trust_remote_code=settings.trust_remote_code)
+    points = _points(bundle, settings)
+    widest = max((shapes for shapes, _ in points), key=lambda s: sum(r for _, r, _ in s.values()))
+    columns = max(columns for _, columns in points)
+    tokens = settings.max_length
+    headroom = HEADROOM[device.type == "cpu"]
+
+    def peak(rows: int, checkpointed: bool = False) -> int:
+        taken = rehearsal.run(widest, columns=columns, rows=rows, tokens=tokens, checkpointing=checkpointed)
+        return round(taken.peak * headroom)
+
+    try:
+        one = rehearsal.run(widest, columns=columns, rows=1, tokens=tokens)
+        single = round(one.peak * headroom)
+        weights = weight_bytes(rehearsal.model, settings.quantize)
+        adapters = _adapter_bytes(bundle, points, dtype.itemsize)
+        free = free_bytes(device)
+        left = free - weights - adapters
+        budget = settings.batch_tokens or default_budget(device, -(-single // tokens), free=max(left, 0))
+        rows = max(1, budget // tokens)
+        checkpointed = (single > left and settings.checkpointing != "off") or settings.checkpointing == "on"
+        activations = peak(1, True) if checkpointed else (single if rows == 1 else peak(rows))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{model}: its memory cannot be foretold: it decides by values what it computes ({error})",
+            hint="a check halves its batches by itself where memory runs out",
+        ) from error
+    return Fit(
+        device=str(device),
+        dtype=dtype_name(dtype),
+        parameters=rehearsal.parameters,
+        weights=weights,
+        adapters=adapters,
+        activations=activations,
+        rows=1 if checkpointed else rows,
+        tokens=tokens,
+        checkpointed=checkpointed,
+        flops=_ROWS * len(points) * one.flops * (4 / 3 if checkpointed else 1),
+        rate=product_rate(device, dtype) * UTILISATION,
+        free=free,
+    )
+
+
+def remedies(fit: Fit, settings: Settings) -> Iterator[str]:
+    """What would make it fit, each by itself, with the memory that it then takes."""
+    half = fit.weights // 2 + fit.adapters + fit.activations // 2
+    if fit.dtype == "float32" and half <= fit.free:
+        yield f"`--dtype bfloat16` ({gigabytes(half)})"
+    per_token = fit.activations / (fit.rows * fit.tokens)
+    floor = fit.weights + fit.adapters
+    if fit.rows > 1 and floor + per_token * fit.tokens <= fit.free:
+        yield f"`--batch-tokens {fit.tokens}` ({gigabytes(round(floor + per_token * fit.tokens))})"
+    length = fit.tokens // 2
+    while length >= 128:
+        if floor + per_token * length <= fit.free:
+            yield f"`--max-length {length}` ({gigabytes(round(floor + per_token * length))})"
+            break
+        length //= 2
+    if settings.quantize is None:
+        width = 4 if fit.dtype == "float32" else 2
+        packed = fit.parameters * 6 // 10 + fit.adapters + fit.activations
+        if width * fit.parameters > fit.free and packed <= fit.free:
+            yield f"`--quantize 4bit` ({gigabytes(packed)})"
+    if settings.device_map is None:
+        yield "`--device-map auto`, which spreads the model over what devices and main memory there are"
+
+
+def gigabytes(size: int) -> str:
+    """`16.4 GB`, `230 MB`."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
+def _points(bundle: Bundle, settings: Settings) -> list[tuple[Shapes, int]]:
+    """Per pass over the data, the shapes of the expansion adapter and how many directions it answers."""
+    manifest = bundle.manifest
+    shared = (settings.expansion or manifest.expansion) == "shared"
+    places: dict[tuple[str | None, float | None], int] = {}
+    initial = "initial" if "initial" in manifest.adapters else None
+    for direction in manifest.directions.values():
+        place = (initial, None) if shared else (direction.expansion, direction.scaling)
+        places[place] = places.get(place, 0) + 1
+    first = next(iter(manifest.directions.values())).adapter  # its layers, where the model is taken as it is
+    return [(inspect_adapter(bundle.adapter_dir(name or first)).shapes, n) for (name, _), n in places.items()]
+
+
+def _adapter_bytes(bundle: Bundle, points: list[tuple[Shapes, int]], width: int) -> int:
+    """The factors as they are read, in float32, and per pass those of the expansion point and P and Q."""
+
+    def numbers(shapes: Shapes) -> int:
+        return sum(rank * (d_out + d_in) for d_out, rank, d_in in shapes.values())
+
+    manifest = bundle.manifest
+    names = (name for name in manifest.adapters if name != manifest.base_adapter)
+    read = sum(4 * numbers(inspect_adapter(bundle.adapter_dir(name)).shapes) for name in names)
+    return read + sum((width + 4 * columns) * numbers(shapes) for shapes, columns in points)

@@ -1,0 +1,45 @@
+"""What a check is said to take, and what is said to help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sqsd_lint.bundle.store import load_bundle
+from sqsd_lint.config import Settings
+from sqsd_lint.fit import Fit, estimate, remedies
+
+GB = 10**9
+LARGE = Fit("cpu", "float32", 8 * GB, 32 * GB, GB, 8 * GB, 2, 1024, False, 1e15, 1e12, 24 * GB)
+
+
+def test_a_configuration_is_enough(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((tiny_model_folder / "config.json").read_bytes())
+    settings = Settings(device="cpu", dtype="float32", max_length=64, batch_tokens=256)
+    found = estimate(load_bundle(tiny_bundle), tmp_path, settings)
+    assert (found.rows, found.tokens, found.weights) == (4, 64, 4 * found.parameters)
+    assert found.fits
+    assert found.seconds > 0
+    halved = estimate(load_bundle(tiny_bundle), tmp_path, replace(settings, dtype="bfloat16"))
+    assert halved.weights * 2 == found.weights
+    assert halved.activations < found.activations
+
+
+def test_what_helps_is_what_fits() -> None:
+    assert not LARGE.fits
+    said = list(remedies(LARGE, Settings()))
+    assert said[0] == "`--dtype bfloat16` (21.0 GB)"
+    assert any(each.startswith("`--quantize 4bit`") for each in said)
+    assert not any("--max-length" in each for each in said)  # the weights alone are too much
+    close = replace(LARGE, weights=16 * GB, dtype="bfloat16")
+    assert [each.split("`")[1] for each in remedies(close, Settings(device_map="auto"))] == [
+        "--batch-tokens 1024",
+        "--max-length 512",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(1000.0, 1e12), (2000.0, 5e11)])
+def test_time_is_work_by_rate(seconds: float, rate: float) -> None:
+    assert replace(LARGE, rate=rate).seconds == seconds
