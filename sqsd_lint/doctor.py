@@ -81,6 +81,8 @@ def examine(resolve: Callable[[], Resolved]) -> Iterator[Fact]:
         yield _missing("bundle", error)
     if bundle is not None:
         yield _model(bundle, settings, cache)
+        if settings.model and device.level == "ok":
+            yield from _fit(bundle, settings, cache)
         if all(fact.level != "missing" for fact in (device, *packages)):
             yield _rules(settings)
     yield _git()
@@ -169,11 +171,14 @@ def _model(bundle: Bundle, settings: Settings, cache: Path) -> Fact:
     base = bundle.manifest.base_model.id
     name = base if settings.proxy else settings.model or base
     try:
-        folder = unpacked_folder(cache) if name == EMBEDDED_MODEL_ID else _folder(name)
+        folder = _place(name, cache)
         if name == EMBEDDED_MODEL_ID and not unpacked_folder(cache).is_dir():
             return Fact("model", f"{name}: the first check unpacks it from {find_gguf()}")
         if folder is None:
-            hint = f"`hf download {shlex.quote(name)}`, which a check would do by itself, given a network"
+            hint = (
+                f"`hf download {shlex.quote(name)}`, which a check would do by itself, given a network; "
+                f"`hf download {shlex.quote(name)} config.json` is enough to have its memory foretold here"
+            )
             return Fact("model", f"{name}: neither a folder nor downloaded from the Hub", "missing", hint)
         check_base_model(bundle.manifest, folder, cache_dir=cache)
     except SqsdLintError as error:
@@ -191,6 +196,52 @@ def _folder(name: str) -> Path | None:
         return Path(snapshot_download(name, local_files_only=True))
     except Exception:  # of several libraries: nothing there, a name that the Hub does not allow, no library
         return None
+
+
+def _fit(bundle: Bundle, settings: Settings, cache: Path) -> Iterator[Fact]:
+    """What a check would take in memory and time; says nothing of a model whose configuration is not here."""
+    from sqsd_lint import fit as f
+
+    base = bundle.manifest.base_model.id
+    folder = _place(base if settings.proxy else settings.model or base, cache)
+    if folder is None or not (folder / "config.json").is_file():
+        return
+    try:
+        found = f.estimate(bundle, folder, settings)
+    except SqsdLintError as error:
+        yield Fact("memory", error.message, "note", error.hint or "")
+        return
+    rows = "a row" if found.rows == 1 else f"{found.rows} rows"
+    batch = f"{rows} of {found.tokens:,} tokens{', checkpointed' if found.checkpointed else ''}"
+    yield Fact(
+        "memory",
+        f"about {f.gigabytes(found.total)} of {f.gigabytes(found.free)} free: "
+        f"weights {f.gigabytes(found.weights)} ({found.parameters / 1e6:,.1f} million parameters), "
+        f"adapters {f.gigabytes(found.adapters)}, activations {f.gigabytes(found.activations)} ({batch})",
+        "ok" if found.fits else "note",
+        ""
+        if found.fits
+        else f"It does not fit. Any of these helps: {'; '.join(f.remedies(found, settings))}.",
+    )
+    yield Fact(
+        "time",
+        f"about {_duration(found.seconds)} for 1,000 rows of {found.tokens:,} tokens, less for shorter ones: "
+        f"{found.flops / 1e12:,.0f} TFLOP at {found.rate / 1e9:,.0f} GFLOP/s",
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:,.1f} hours"
+
+
+def _place(name: str, cache: Path) -> Path | None:
+    """The folder of a model, if there is one."""
+    from sqsd_lint.bundle.basemodel import EMBEDDED_MODEL_ID
+    from sqsd_lint.bundle.build.embedded import unpacked_folder
+
+    return unpacked_folder(cache) if name == EMBEDDED_MODEL_ID else _folder(name)
 
 
 def _rules(settings: Settings) -> Fact:

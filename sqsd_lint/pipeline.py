@@ -9,18 +9,21 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from sqsd_lint.bundle.agreement import measure as measure_agreement
+from sqsd_lint.bundle.agreement import read_scores
+from sqsd_lint.bundle.agreement import store as store_agreement
 from sqsd_lint.bundle.calibrate import ScoredSet
 from sqsd_lint.bundle.calibrate import calibrate as store_calibration
-from sqsd_lint.bundle.store import Bundle
+from sqsd_lint.bundle.store import Bundle, open_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import ON_DISK, IgnoreFiles, Selection, select
 from sqsd_lint.errors import UsageError
 from sqsd_lint.judge import Judged, count_coverage, exit_code, judge_all, next_steps
 from sqsd_lint.progress import Progress
 from sqsd_lint.read import SUFFIXES
-from sqsd_lint.rows import Rows, read_samples
+from sqsd_lint.rows import Rows, clean_samples, read_samples
 from sqsd_lint.rulebook import open_rulebook
-from sqsd_lint.session import CLEAN_REFERENCE, Session
+from sqsd_lint.session import Session
 from sqsd_lint.types import Problem, Report, Sample, ScoredRow
 
 
@@ -116,6 +119,48 @@ def calibrate(
     )
 
 
+def agree(
+    bundle: str,
+    scores: Path,
+    files: Sequence[str],
+    settings: Settings,
+    *,
+    target_bundle: str | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Score rows with a proxy that a target has scored, and store in the proxy how far the ranks agree.
+
+    Args:
+        bundle: the proxy's.
+        scores: what `score` wrote with the target's own bundle.
+        files: where the rows are; rows that the target has not scored are passed by.
+        settings: `model` names the target, unless `target_bundle` does.
+        target_bundle: the bundle that the target's scores were made with.
+
+    Raises:
+        UsageError: no target is named, too few rows are found, or a row cannot be scored.
+    """
+    wanted = read_scores(scores)
+    cache = Path(settings.cache_dir) if settings.cache_dir else None
+    own = open_bundle(target_bundle, cache_dir=cache) if target_bundle else None
+    target = settings.model or (own.manifest.base_model.id if own else None)
+    if target is None:
+        raise UsageError(
+            "the target's name is missing", hint="name it with --model, or its bundle with --target-bundle"
+        )
+    session = Session(replace(settings, bundle=bundle, proxy=True), progress)
+    samples: dict[str, Sample] = {}
+    for file in files:
+        for item in read_samples(file, settings):
+            if not isinstance(item, Problem) and item.fingerprint in wanted:
+                samples.setdefault(item.fingerprint, item)
+    ours = session.reference_scores(list(samples.values()))
+    pairs = [(wanted[score.fingerprint], score.sqsd) for score in ours]
+    name = Path(target).name if Path(target).is_dir() else target
+    measured = measure_agreement(pairs, target=name, bundle_digest=own.digest if own else None)
+    return store_agreement(session.bundle, measured)
+
+
 def reference_rows(
     files: Sequence[str], settings: Settings, rows: int | None = None
 ) -> dict[str, list[Sample]]:
@@ -126,11 +171,7 @@ def reference_rows(
     """
     found: dict[str, list[Sample]] = {}
     for file in files:
-        kept = found.setdefault(Path(file).name, [])
-        for item in islice(read_samples(file, settings), rows):
-            if isinstance(item, Problem):
-                raise UsageError(f"{item.where}: {item.message}", hint=CLEAN_REFERENCE)
-            kept.append(item)
+        found.setdefault(Path(file).name, []).extend(islice(clean_samples(file, settings), rows))
     return found
 
 

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import DataFile, Selection
 from sqsd_lint.discover.objects import NotInRepositoryError
+from sqsd_lint.errors import UsageError
 from sqsd_lint.read import DEFAULT_LIMITS, read_rows
 from sqsd_lint.samples import Columns, to_sample
 from sqsd_lint.types import Problem, Sample, Where
+
+CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no others"
 
 
 def read_samples(file: str, settings: Settings, *, shown: str | None = None) -> Iterator[Sample | Problem]:
@@ -21,6 +24,18 @@ def read_samples(file: str, settings: Settings, *, shown: str | None = None) -> 
     columns = Columns.from_mapping(settings.columns) if settings.columns else None
     for row in read_rows(file, stdin_format=settings.stdin_format, shown=shown):
         yield row if isinstance(row, Problem) else to_sample(row, columns)
+
+
+def clean_samples(file: str, settings: Settings) -> Iterator[Sample]:
+    """The rows of a file that must hold nothing but samples: a reference set.
+
+    Raises:
+        UsageError: a row that is none.
+    """
+    for item in read_samples(file, settings):
+        if isinstance(item, Problem):
+            raise UsageError(f"{item.where}: {item.message}", hint=CLEAN_REFERENCE)
+        yield item
 
 
 class Rows:

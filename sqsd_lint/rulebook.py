@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from sqsd_lint.bundle.choose import configured
+from sqsd_lint.bundle.sources import folder_of
 from sqsd_lint.config import Settings
 from sqsd_lint.discover.comparison import RANGE
 from sqsd_lint.discover.ignore import ON_DISK, IgnoreFiles
@@ -60,10 +62,15 @@ def open_rulebook(settings: Settings) -> Iterator[Rulebook]:
 
 def _at(policy: PolicyRef, settings: Settings) -> Rulebook:
     # A change may bring weights, or scores that nobody has computed, as well as rows.
-    for what in ("bundle", "model", "cache_dir"):
-        folder = getattr(settings, what)
+    bundle = configured(settings)
+    folders = {
+        "bundle": folder_of(bundle) if bundle else None,
+        "model": settings.model,
+        "cache": settings.cache_dir,
+    }
+    for what, folder in folders.items():
         if folder:
-            policy.refuse_change(os.path.expanduser(folder), f"the {what.removesuffix('_dir')}")
+            policy.refuse_change(os.path.expanduser(folder), f"the {what}")
     inline = settings.inline_suppressions and _judges_itself(settings, policy)
     notes: tuple[str, ...] = ()
     if settings.inline_suppressions and not inline:

@@ -7,13 +7,16 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from sqsd_lint.bundle.agreement import with_target
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.store import Bundle, open_bundle
+from sqsd_lint.bundle.choose import open_for
+from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.engine import Engine
 from sqsd_lint.errors import UsageError
 from sqsd_lint.judge import Calibration, Pack, Policy, Training, make_policy, near_line
 from sqsd_lint.progress import Progress
+from sqsd_lint.rows import CLEAN_REFERENCE
 from sqsd_lint.samples import excerpt
 from sqsd_lint.types import Head, Line, Problem, Sample, Score, ScoredRow
 
@@ -23,8 +26,6 @@ SHARD_ROWS = 8192
 
 # How many rows the tolerance between dtypes is measured on.
 _TOLERANCE_ROWS = 100
-
-CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no others"
 
 # Float32 scores differ between devices and batch shapes by rounding alone, far below this.
 _FLOAT32_TOLERANCE = 1e-3
@@ -37,11 +38,8 @@ class Session:
         self.settings = settings
         self.progress = progress
         self.cache_dir = cache_root(Path(settings.cache_dir) if settings.cache_dir else None)
-        # A proxy stands in for a model that it was not made for: the model does not choose it.
-        self.bundle: Bundle = open_bundle(
-            settings.bundle,
-            model=None if settings.proxy else settings.model,
-            cache_dir=self.cache_dir,
+        self.bundle: Bundle = open_for(
+            settings, cache_dir=self.cache_dir, status=progress.status if progress else None
         )
         self.engine = self._engine(exact=False)
         self.calibration = self._calibration()
@@ -166,6 +164,7 @@ class Session:
             severity=s.severity,
             per_file_ignores=s.per_file_ignores,
             training=Training(s.learning_rate, s.epochs, s.batch_size),
+            danger=self.bundle.manifest.directions["danger"].kind,
         )
 
     def settle(self, rows: Sequence[ScoredRow]) -> list[ScoredRow]:
@@ -213,8 +212,19 @@ class Session:
             now = getattr(self.settings, key)
             if measured.get(key, now) != now:
                 notes.append(f"the calibration was made with {key} {measured[key]}, this run has {now}")
-        if self.settings.proxy and self.settings.model:
-            notes.append(f"proxy: a bundle of {m.base_model.id} judges data for {self.settings.model}")
+        target = self.settings.model if self.settings.proxy and self.settings.model else ""
+        agreement = with_target(m.agreements, target) if target else None
+        if target:
+            notes.append(
+                f"proxy: a bundle of {m.base_model.id} judges data for {target}; "
+                f"{agreement or 'agreement unknown'}"
+            )
+        uncovered = self.engine.uncovered
+        if uncovered:
+            notes.append(
+                f"{uncovered:.1%} of the model's parameters are no linear layers (experts, routers): "
+                "no score covers them"
+            )
         return Head(
             base_model=m.base_model.id,
             bundle_id=m.id,
@@ -226,4 +236,10 @@ class Session:
             error_line=policy.error_line,
             warning_line=policy.warning_line,
             notes=(*notes, *more),
+            validation=m.validation.placed(self.calibration.percentile)
+            if m.validation and self.calibration
+            else None,
+            proxy_for=target,
+            agreement=agreement,
+            uncovered=uncovered,
         )

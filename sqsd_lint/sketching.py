@@ -11,7 +11,8 @@ from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.progress import Progress
-from sqsd_lint.session import CLEAN_REFERENCE, Session
+from sqsd_lint.rows import CLEAN_REFERENCE
+from sqsd_lint.session import Session
 from sqsd_lint.types import Sample
 
 

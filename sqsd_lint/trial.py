@@ -1,9 +1,8 @@
-"""`sqsd-lint validate`: rows, scores and prompts brought together for the risk-window experiment."""
+"""`sqsd-lint validate`: rows, scores and prompts brought together for windows or the row-by-row yardstick."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,8 @@ from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.progress import Progress
 from sqsd_lint.read import read_rows
-from sqsd_lint.rows import read_samples
-from sqsd_lint.session import CLEAN_REFERENCE, Session
+from sqsd_lint.rows import CLEAN_REFERENCE, clean_samples
+from sqsd_lint.session import Session
 from sqsd_lint.types import Problem, Sample
 
 if TYPE_CHECKING:
@@ -51,13 +50,8 @@ def validate(
         UsageError: a row that cannot be scored or encoded, too few rows or prompts, another experiment in
             `output`.
     """
-    session = Session(settings, progress)
-    samples = _samples(settings, held_out, rows)
-    asked = _prompts(prompts, settings, held_out, max_prompts)
-    scores = session.reference_scores(samples)
-    if any(not math.isfinite(score.sqsd) for score in scores):
-        raise UsageError("a row's score is not finite", hint=CLEAN_REFERENCE)
-    session.engine.release()
+    material = _Material(settings, prompts, held_out, rows, max_prompts, progress)
+    session = material.session
 
     from sqsd_lint.encode import Encoder
     from sqsd_lint.validate.attack import Attack
@@ -67,20 +61,21 @@ def validate(
     from sqsd_lint.validate.summary import summarise
 
     who = make_judge(judge)
+    session.engine.release()
     model, tokenizer = session.engine.base()
     encoder = Encoder(tokenizer, max_length=settings.max_length, turns=settings.turns)
     experiment = Experiment(
         model,
-        Attack(tokenizer, asked, answer_tokens=answer_tokens),
+        Attack(tokenizer, material.prompts, answer_tokens=answer_tokens),
         who,
-        scores,
-        [encoder.encode(sample) for sample in samples],
+        material.scores,
+        [encoder.encode(sample) for sample in material.samples],
         folder=output,
         key=[
             session.bundle.scoring_digest,
             [session.engine.metric, session.engine.expansion, session.engine.dtype, settings.max_length],
-            [sample.fingerprint for sample in samples],
-            asked,
+            [sample.fingerprint for sample in material.samples],
+            material.prompts,
             [who.name, answer_tokens],
         ],
         progress=progress,
@@ -88,43 +83,121 @@ def validate(
     found = experiment.run(plan)
     if progress:
         progress.stop()
-    manifest = session.bundle.manifest
-    result = {
-        **summarise(found),
-        "base_model": manifest.base_model.id,
-        "bundle": {"id": manifest.id, "digest": session.bundle.digest},
-        "metric": session.engine.metric,
-        "expansion": session.engine.expansion,
-        "device": session.engine.device,
-        "dtype": session.engine.dtype,
-        "judge": who.name,
-        "rows": len(samples),
-        "files": list(settings.paths),
-        "held_out": held_out,
-    }
+    result = {**summarise(found), "judge": who.name, **material.facts()}
     write_json(output / "result.json", result)
     for name, dark in (("windows.png", False), ("windows.svg", False), ("windows-dark.svg", True)):
-        plot(result, output / name, dark=dark, title=f"{manifest.id}: ")
+        plot(result, output / name, dark=dark, title=f"{session.bundle.id}: ")
     return result
 
 
+def per_row(
+    settings: Settings,
+    *,
+    prompts: Path,
+    output: Path,
+    held_out: float = 0.0,
+    rows: int | None = None,
+    max_prompts: int = 100,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Compare scores with what each row takes from the refusal margin to first order; nothing is trained.
+
+    Args:
+        output: the folder for `per-row.json`.
+        prompts, held_out, rows, max_prompts: as in `validate`.
+
+    Returns:
+        The content of `per-row.json`.
+
+    Raises:
+        UsageError: as in `validate`, or a bundle whose update is that of whole weights.
+    """
+    material = _Material(settings, prompts, held_out, rows, max_prompts, progress)
+    session = material.session
+    if session.bundle.manifest.update == "full":
+        raise UsageError(
+            f"--per-row: {session.bundle.id} scores updates of whole weights",
+            hint="a step is measured on LoRA factors; use a bundle whose update is `lora`",
+        )
+
+    from sqsd_lint.validate.attack import Attack
+    from sqsd_lint.validate.yardstick import compare, margin_losses, rows_of
+
+    encoder, scorer = session.engine.parts()
+    if progress:
+        progress.start(len(material.samples))
+        progress.status("the margin's gradient")
+    losses = margin_losses(
+        scorer.model,
+        session.engine.directions[0],
+        Attack(encoder.tokenizer, material.prompts),
+        [encoder.encode(sample) for sample in material.samples],
+        batch_tokens=settings.batch_tokens,
+        advance=progress.advance if progress else lambda done: None,
+    )
+    if progress:
+        progress.stop()
+    result = {
+        "version": 1,
+        **compare(material.scores, losses),
+        "prompts": len(material.prompts),
+        **material.facts(),
+        "per_row": rows_of(material.scores, losses),
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "per-row.json", result)
+    return result
+
+
+class _Material:
+    """What both experiments start from: rows with their scores, and harmful prompts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        prompts: Path,
+        held_out: float,
+        rows: int | None,
+        max_prompts: int,
+        progress: Progress | None,
+    ) -> None:
+        self.session = Session(settings, progress)
+        self.held_out = held_out
+        self.prompts = _prompts(prompts, settings, held_out, max_prompts)
+        self.samples = _samples(settings, held_out, rows)
+        self.scores = self.session.reference_scores(self.samples)
+        if progress:
+            progress.stop()
+        if any(not math.isfinite(score.sqsd) for score in self.scores):
+            raise UsageError("a row's score is not finite", hint=CLEAN_REFERENCE)
+
+    def facts(self) -> dict[str, Any]:
+        """What a result says about where it comes from."""
+        session, settings = self.session, self.session.settings
+        bundle, engine = session.bundle, session.engine
+        return {
+            "base_model": bundle.manifest.base_model.id,
+            "bundle": {"id": bundle.id, "digest": bundle.digest, "scoring_digest": bundle.scoring_digest},
+            **{key: getattr(engine, key) for key in ("metric", "expansion", "device", "dtype")},
+            "max_length": settings.max_length,
+            "turns": settings.turns,
+            "rows": len(self.samples),
+            "files": list(settings.paths),
+            "held_out": self.held_out,
+        }
+
+
 def _samples(settings: Settings, held_out: float, rows: int | None) -> list[Sample]:
-    """The rows of all files, each row once."""
+    """The rows of all files, each row once, at most `rows` of a file."""
     found: dict[str, Sample] = {}
     for file in settings.paths:
-        kept = (s for s in _clean(file, settings) if position(prompt_of(s)) >= held_out)
+        # By hash, not as the file has them: the first rows of a file are often of one kind.
+        ordered = sorted(clean_samples(file, settings), key=lambda s: s.fingerprint)
+        kept = (s for s in ordered if position(prompt_of(s)) >= held_out)
         found.update({s.fingerprint: s for s in islice(kept, rows)})
+    if not found:
+        raise UsageError("no rows left", hint="lower --held-out")
     return list(found.values())
-
-
-def _clean(file: str, settings: Settings) -> Sequence[Sample]:
-    samples = []
-    for item in read_samples(file, settings):
-        if isinstance(item, Problem):
-            raise UsageError(f"{item.where}: {item.message}", hint=CLEAN_REFERENCE)
-        samples.append(item)
-    # By hash, not as the file has them: the first rows of a file are often of one kind.
-    return sorted(samples, key=lambda s: s.fingerprint)
 
 
 def _prompts(path: Path, settings: Settings, held_out: float, limit: int) -> list[str]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+_CACHED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(@[0-9a-f]{12})?\Z")
+_USED = ".used"
 
 
 def cache_root(cache_dir: Path | None = None) -> Path:
@@ -19,6 +24,35 @@ def cache_root(cache_dir: Path | None = None) -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_path("sqsd-lint"))
+
+
+def bundles_folder(cache_dir: Path | None = None) -> Path:
+    """The folder of cached bundles."""
+    return cache_root(cache_dir) / "bundles"
+
+
+def cached_name(bundle_id: str, digest: str) -> str:
+    """The cache's name for a bundle that was pulled: versions of one bundle lie side by side."""
+    return f"{bundle_id}@{digest[:12]}"
+
+
+def is_cached_name(name: Any) -> bool:
+    """Whether a name is one of a cached bundle: an id, or what `cached_name` makes of it."""
+    return isinstance(name, str) and bool(_CACHED.match(name))
+
+
+def mark_used(folder: Path) -> None:
+    """Note that a cached bundle was used just now; a cache that cannot be written keeps no such notes."""
+    with suppress(OSError):
+        (folder / _USED).touch()
+
+
+def last_used(folder: Path) -> float | None:
+    """When a cached bundle was used last, in seconds since 1970; None if it never was."""
+    try:
+        return (folder / _USED).stat().st_mtime
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from sqsd_lint.bundle.digests import digest
-from sqsd_lint.types import DirectionKind, Expansion, Metric
+from sqsd_lint.bundle.validation import to_json as validation_json
+from sqsd_lint.tried import Validation
+from sqsd_lint.types import Agreement, DirectionKind, Expansion, Metric, Update
 
 MANIFEST = "bundle.json"
 CALIBRATION = "calibration.parquet"
@@ -16,6 +18,7 @@ ADAPTERS = ("base", "initial", "danger", "safety")
 METRICS: tuple[Metric, ...] = get_args(Metric)
 EXPANSIONS: tuple[Expansion, ...] = get_args(Expansion)
 KINDS: tuple[DirectionKind, ...] = get_args(DirectionKind)
+UPDATES: tuple[Update, ...] = get_args(Update)
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 
@@ -44,13 +47,14 @@ class Direction:
 
     Attributes:
         adapter: the folder that holds it.
+        expansion: None is the model as it is, which only a full update can be taken at.
         scaling: overrides the expansion adapter's own alpha/r; None keeps it.
         kind: "task-vector", V is B @ A of the adapter; or "margin-gradient", its factors are the gradient of
             a mean log-likelihood with respect to those of `expansion`, laid out as PEFT lays out an adapter.
     """
 
     adapter: str
-    expansion: str
+    expansion: str | None
     scaling: float | None
     kind: DirectionKind = "task-vector"
 
@@ -136,6 +140,9 @@ class Manifest:
         proxy: whether the bundle is meant to stand in for other models; `notes` go into every report's head.
         training: settings per adapter.
         files: sha256 of every file but the manifest itself, by path inside the bundle.
+        validation: what its scores cost when they were tried, if they were.
+        update: what a training step moves: the factors of a LoRA adapter, or the whole weights.
+        agreements: with the own scores of models that the bundle stands in for.
     """
 
     id: str
@@ -152,6 +159,9 @@ class Manifest:
     training: Mapping[str, Any]
     calibration: Calibration | None
     files: Mapping[str, str]
+    validation: Validation | None = None
+    update: Update = "lora"
+    agreements: tuple[Agreement, ...] = ()
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -172,8 +182,8 @@ class Manifest:
         """Hex SHA-256 over only what changes a score: score caches key on it, and survive a calibration.
 
         Covers the format version, the three digests of the base model, the directions, expansion, metric,
-        modules, the base adapter and the files of the adapters in use. Leaves out names, provenance,
-        notes, calibration and the tool's version.
+        modules, update, the base adapter and the files of the adapters in use. Leaves out names, provenance,
+        notes, calibration, validation, agreements and the tool's version.
         """
         raw, base = self.to_json(), self.base_model
         used = tuple(f"{a}/" for a in self.adapters)
@@ -183,8 +193,13 @@ class Manifest:
                 "base_model": [base.weights_digest, base.tokenizer_digest, base.template_digest],
                 "base_adapter": self.base_adapter,
                 "files": {p: s for p, s in self.files.items() if p.startswith(used)},
+                **self._update(),
             }
         )
+
+    def _update(self) -> dict[str, Any]:
+        """Left out where it is what it was before there was another."""
+        return {} if self.update == "lora" else {"update": self.update}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -197,9 +212,12 @@ class Manifest:
             "expansion": self.expansion,
             "metric": self.metric,
             "modules": "all" if self.modules == "all" else {"top_blocks": self.modules},
+            **self._update(),
             "target": {"proxy": self.proxy, "notes": list(self.notes)},
             "provenance": [asdict(s) for s in self.provenance],
             "training": dict(self.training),
             "calibration": self.calibration.to_json() if self.calibration else None,
             "files": dict(sorted(self.files.items())),
+            **({"validation": validation_json(self.validation)} if self.validation else {}),
+            **({"agreements": [asdict(a) for a in self.agreements]} if self.agreements else {}),
         }

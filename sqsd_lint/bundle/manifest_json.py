@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sqsd_lint.bundle import fields as f
+from sqsd_lint.bundle.agreement_json import from_fields as agreement
 from sqsd_lint.bundle.digests import read_json, write_json
 from sqsd_lint.bundle.manifest import (
     ADAPTERS,
@@ -19,6 +20,7 @@ from sqsd_lint.bundle.manifest import (
     KINDS,
     MANIFEST,
     METRICS,
+    UPDATES,
     WEIGHTS,
     BaseModel,
     Calibration,
@@ -27,6 +29,7 @@ from sqsd_lint.bundle.manifest import (
     ReferenceSet,
     Source,
 )
+from sqsd_lint.bundle.validation import from_fields
 from sqsd_lint.errors import BundleCorruptError
 
 
@@ -76,6 +79,9 @@ def from_json(raw: Any) -> Manifest:
         training=top.take("training", f.mapping),
         calibration=top.take("calibration", f.optional(_calibration)),
         files=top.take("files", _files),
+        validation=top.take("validation", from_fields) if "validation" in raw else None,
+        update=top.take("update", f.one_of(UPDATES)) if "update" in raw else UPDATES[0],
+        agreements=top.take("agreements", f.items(agreement)) if "agreements" in raw else (),
     )
     target.done()
     top.done()
@@ -83,6 +89,10 @@ def from_json(raw: Any) -> Manifest:
         at_initial = direction.expansion == "initial" and manifest.expansion == "shared"
         if direction.kind == "margin-gradient" and not at_initial:
             raise f.FieldError(f"directions.{name}: a margin gradient needs expansion `shared` at `initial`")
+        if direction.kind == "margin-gradient" and manifest.update == "full":
+            raise f.FieldError(f"directions.{name}: a margin gradient is one of LoRA factors, update is full")
+        if direction.expansion is None and manifest.update == "lora":
+            raise f.FieldError(f"directions.{name}.expansion: only a full update can do without an adapter")
     for adapter in manifest.adapters:
         for file in (CONFIG, WEIGHTS):
             if f"{adapter}/{file}" not in manifest.files:
@@ -117,7 +127,7 @@ def _direction(value: Any, path: str) -> Direction:
     direction = Direction(
         kind=kind,
         adapter=top.take("adapter", f.one_of(ADAPTERS[1:])),
-        expansion=top.take("expansion", f.one_of(ADAPTERS[1:])),
+        expansion=top.take("expansion", f.optional(f.one_of(ADAPTERS[1:]))),
         scaling=top.take("scaling", f.optional(f.number)),
     )
     top.done()

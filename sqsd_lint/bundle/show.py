@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from sqsd_lint.bundle.manifest import Manifest
@@ -12,9 +13,14 @@ from sqsd_lint.types import Line
 CANDIDATES = ("p90", "p95", "p99", "p99.9", "z3")
 
 
-def describe(bundle: Bundle) -> dict[str, Any]:
-    """Everything that `bundle show` prints above its table, ready for JSON."""
+def describe(bundle: Bundle, percentile: Callable[[float], float] | None = None) -> dict[str, Any]:
+    """Everything that `bundle show` prints but for candidate lines, ready for JSON.
+
+    Args:
+        percentile: of a score among the bundle's benign rows, if it is calibrated.
+    """
     m = bundle.manifest
+    tried = m.validation.placed(percentile) if m.validation and percentile else m.validation
     return {
         "id": m.id,
         "digest": bundle.digest,
@@ -28,11 +34,14 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "expansion": m.expansion,
         "metric": m.metric,
         "modules": m.modules,
+        "update": m.update,
         "proxy": m.proxy,
         "notes": list(m.notes),
         "provenance": m.to_json()["provenance"],
         "training": dict(m.training),
         "calibration": _calibration(m),
+        "validation": asdict(tried) if tried else None,
+        "agreements": [asdict(agreement) for agreement in m.agreements],
     }
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqsd_lint import resources
-from sqsd_lint.bundle.cache import cache_root, staging, swap_in
+from sqsd_lint.bundle.cache import bundles_folder, is_cached_name, mark_used, staging, swap_in
 from sqsd_lint.bundle.digests import sha256_file
-from sqsd_lint.bundle.fields import is_name
 from sqsd_lint.bundle.manifest import MANIFEST, Manifest
 from sqsd_lint.bundle.manifest_json import load
+from sqsd_lint.bundle.pulled import forget
+from sqsd_lint.bundle.sources import is_remote
 from sqsd_lint.errors import BundleCorruptError, BundleError, BundleNotFoundError, UsageError
 
 _REFETCH = "get or build the bundle again; `sqsd-lint bundle verify` lists everything that is wrong"
@@ -110,12 +112,19 @@ def file_problems(folder: Path, manifest: Manifest) -> list[str]:
     return problems
 
 
-def open_bundle(ref: str | None, *, model: str | None = None, cache_dir: Path | None = None) -> Bundle:
-    """Find the bundle that a run uses.
+def open_bundle(
+    ref: str | None,
+    *,
+    model: str | None = None,
+    cache_dir: Path | None = None,
+    status: Callable[[str], None] | None = None,
+) -> Bundle:
+    """Find the bundle that a run uses; one on the Hub or in a store is pulled if it is not cached.
 
     Args:
-        ref: `--bundle`: a folder, or the id of a cached or embedded bundle.
+        ref: `--bundle`: a folder, the id of a cached or embedded bundle, or an address (`bundle.sources`).
         model: `--model`: a Hub id or a folder; decides where no bundle is named.
+        status: told what is being fetched.
 
     Returns:
         The bundle of `ref`, else the one whose base model is `model`, else the embedded default.
@@ -123,12 +132,17 @@ def open_bundle(ref: str | None, *, model: str | None = None, cache_dir: Path | 
     Raises:
         BundleNotFoundError: nothing fits; a named model never falls back on the default.
         BundleCorruptError: the bundle found does not hold.
-        UsageError: several cached bundles fit the model.
+        BundleError: it cannot be fetched.
+        UsageError: several cached bundles fit the model; no such form of an address.
     """
+    if ref is not None and is_remote(ref):
+        from sqsd_lint.bundle.pull import cached_or_pulled
+
+        return used(cached_or_pulled(ref, cache_dir, status), cache_dir)
     if ref is not None:
-        return load_bundle(_find(ref, cache_dir))
+        return used(load_bundle(_find(ref, cache_dir)), cache_dir)
     if model is not None:
-        return load_bundle(_find_for_model(model, cache_dir))
+        return used(load_bundle(_find_for_model(model, cache_dir)), cache_dir)
     folder = resources.bundles_dir() / "default"
     if not folder.is_dir():
         raise BundleNotFoundError(
@@ -138,22 +152,40 @@ def open_bundle(ref: str | None, *, model: str | None = None, cache_dir: Path | 
     return load_bundle(folder)
 
 
+def used(bundle: Bundle, cache_dir: Path | None = None) -> Bundle:
+    """The bundle, its use noted if it is a cached one: `bundle prune` goes by that."""
+    if bundle.root.parent == bundles_folder(cache_dir):
+        mark_used(bundle.root)
+    return bundle
+
+
+def find_digest(digest: str, cache_dir: Path | None = None) -> Bundle | None:
+    """The cached bundle of a digest, None if there is none."""
+    parent = bundles_folder(cache_dir)
+    for folder in parent.glob(f"*@{digest[:12]}"):
+        if (folder / MANIFEST).is_file() and (bundle := load_bundle(folder)).digest == digest:
+            return bundle
+    return None
+
+
 def _find(ref: str, cache_dir: Path | None) -> Path:
-    if ref.startswith("hf://"):
-        name = ref.removeprefix("hf://").partition("@")[0]
-        raise BundleNotFoundError(
-            f"{ref}: bundles are not fetched from the Hub by this command",
-            hint=f"download it (`hf download {name} --local-dir FOLDER`) and use --bundle FOLDER",
-        )
     if Path(ref).is_dir():
         return Path(ref)
-    for entry in list_bundles(cache_dir):
+    entries = list_bundles(cache_dir)
+    for entry in entries:
         if ref == entry.id:
             return entry.root
+    if versions := [e for e in entries if e.manifest and e.manifest.id == ref]:
+        return _newest(versions)
     raise BundleNotFoundError(
         f"no bundle {ref!r}: neither a folder nor the id of a cached bundle",
-        hint="`sqsd-lint bundle list` shows the ids",
+        hint="`sqsd-lint bundle list` shows the ids; `sqsd-lint bundle pull` fetches one",
     )
+
+
+def _newest(versions: list[Entry]) -> Path:
+    """Of several versions of a bundle, the one that was pulled or installed last."""
+    return max(versions, key=lambda entry: (entry.root / MANIFEST).stat().st_mtime).root
 
 
 def _find_for_model(model: str, cache_dir: Path | None) -> Path:
@@ -166,27 +198,31 @@ def _find_for_model(model: str, cache_dir: Path | None) -> Path:
     else:
         found = [e for e in found if e.manifest and e.manifest.base_model.id == model]
     cached = [e for e in found if not e.embedded]
-    if len(cached) > 1:
+    if len({e.manifest.id for e in cached if e.manifest}) > 1:
         raise UsageError(
             f"several cached bundles have the base model {model!r}: {', '.join(e.id for e in cached)}",
-            hint="choose one with --bundle ID",
+            hint="choose one with --bundle ID, or in the configuration under [bundles]",
         )
+    if cached:
+        return _newest(cached)
     if not found:
         raise BundleNotFoundError(
             f"no bundle for the model {model!r}",
-            hint="build one: `sqsd-lint bundle build --recipe FILE --output DIR`, or import PEFT adapters: "
+            hint="pull one: `sqsd-lint bundle pull hf://ORG/NAME`; build one: "
+            "`sqsd-lint bundle build --recipe FILE --output DIR`, or import PEFT adapters: "
             f"`sqsd-lint bundle import --model {model} --danger DIR --safety DIR --initial DIR"
             " --output DIR`; then name it with --bundle DIR",
         )
-    return (cached or found)[0].root
+    return found[0].root
 
 
 def list_bundles(cache_dir: Path | None = None) -> list[Entry]:
     """All cached bundles by id, then the embedded ones. Manifests only; no file is hashed."""
     entries = []
-    for parent, embedded in ((cache_root(cache_dir) / "bundles", False), (resources.bundles_dir(), True)):
+    for parent, embedded in ((bundles_folder(cache_dir), False), (resources.bundles_dir(), True)):
         folders = sorted(parent.iterdir()) if parent.is_dir() else []
-        entries += [_entry(f, embedded) for f in folders if is_name(f.name) and (f / MANIFEST).is_file()]
+        names = [f for f in folders if is_cached_name(f.name) and (f / MANIFEST).is_file()]
+        entries += [_entry(folder, embedded) for folder in names]
     return entries
 
 
@@ -206,7 +242,7 @@ def install(folder: Path, *, cache_dir: Path | None = None, replace: bool = Fals
         UsageError: another bundle of that id is cached, and `replace` is not set.
     """
     bundle = load_bundle(folder)
-    target = cache_root(cache_dir) / "bundles" / bundle.id
+    target = bundles_folder(cache_dir) / bundle.id
     if (target / MANIFEST).is_file() and not replace:
         entry = _entry(target, embedded=False)
         if entry.manifest is None or entry.manifest.digest != bundle.digest:
@@ -230,16 +266,17 @@ def remove_bundle(name: str, *, cache_dir: Path | None = None) -> Path:
         UsageError: `name` is no plain id; folders outside the cache are never touched.
         BundleNotFoundError: nothing of that id is cached.
     """
-    if not is_name(name):
+    if not is_cached_name(name):
         raise UsageError(
             f"{name!r} is not the id of a cached bundle",
             hint="`sqsd-lint bundle list` shows the ids; a folder elsewhere is yours to delete",
         )
-    target = cache_root(cache_dir) / "bundles" / name
+    target = bundles_folder(cache_dir) / name
     if target.is_symlink():
         target.unlink()
     elif (target / MANIFEST).is_file():
         shutil.rmtree(target)
     else:
         raise BundleNotFoundError(f"no cached bundle {name!r}", hint="`sqsd-lint bundle list` shows the ids")
+    forget(name, cache_dir)
     return target

@@ -21,8 +21,10 @@ from sqsd_lint.cli import (
     completion,
     config,
     doctor,
+    drift,
     explain,
     hook,
+    lock,
     rule,
     score,
     validate,
@@ -111,10 +113,12 @@ app.command("check")(check.check)
 app.command("score")(score.score)
 app.command("explain")(explain.explain)
 app.add_typer(bundle.app, name="bundle")
+app.command("lock")(lock.lock)
 app.command("baseline")(baseline.baseline)
 app.command("rule")(rule.rule)
 app.add_typer(hook.app, name="hook")
 app.add_typer(config.app, name="config")
+app.command("drift")(drift.drift)
 app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)
 app.command("clean")(clean.clean)

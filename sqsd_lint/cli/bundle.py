@@ -1,14 +1,15 @@
-"""`sqsd-lint bundle`: list, show, verify and remove direction bundles; `bundle_make` makes them."""
+"""`sqsd-lint bundle`: list, show, verify and remove; its other commands are in the `bundle_*` modules."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sqsd_lint.cli import bundle_make, bundle_sketch
+from sqsd_lint.cli import bundle_import, bundle_make, bundle_share, bundle_sketch
 from sqsd_lint.cli import options as o
 from sqsd_lint.cli.settings import cache_of, settings_of
 from sqsd_lint.errors import BundleNotFoundError, ExitCode
@@ -32,12 +33,12 @@ _Reference = Annotated[
 
 
 @app.command("list")
-def list_(context: typer.Context, cache_dir: o.CacheDir = None) -> None:
-    """List cached and embedded bundles."""
-    from sqsd_lint.bundle.store import list_bundles
-    from sqsd_lint.report.bundles import print_list
+def list_(context: typer.Context, as_json: o.AsJson = False, cache_dir: o.CacheDir = None) -> None:
+    """List cached and embedded bundles, with their base models, digests, sizes and last uses."""
+    from sqsd_lint.bundle.prune import kept
+    from sqsd_lint.report.bundle_list import print_list, print_list_json
 
-    print_list(list_bundles(cache_of(settings_of(context))), sys.stdout)
+    (print_list_json if as_json else print_list)(kept(cache_of(settings_of(context))), sys.stdout)
 
 
 @app.command()
@@ -53,15 +54,17 @@ def show(
     [cyan]sqsd-lint bundle show[/cyan]
     """
     settings = settings_of(context)
+    from sqsd_lint.bundle.choose import open_for
     from sqsd_lint.bundle.show import candidate_lines, describe
-    from sqsd_lint.bundle.store import open_bundle
     from sqsd_lint.judge.calibration import Calibration
     from sqsd_lint.judge.threshold import parse, resolve
     from sqsd_lint.report import bundles
 
-    found = open_bundle(settings.bundle, model=settings.model, cache_dir=cache_of(settings))
-    facts, stored = describe(found), found.manifest.calibration
+    # What is named here is looked at, not judged with: the lock has no say in it.
+    found = open_for(replace(settings, lock=None) if bundle else settings, cache_dir=cache_of(settings))
+    stored = found.manifest.calibration
     calibration = Calibration.from_json(stored.to_json()) if stored else None
+    facts = describe(found, calibration.percentile if calibration else None)
     lines = candidate_lines(lambda spec: resolve(parse(spec), calibration)) if calibration else []
     (bundles.print_json if as_json else bundles.print_bundle)(facts, lines, sys.stdout)
 
@@ -111,17 +114,23 @@ def remove(
     print_good(f"removed {remove_bundle(bundle, cache_dir=cache)}", sys.stdout)
 
 
-app.command("import")(bundle_make.import_)
+app.command("import")(bundle_import.import_)
 app.command("build")(bundle_make.build)
 app.command("calibrate")(bundle_make.calibrate)
 app.command("sketch")(bundle_sketch.sketch)
+app.command("pull")(bundle_share.pull)
+app.command("push")(bundle_share.push)
+app.command("prune")(bundle_share.prune)
 
 
 def _folder(settings: Settings, cache: Path | None) -> Path:
     """Where a bundle lies that may be too damaged to be opened."""
-    from sqsd_lint.bundle.store import list_bundles
+    from sqsd_lint.bundle.sources import is_remote
+    from sqsd_lint.bundle.store import list_bundles, open_bundle
     from sqsd_lint.resources import bundles_dir
 
+    if settings.bundle is not None and is_remote(settings.bundle):
+        return open_bundle(settings.bundle, cache_dir=cache).root
     if settings.bundle is None:
         return bundles_dir() / "default"
     if Path(settings.bundle).is_dir():

@@ -1,11 +1,12 @@
-"""`sqsd-lint bundle import`, `build` and `calibrate`: where bundles come from."""
+"""`sqsd-lint bundle build` and `calibrate`: bundles out of data."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -13,9 +14,9 @@ from sqsd_lint.cli import options as o
 from sqsd_lint.cli.output import progress
 from sqsd_lint.cli.settings import cache_of, settings_of
 from sqsd_lint.errors import UsageError
-from sqsd_lint.types import Expansion, Metric, Sample
+from sqsd_lint.types import Sample
 
-_Install = Annotated[
+Install = Annotated[
     bool,
     typer.Option(
         "--install",
@@ -24,81 +25,19 @@ _Install = Annotated[
         show_default=False,
     ),
 ]
-_Output = Annotated[
+Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="DIR", help="Write the bundle there.", show_default=False)
 ]
-
-
-def _adapter(help: str) -> object:
-    return typer.Option(metavar="DIR", help=help, show_default=False)
 
 
 def _rows(help: str) -> object:
     return typer.Option(metavar="FILE", help=f"{help} May be repeated.", show_default=False)
 
 
-def import_(
-    context: typer.Context,
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="The base model: a folder or a Hub id.", show_default=False)
-    ],
-    danger: Annotated[Path, _adapter("The adapter that was fine-tuned on harmful answers.")],
-    safety: Annotated[Path, _adapter("The adapter that was fine-tuned on safe answers.")],
-    initial: Annotated[Path, _adapter("The adapter that was fine-tuned on benign rows.")],
-    output: _Output,
-    base: Annotated[Path | None, _adapter("An adapter to merge into the model first.")] = None,
-    safety_scaling: Annotated[
-        float, typer.Option(metavar="FLOAT", help="Scaling at the safety expansion point.")
-    ] = 1.0,
-    metric: Annotated[
-        str, typer.Option(metavar="cosine|projection|dot", help="How scores are made.")
-    ] = "cosine",
-    expansion: Annotated[
-        str, typer.Option(metavar="paper|shared", help="Where the safety update is taken.")
-    ] = "paper",
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="The bundle's id. Default: the folder's name.", show_default=False),
-    ] = None,
-    proxy: Annotated[
-        bool,
-        typer.Option(
-            "--proxy", metavar=" ", help="It stands in for other models; reports say so.", show_default=False
-        ),
-    ] = False,
-    install: _Install = False,
-    cache_dir: o.CacheDir = None,
-) -> None:
-    """Make a bundle from PEFT adapter folders.
-
-    [cyan]sqsd-lint bundle import --model Qwen/Qwen3-8B --danger D --safety S --initial I -o my-bundle[/cyan]
-    """
-    cache = cache_of(settings_of(context))
-    from sqsd_lint.bundle.importer import import_bundle
-
-    with progress() as bar:
-        made = import_bundle(
-            model,
-            danger,
-            safety,
-            initial,
-            base,
-            output=output,
-            safety_scaling=safety_scaling,
-            metric=cast(Metric, metric),
-            expansion=cast(Expansion, expansion),
-            name=name,
-            proxy=proxy,
-            cache_dir=cache,
-            status=bar.status if bar else None,
-        )
-    _made(made.root, install, cache)
-
-
 def build(
     context: typer.Context,
     recipe: Annotated[Path, typer.Option(metavar="FILE", help="A recipe in JSON.", show_default=False)],
-    output: _Output,
+    output: Output,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -110,7 +49,7 @@ def build(
         typer.Option(metavar="DIR", help="For checkpoints. Default: OUTPUT.build.", show_default=False),
     ] = None,
     device: o.Device = None,
-    install: _Install = False,
+    install: Install = False,
     no_progress: o.NoProgress = False,
     cache_dir: o.CacheDir = None,
 ) -> None:
@@ -133,7 +72,7 @@ def build(
             device=settings.device,
             progress=bar,
         )
-    _made(made.root, install, cache)
+    tell(made.root, install, cache)
 
 
 def calibrate(
@@ -145,7 +84,9 @@ def calibrate(
     harmful: Annotated[list[str] | None, _rows("Rows that are known to be harmful.")] = None,
     rows: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="At most so many rows of each file.", show_default=False),
+        typer.Option(
+            metavar="N", min=1, help="At most so many rows of each file or set.", show_default=False
+        ),
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -157,9 +98,37 @@ def calibrate(
             metavar="DIR", help="Where the recipe's files lie. Default: beside it.", show_default=False
         ),
     ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RESULT",
+            help="Keep what `validate` found, its result.json; reports then say what scores cost when tried.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SCORES",
+            help="Compare with a target's own scores, as `score` wrote them; the rows are in --rows-of.",
+            show_default=False,
+        ),
+    ] = None,
+    rows_of: Annotated[list[str] | None, _rows("Rows that the target has scored.")] = None,
+    target_bundle: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="The bundle that the target's scores were made with; else --model names the target.",
+            show_default=False,
+        ),
+    ] = None,
     model: o.Model = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
+    quantize: o.Quantize = None,
+    device_map: o.DeviceMap = None,
+    checkpointing: o.Checkpointing = None,
     batch_tokens: o.BatchTokens = None,
     columns: o.Columns = None,
     no_progress: o.NoProgress = False,
@@ -170,16 +139,46 @@ def calibrate(
     """Score rows that no adapter was trained on, and keep the scores in the bundle: thresholds rest on them.
 
     [cyan]sqsd-lint bundle calibrate my-bundle/ --benign benign.jsonl --harmful harmful.jsonl[/cyan]
+    [cyan]sqsd-lint bundle calibrate my-bundle/ --validation trial/result.json[/cyan]
+    [cyan]sqsd-lint bundle calibrate proxy/ --against scores.jsonl --rows-of data.jsonl --model org/big[/cyan]
     """
-    settings = settings_of(context)
+    # A calibration makes another bundle of this one; a lock, which pins bundles that judge, has no say in it.
+    settings = replace(settings_of(context), lock=None)
     from sqsd_lint import pipeline
+    from sqsd_lint.bundle.store import open_bundle
+    from sqsd_lint.bundle.validation import read_result, store_validation
+    from sqsd_lint.report.bundles import print_good
 
-    if (recipe is None) == (not benign):
-        raise UsageError("give the reference sets either by --benign and --harmful, or by --recipe")
+    if against or rows_of:
+        if not (against and rows_of) or recipe or benign or harmful or validation:
+            raise UsageError(
+                "--against needs --rows-of, and no reference sets",
+                hint="For example `--against scores.jsonl --rows-of data.jsonl --model org/target`.",
+            )
+        with progress(not no_progress) as bar:
+            made = pipeline.agree(
+                bundle, against, rows_of, settings, target_bundle=target_bundle, progress=bar
+            )
+        print_good(str(made.manifest.agreements[-1]), sys.stdout)
+        tell(made.root, install=False, cache=None)
+        return
+    given = [bool(recipe), bool(benign or harmful)]
+    if all(given) or (harmful and not benign) or not any([*given, validation]):
+        raise UsageError(
+            "give reference sets either by --benign and --harmful, or by --recipe",
+            hint="--validation may stand alone",
+        )
+    tried = None
+    if validation is not None:  # read before rows are scored: a wrong one is told at once
+        opened = open_bundle(bundle, cache_dir=cache_of(settings))
+        tried = read_result(validation, opened)
+        if not any(given):
+            tell(store_validation(opened, tried).root, install=False, cache=None)
+            return
     if recipe is not None:
         from sqsd_lint.bundle.build.data import reference_sets
 
-        sets: Mapping[str, Mapping[str, Sequence[Sample]]] = reference_sets(recipe, data)
+        sets: Mapping[str, Mapping[str, Sequence[Sample]]] = reference_sets(recipe, data, rows)
     else:
         sets = {
             "benign": pipeline.reference_rows(benign or [], settings, rows),
@@ -187,10 +186,13 @@ def calibrate(
         }
     with progress(not no_progress) as bar:
         made = pipeline.calibrate(bundle, sets, settings, progress=bar)
-    _made(made.root, install=False, cache=None)
+    if tried is not None:
+        made = store_validation(made, tried)
+    tell(made.root, install=False, cache=None)
 
 
-def _made(folder: Path, install: bool, cache: Path | None) -> None:
+def tell(folder: Path, install: bool, cache: Path | None) -> None:
+    """Say where a bundle stands, having kept it in the cache if that was asked for."""
     from sqsd_lint.bundle.store import install as keep
     from sqsd_lint.report.bundles import print_good
 

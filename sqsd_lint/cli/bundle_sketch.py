@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,9 @@ def sketch(
     safety: Annotated[list[str] | None, _rows("safety")] = None,
     rows: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="At most so many rows of each file.", show_default=False),
+        typer.Option(
+            metavar="N", min=1, help="At most so many rows of each file or set.", show_default=False
+        ),
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -62,7 +65,7 @@ def sketch(
 
     [cyan]sqsd-lint bundle sketch my-bundle/ --danger harmful.jsonl --safety refusals.jsonl[/cyan]
     """
-    settings = settings_of(context)
+    settings = replace(settings_of(context), lock=None)  # as in `calibrate`: this makes another bundle
     from sqsd_lint.pipeline import reference_rows
     from sqsd_lint.report.bundles import print_good
     from sqsd_lint.sketching import sketch_bundle
@@ -72,7 +75,7 @@ def sketch(
     if recipe is not None:
         from sqsd_lint.bundle.build.data import training_sets
 
-        sets: Mapping[str, Mapping[str, Sequence[Sample]]] = training_sets(recipe, data)
+        sets: Mapping[str, Mapping[str, Sequence[Sample]]] = training_sets(recipe, data, rows)
     else:
         sets = {
             "danger": reference_rows(danger or [], settings, rows),

@@ -19,6 +19,13 @@ def doctor(
     proxy: o.Proxy = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
+    quantize: o.Quantize = None,
+    device_map: o.DeviceMap = None,
+    checkpointing: o.Checkpointing = None,
+    expansion: o.Expansion = None,
+    max_length: o.MaxLength = None,
+    batch_tokens: o.BatchTokens = None,
+    trust_remote_code: o.TrustRemoteCode = None,
     rules: o.Rules = None,
     cache_dir: o.CacheDir = None,
     config: o.Config = None,
@@ -26,7 +33,8 @@ def doctor(
 ) -> None:
     """Say whether a check could run here, and what is missing with the command that mends it.
 
-    Nothing is fetched and nothing is scored. The exit code is 0 if a check could run, else 3.
+    Nothing is fetched and nothing is scored. The exit code is 0 if a check could run, else 3. With --model
+    it also says what memory and time a check would take.
 
     [cyan]sqsd-lint doctor --model Qwen/Qwen3-8B[/cyan]
     """

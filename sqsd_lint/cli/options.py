@@ -50,7 +50,7 @@ Bundle = Annotated[
         "--bundle",
         metavar="BUNDLE",
         panel=_MODEL,
-        help="Direction bundle: a folder or a cached id. Default: the embedded one.",
+        help="Direction bundle: a folder, a cached id or hf://org/name@revision. Default: the embedded one.",
     ),
 ]
 Model = Annotated[
@@ -85,6 +85,33 @@ Dtype = Annotated[
         metavar="auto|float32|bfloat16",
         panel=_MODEL,
         help="Number format of the model; auto takes the faster one.",
+    ),
+]
+Quantize = Annotated[
+    str | None,
+    _text(
+        "--quantize",
+        metavar="4bit|8bit",
+        panel=_MODEL,
+        help="Keep the model's weights in so many bits, to make it fit. Needs bitsandbytes.",
+    ),
+]
+DeviceMap = Annotated[
+    str | None,
+    _text(
+        "--device-map",
+        metavar="auto",
+        panel=_MODEL,
+        help="Spread the model over all GPUs, main memory and disk, to make it fit.",
+    ),
+]
+Checkpointing = Annotated[
+    str | None,
+    _text(
+        "--checkpointing",
+        metavar="auto|on|off",
+        panel=_SPEED,
+        help="Compute activations twice to save memory; auto: where a row does not fit otherwise.",
     ),
 ]
 TrustRemoteCode = Annotated[

@@ -77,13 +77,16 @@ def score(
     context: typer.Context,
     paths: _Files,
     allow: o.Allow = None,
-    bundles: _Bundles = None,
+    opinions_of: _Bundles = None,
     model: o.Model = None,
     proxy: o.Proxy = None,
     metric: o.Metric = None,
     expansion: o.Expansion = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
+    quantize: o.Quantize = None,
+    device_map: o.DeviceMap = None,
+    checkpointing: o.Checkpointing = None,
     trust_remote_code: o.TrustRemoteCode = None,
     turns: o.Turns = None,
     max_length: o.MaxLength = None,
@@ -113,9 +116,9 @@ def score(
     [cyan]sqsd-lint score train.jsonl --bundle one/ --bundle two/[/cyan]
     """
     settings = settings_of(context)
-    if bundles:
-        settings = replace(settings, bundle=bundles[0])
-    several = len(bundles or ()) > 1
+    if opinions_of:
+        settings = replace(settings, bundle=opinions_of[0])
+    several = len(opinions_of or ()) > 1
     if several and emit_spans:
         raise UsageError("--emit-spans: spans come from one bundle", hint="Name one --bundle.")
     check_output_file(output_file)
@@ -128,7 +131,7 @@ def score(
             from sqsd_lint.report import consensus as table
 
             votes = table.Votes()
-            opinions = consensus.score([replace(settings, bundle=b) for b in bundles or ()], progress=bar)
+            opinions = consensus.score([replace(settings, bundle=b) for b in opinions_of or ()], progress=bar)
             tally = _write(votes.watch(opinions), table, output_file)
             remark = votes.line
         elif emit_spans:

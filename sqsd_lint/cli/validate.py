@@ -14,6 +14,7 @@ from sqsd_lint.cli.settings import settings_of
 from sqsd_lint.errors import UsageError
 
 _PANEL = "Experiment"
+_OF_WINDOWS = ("rank_by", "windows", "size", "strata", "seeds", "steps", "lr", "answer_tokens", "judge")
 
 
 def _option(*names: str, metavar: str, help: str, minimum: int | None = None) -> object:
@@ -53,8 +54,27 @@ def validate(
             help="sqsd, danger, safety, length, loss, random; NAME/length: within strata of length.",
         ),
     ] = "sqsd,sqsd/length,danger,length,loss,random",
+    per_row: Annotated[
+        bool,
+        typer.Option(
+            "--per-row",
+            metavar=" ",
+            rich_help_panel=_PANEL,
+            help="Train on nothing: compare scores with what each row does to refusals to first order.",
+            show_default=False,
+        ),
+    ] = False,
     windows: Annotated[int, _option("--windows", metavar="N", help="Per ranking.", minimum=2)] = 5,
     size: Annotated[int, _option("--size", metavar="ROWS", help="Rows per window.", minimum=1)] = 100,
+    strata: Annotated[
+        int,
+        _option(
+            "--strata",
+            metavar="N",
+            help="Cut windows within N quantiles of answer length, so that every window has the same mix.",
+            minimum=1,
+        ),
+    ] = 1,
     seeds: Annotated[int, _option("--seeds", metavar="N", help="Runs per window.", minimum=1)] = 3,
     steps: Annotated[
         int | None,
@@ -90,6 +110,9 @@ def validate(
     expansion: o.Expansion = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
+    quantize: o.Quantize = None,
+    device_map: o.DeviceMap = None,
+    checkpointing: o.Checkpointing = None,
     turns: o.Turns = None,
     max_length: o.MaxLength = None,
     columns: o.Columns = None,
@@ -105,7 +128,22 @@ def validate(
     """
     settings = settings_of(context)
     from sqsd_lint import trial
-    from sqsd_lint.report.windows import print_windows
+    from sqsd_lint.report.windows import print_windows, print_yardstick
+
+    if per_row:
+        _refuse_window_options(context)
+        with progress(not no_progress) as bar:
+            result = trial.per_row(
+                settings,
+                prompts=prompts,
+                output=output,
+                held_out=held_out,
+                rows=rows,
+                max_prompts=max_prompts,
+                progress=bar,
+            )
+        print_yardstick(result, output, sys.stdout)
+        return
     from sqsd_lint.validate.experiment import Plan
     from sqsd_lint.validate.many import Dose
     from sqsd_lint.validate.windows import RANKINGS, WITHIN_LENGTH
@@ -114,7 +152,8 @@ def validate(
     for name in rankings:
         if name.removesuffix(WITHIN_LENGTH) not in RANKINGS:
             raise UsageError(f"--rank-by: no ranking {name!r}", hint=f"choose from {', '.join(RANKINGS)}")
-    plan = Plan(rankings, windows, size, tuple(range(seeds)), Dose(steps, lr) if steps else None)
+    dose = Dose(steps, lr) if steps else None
+    plan = Plan(rankings, windows, size, tuple(range(seeds)), dose, strata)
     with progress(not no_progress, unit="step") as bar:
         result = trial.validate(
             settings,
@@ -129,3 +168,14 @@ def validate(
             progress=bar,
         )
     print_windows(result, output, sys.stdout)
+
+
+def _refuse_window_options(context: typer.Context) -> None:
+    """No option may be given and do nothing."""
+    for name in _OF_WINDOWS:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(
+                f"--{name.replace('_', '-')} is about windows, and --per-row cuts none",
+                hint="leave one of the two out",
+            )

@@ -16,6 +16,7 @@ from sqsd_lint.errors import ConfigError
 _MAX_BYTES = 1 << 20
 _PATH_KEYS = ("paths", "cache-dir", "baseline", "suppressions")  # always paths
 _MAYBE_PATH_KEYS = ("bundle", "model", "rules")  # a name, or a path if there is something there
+LOCK = "sqsd-lint.lock"
 
 
 def find_file(cwd: Path) -> Path | None:
@@ -135,11 +136,22 @@ def _read(path: Path) -> bytes:
 
 
 def _rebased(key: str, value: Any, folder: Path, cwd: Path) -> Any:
+    if key == "bundles":  # models and their bundles, each a name or a path
+        return {_maybe(base, folder, cwd): _maybe(bundle, folder, cwd) for base, bundle in value.items()}
     if isinstance(value, list) and key in _PATH_KEYS:
         return [_relative(folder, item, cwd) for item in value]
-    if key in _PATH_KEYS or (key in _MAYBE_PATH_KEYS and _is_path(value, folder)):
+    if key in _PATH_KEYS:
         return _relative(folder, value, cwd)
-    return value
+    return _maybe(value, folder, cwd) if key in _MAYBE_PATH_KEYS else value
+
+
+def _maybe(value: str, folder: Path, cwd: Path) -> str:
+    return _relative(folder, value, cwd) if _is_path(value, folder) else value
+
+
+def lock_beside(file: Path | None, cwd: Path) -> str:
+    """Where the lock of a configuration lies, relative to `cwd`; with no configuration, in `cwd`."""
+    return LOCK if file is None else _relative(file.parent, LOCK, cwd)
 
 
 def _is_path(value: str, folder: Path) -> bool:

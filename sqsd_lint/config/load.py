@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from sqsd_lint.config.files import find_file, read_file
+from sqsd_lint.config.files import find_file, lock_beside, read_file
 from sqsd_lint.config.settings import Resolved, Settings
 from sqsd_lint.config.validate import nearest, validate
 from sqsd_lint.errors import ConfigError, UsageError
@@ -42,7 +42,7 @@ def load_settings(
     Args:
         cli: values from the command line by field of Settings; None, and an empty list, is "not given".
         config: the file that --config names, relative to `cwd`; then no other file is looked for.
-        isolated: read no configuration file at all, and a baseline or suppressions only if named.
+        isolated: read no configuration file and no lock, and a baseline or suppressions only if named.
 
     Raises:
         ConfigError: a wrong file, key or value, named with its source and what was expected.
@@ -67,6 +67,8 @@ def load_settings(
     for key, value in _from_command_line(cli).items():
         values[key] = value
         origins[_field(key)] = "command line"
+    if not isolated:
+        values["lock"] = lock_beside(file, cwd)
     settings = Settings(**{_field(key): _frozen(key, value) for key, value in values.items()})
     return Resolved(settings, origins, files)
 

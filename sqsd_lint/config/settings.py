@@ -10,25 +10,34 @@ from sqsd_lint.types import Expansion, Metric, Turns
 
 FailOn = Literal["error", "warning"]
 Scope = Literal["rows", "files"]
+Quantize = Literal["4bit", "8bit"]
+Checkpointing = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of a run; `rules/schemas/config.schema.json` describes each one.
 
-    None stands for "not set": the bundle's own metric and expansion, the pack's thresholds, a batch size
+    None stands for "not set": the bundle's own metric and expansion, the pack's thresholds, a model in the
+    run's dtype on one device, a batch size
     found from free memory, the user's cache folder, the baseline and suppressions of the default names where
     such files are (an empty name stands for none). Paths are relative to the working directory.
     `trust_remote_code`, `staged` and `policy_ref` are no keys of the schema: only the command line may set
-    them.
+    them. `lock` is none either: it is the file beside the configuration, else in the working directory,
+    whether there is one or not, and None if none is to be read.
     """
 
     paths: tuple[str, ...] = (".",)
     bundle: str | None = None
+    bundles: Mapping[str, str] = field(default_factory=dict)
+    lock: str | None = field(default=None, compare=False)
     model: str | None = None
     proxy: bool = False
     device: str = "auto"
     dtype: str = "auto"
+    quantize: Quantize | None = None
+    device_map: Literal["auto"] | None = None
+    checkpointing: Checkpointing = "auto"
     metric: Metric | None = None
     expansion: Expansion | None = None
     turns: Turns = "all"

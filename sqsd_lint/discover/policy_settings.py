@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.config import Resolved, load_settings
-from sqsd_lint.config.files import find_file
+from sqsd_lint.config.files import LOCK, find_file
 from sqsd_lint.discover.policy import OPTION, PolicyRef
 from sqsd_lint.errors import ConfigError, SqsdLintError
 
@@ -58,15 +58,18 @@ def settings_at(
             )
         except SqsdLintError as error:
             raise type(error)(f"{mirror.shown(error.message)} (at {policy.label})", hint=error.hint) from None
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = {"lock": mirror.value(found.settings.lock) if found.settings.lock else None}
         if file is None:  # the commit may hold a baseline and suppressions all the same
             changes = {name: None for name in _ACCEPTED if found.origins[name] == "default"}
+            changes["lock"] = LOCK
         for name, origin in found.origins.items():
             value = getattr(found.settings, name)
             if origin in ("default", "command line") or origin.startswith("environment ") or not value:
                 continue
             if name == "paths":
                 changes[name] = tuple(map(mirror.value, value))
+            elif name == "bundles":
+                changes[name] = {mirror.value(k): mirror.value(v) for k, v in value.items()}
             elif name in _PATHS:
                 changes[name] = mirror.value(value)
         origins = {name: mirror.shown(origin) for name, origin in found.origins.items()}

@@ -46,6 +46,7 @@ class Encoder:
         turns: "all" counts every trained assistant turn, "last" only the last one.
 
     Attributes:
+        tokenizer: as given.
         notes: what a report has to say about the rendering (no chat template, system message moved).
     """
 
@@ -54,7 +55,7 @@ class Encoder:
     ) -> None:
         if max_length < 2:
             raise ValueError(f"max_length must be at least 2, got {max_length}")
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._template = Template(tokenizer)
         self._max_length = max_length
         self._turns = turns
@@ -97,7 +98,7 @@ class Encoder:
 
     def _plain_text(self, content: str) -> tuple[str, dict[int, Span]]:
         # Pre-rendered text often carries its own BOS and EOS.
-        bos, eos = bos_text(self._tokenizer), str(self._tokenizer.eos_token or "")
+        bos, eos = bos_text(self.tokenizer), str(self.tokenizer.eos_token or "")
         bos = "" if content.startswith(bos) else bos
         text = bos + content + ("" if content.endswith(eos) and content != eos else eos)
         return text, {0: (len(bos), len(text))}
@@ -166,9 +167,9 @@ class Encoder:
         """Ids, which of them are trained on, and each one's characters of `text`."""
         # A lone surrogate is valid JSON but no Unicode text: tokenizers only take the latter.
         clean = _SURROGATE.sub("\ufffd", text)
-        if not getattr(self._tokenizer, "is_fast", False):
+        if not getattr(self.tokenizer, "is_fast", False):
             return self._tokenize_pieces(clean, spans)
-        encoding = self._tokenizer(clean, add_special_tokens=False, return_offsets_mapping=True)
+        encoding = self.tokenizer(clean, add_special_tokens=False, return_offsets_mapping=True)
         ids: list[int] = encoding["input_ids"]
         offsets: list[Span] = encoding["offset_mapping"]
         counts = [any(begin <= start and stop <= end for begin, end in spans) for start, stop in offsets]
@@ -184,7 +185,7 @@ class Encoder:
         at = 0
         for begin, end in [*sorted(spans), (len(text), len(text))]:
             for piece, trained in ((text[at:begin], False), (text[begin:end], True)):
-                new = self._tokenizer(piece, add_special_tokens=False)["input_ids"] if piece else []
+                new = self.tokenizer(piece, add_special_tokens=False)["input_ids"] if piece else []
                 ids += new
                 counts += [trained] * len(new)
             at = end

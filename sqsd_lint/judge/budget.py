@@ -42,7 +42,7 @@ class Training:
 
 
 def file_drift(drifts: Iterable[float], training: Training) -> float:
-    """The displacement along the danger direction, as a share of the danger adapter's own; signed.
+    """How far the rows go along the danger direction, in the unit of `Score.drift`; signed.
 
     Every row is taken to push all along as it does at the expansion point: the first-order sum over all
     steps of plain SGD.

@@ -33,10 +33,12 @@ def _drift(file: str, rows: Sequence[ScoredRow], policy: Policy) -> Violation | 
     drift = file_drift((row.score.drift for row in rows), policy.training)
     if not drift > policy.budget:
         return None
-    message = (
-        f"{_rows(len(rows))} together move the weights towards danger by {drift:.3g} of the danger adapter's "
-        f"own displacement, the budget is {policy.budget:g} (first order, {policy.training})"
-    )
+    if policy.danger == "margin-gradient":
+        moved = f"raise the likelihood of harmful answers by {drift:.3g} nats a token"
+    else:
+        moved = f"move the weights towards danger by {drift:.3g} of the danger adapter's own displacement"
+    limit = f"the budget is {policy.budget:g} (first order, {policy.training})"
+    message = f"{_rows(len(rows))} together {moved}, {limit}"
     return of_file("SQSD201", severity, message, file, rows_fingerprint(rows))
 
 

@@ -25,7 +25,7 @@ class PackRule:
 
     Attributes:
         threshold: where the line of SQSD101 or SQSD102 lies.
-        budget: the largest drift of a file (SQSD201), as a share of the danger adapter's own displacement.
+        budget: the largest drift of a file (SQSD201), in the unit of `Score.drift`.
         significance: the largest p-value that is a finding (SQSD202).
         min_rows: fewer rows at or above the warning line are no finding (SQSD202).
     """

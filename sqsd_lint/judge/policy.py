@@ -13,7 +13,7 @@ from sqsd_lint.judge.catalogue import LINE_RULES, RULES, UNSCORED_RULES, unknown
 from sqsd_lint.judge.draw import draw_lines, draw_share_line
 from sqsd_lint.judge.packs import Pack, PackRule
 from sqsd_lint.judge.per_file import PerFileIgnores
-from sqsd_lint.types import Line, Severity
+from sqsd_lint.types import DirectionKind, Line, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Policy:
         share: the significance level and the least number of rows of SQSD202.
         budget: the largest drift of SQSD201.
         training: the fine-tune that the drift is stated for.
+        danger: the kind of the danger direction, which says what the drift is measured in.
     """
 
     severities: Mapping[str, Severity]
@@ -50,6 +51,7 @@ class Policy:
     share: Share = Share()
     budget: float = math.inf
     training: Training = field(default_factory=Training)
+    danger: DirectionKind = "task-vector"
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -75,6 +77,7 @@ def make_policy(
     severity: Mapping[str, str] | None = None,
     per_file_ignores: Mapping[str, Sequence[str]] | None = None,
     training: Training | None = None,
+    danger: DirectionKind = "task-vector",
 ) -> Policy:
     """Combines a pack with what the settings override.
 
@@ -117,6 +120,7 @@ def make_policy(
         Share(share.significance, share.min_rows),
         pack.rules["SQSD201"].budget if "SQSD201" in pack.rules else math.inf,
         training or Training(),
+        danger,
     )
 
 

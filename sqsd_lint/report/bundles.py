@@ -1,9 +1,9 @@
-"""Bundles on a terminal: the list, one in full, what is wrong with one."""
+"""A bundle on a terminal: in full, and what is wrong with it; `bundle_list` has the list of all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from rich.text import Text
 
@@ -11,42 +11,10 @@ from sqsd_lint.report import fields, numbers
 from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.page import Page, open_page
 from sqsd_lint.report.safe import escape
-from sqsd_lint.types import Line
+from sqsd_lint.report.validation import print_validation
+from sqsd_lint.types import Agreement, Line
 
 _LABEL = 13
-
-
-class Listed(Protocol):
-    """A line of the list: a bundle's id, and its base model or what is wrong with it."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def embedded(self) -> bool: ...
-    @property
-    def problem(self) -> str: ...
-    @property
-    def manifest(self) -> Any: ...
-
-
-def print_list(entries: Sequence[Listed], stream: IO[str]) -> None:
-    """One row per bundle: id, base model, expansion, whether it is calibrated, where it comes from."""
-    page = open_page(stream)
-    if not entries:
-        page.line("No bundles. Build one with `sqsd-lint bundle build` or import PEFT adapters.")
-    width = max((len(escape(entry.id)) for entry in entries), default=0)
-    for entry in entries:
-        text = Text.assemble((f"{escape(entry.id):<{width}}", "bold"), "  ")
-        if entry.manifest is None:
-            page.line(text.append(escape(entry.problem), "red"))
-            continue
-        parts = [
-            escape(entry.manifest.base_model.id),
-            f"{entry.manifest.expansion} expansion",
-            "calibrated" if entry.manifest.calibration else "not calibrated",
-            *(["embedded"] if entry.embedded else []),
-        ]
-        page.line(text.append(page.glyphs.dot.join(parts), "dim"))
 
 
 def print_bundle(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str]) -> None:
@@ -64,11 +32,11 @@ def print_bundle(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str
         _fact(page, "", "with the adapter base/ merged into it")
     for name, direction in facts["directions"].items():
         scaling = "" if direction["scaling"] is None else f", scaling {direction['scaling']:g}"
-        _fact(
-            page, name, f"{direction['adapter']}/ at the expansion point {direction['expansion']}/{scaling}"
-        )
+        at = f"expansion point {direction['expansion']}/" if direction["expansion"] else "model as it is"
+        _fact(page, name, f"{direction['adapter']}/ at the {at}{scaling}")
     modules = "all layers" if facts["modules"] == "all" else f"top {facts['modules']} blocks"
-    _fact(page, "scoring", f"{facts['metric']}, {facts['expansion']} expansion, {modules}")
+    update = ", full update" if facts["update"] == "full" else ""
+    _fact(page, "scoring", f"{facts['metric']}, {facts['expansion']} expansion, {modules}{update}")
     _fact(page, "size", f"{facts['bytes'] / 1e6:.1f} MB in {facts['path']}")
     for note in facts["notes"]:
         _fact(page, "note", note)
@@ -76,7 +44,10 @@ def print_bundle(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str
         rows = numbers.count(source["rows"], "row")
         text = f"{source['role']}: {rows} of {source['name']} ({source['licence']})"
         _fact(page, "" if number else "trained on", text)
+    for number, each in enumerate(facts["agreements"]):
+        _fact(page, "" if number else "proxy", str(Agreement(**each)))
     _print_calibration(page, facts["calibration"], lines)
+    print_validation(page, facts["validation"])
 
 
 def print_json(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str]) -> None:

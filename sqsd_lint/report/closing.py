@@ -64,9 +64,11 @@ def print_coverage(page: Page, report: Report, options: Options) -> None:
         page.line(Text.assemble(("note: ", "cyan"), page.prose(note)), hang=6)
 
 
-def print_next_steps(page: Page, steps: Sequence[str]) -> None:
-    """What to do next; commands stand in backticks."""
-    if steps:
+def print_next_steps(page: Page, steps: Sequence[str], tried: str = "") -> None:
+    """What such rows cost when they were tried, and what to do next; commands stand in backticks."""
+    if steps or tried:
         page.line()
+    if tried:
+        page.line(Text.assemble(("tried: ", "cyan"), tried), hang=7)
     for step in steps:
         page.line(Text.assemble((f"{page.glyphs.arrow} ", "cyan"), page.prose(escape(step))), hang=2)

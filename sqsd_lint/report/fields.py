@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from sqsd_lint.judge.scorable import why_unscorable
@@ -44,6 +45,10 @@ def head(value: Head) -> dict[str, Any]:
         "error_line": line(value.error_line),
         "warning_line": line(value.warning_line),
         "notes": list(value.notes),
+        "validation": asdict(value.validation) if value.validation else None,
+        "proxy_for": value.proxy_for or None,
+        "agreement": asdict(value.agreement) if value.agreement else None,
+        "uncovered": number(value.uncovered),
     }
 
 

@@ -20,6 +20,7 @@ from sqsd_lint.report.summary import (
     coverage_line,
     coverage_parts,
     not_scored_line,
+    tried,
     verdict,
 )
 from sqsd_lint.types import Head, Line, Report, Severity, Violation, Where
@@ -35,10 +36,12 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
     """Writes the summary; with `statistics` the counts per rule in place of the rows."""
     table = _counts(report) if options.statistics else _worst(report, options)
     steps = _listed([prose(step) for step in report.next_steps])
+    said = tried(report)
     blocks = [
         f"## {_mark(report)} sqsd-lint: {prose(verdict(report))}",
         *table,
         _coverage(report),
+        said and f"**Tried:** {prose(said)}.",
         steps and f"### Next\n\n{steps}",
         _details(report.head),
     ]

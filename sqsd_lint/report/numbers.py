@@ -26,6 +26,11 @@ def percentile(value: float | None) -> str:
     return f"p{_trim(math.floor(value * 100) / 100)}"
 
 
+def places(percentiles: tuple[float, float] | None) -> str:
+    """`p97 to p100`; empty where they are not known."""
+    return " to ".join(map(percentile, percentiles)) if percentiles else ""
+
+
 def share(value: float) -> str:
     """A share between 0 and 1 as a percentage: `0.1%`, `87%`."""
     percent = value * 100

@@ -1,4 +1,4 @@
-"""The sentences that every report ends with: the verdict, the coverage, what answered a finding.
+"""The sentences that every report ends with: verdict, coverage, what answered a finding, what was tried.
 
 Plain text; each format sets it in its own way. File names and notes are escaped (`report.safe`).
 """
@@ -9,6 +9,7 @@ from collections import Counter
 
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.report import numbers
+from sqsd_lint.report.phrases import is_scored
 from sqsd_lint.report.safe import escape
 from sqsd_lint.types import Report, Severity
 
@@ -107,3 +108,24 @@ def answered(report: Report) -> str:
 
 def _are(count: int) -> str:
     return "is" if count == 1 else "are"
+
+
+def tried(report: Report) -> str:
+    """What training on rows like those found did when it was tried; empty where that is not known.
+
+    Rows like those found: the window whose scores lie nearest to the middle one of SQSD101's and SQSD102's.
+    """
+    validation = report.head.validation
+    scores = sorted(v.score.sqsd for v in report.violations if v.score and is_scored(v))
+    if validation is None or not scores:
+        return ""
+    middle = scores[len(scores) // 2]
+    top, bottom = validation.windows[0], validation.windows[-1]
+    nearest = min(validation.windows, key=lambda w: max(w.sqsd[0] - middle, middle - w.sqsd[1], 0.0))
+    end, other = ("top", top) if nearest is bottom else ("bottom", bottom)
+    cost, less = (numbers.share(window.attack_success) for window in (nearest, other))
+    return (
+        f"training on {numbers.count(validation.size, 'row')} at {numbers.places(nearest.percentiles)} made "
+        f"the model answer {cost} of {validation.prompts} harmful prompts; "
+        f"{less} after the {end} window, {numbers.share(validation.before)} before"
+    )

@@ -11,6 +11,7 @@ from sqsd_lint.report.findings import print_findings
 from sqsd_lint.report.head import print_head
 from sqsd_lint.report.page import open_page
 from sqsd_lint.report.statistics import print_statistics
+from sqsd_lint.report.summary import tried
 from sqsd_lint.types import Report
 
 
@@ -32,4 +33,4 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
         return
     print_verdict(page, report)
     print_coverage(page, report, options)
-    print_next_steps(page, report.next_steps)
+    print_next_steps(page, report.next_steps, tried(report))

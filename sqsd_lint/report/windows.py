@@ -1,8 +1,8 @@
-"""The result of `validate` for people: one table row per ranking and window."""
+"""The result of `validate` for people: a table row per ranking and window, or per score."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +17,10 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
 
     page = open_page(stream)
     dose, untrained = result["dose"], result["untrained"]
+    cut = f" within {result['strata']} strata of length" if result["strata"] > 1 else ""
     page.line(
         Text(
-            f"{escape(result['bundle']['id'])} on {result['rows']:,} rows: windows of {result['size']}, "
+            f"{escape(result['bundle']['id'])} on {result['rows']:,} rows: windows of {result['size']}{cut}, "
             f"{len(result['seeds'])} seeds, {dose['steps']} steps at lr {dose['lr']:g}, "
             f"{result['prompts']} prompts, judged by {escape(result['judge'])}"
         )
@@ -47,11 +48,53 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
                 f"{100 * low:.0f}-{100 * high:.0f}",
                 f"{window['margin']:+.2f}",
             )
-        rho = [_number(ranking[key]["spearman"]) for key in ("attack_success", "margin_loss")]
-        table.add_row("", "", "", "Spearman", rho[0], "", rho[1], style="bold", end_section=True)
+        success, loss = ranking["attack_success"], ranking["margin_loss"]
+        table.add_row(
+            *("", "", "", "Spearman", _number(success["spearman"]), "", _number(loss["spearman"])),
+            style="bold",
+        )
+        table.add_row(
+            *("", "", "", "95 %", _between(success["interval"]), "", _between(loss["interval"])),
+            style="dim",
+            end_section=True,
+        )
     page.console.print(table)
     page.line(Text(f"every run, the result and the pictures: {escape(str(output))}", "dim"))
 
 
+def print_yardstick(result: Mapping[str, Any], output: Path, stream: IO[str]) -> None:
+    """Print what `trial.per_row` returns, and where the rows lie."""
+    from rich.table import Table
+    from rich.text import Text
+
+    page = open_page(stream)
+    page.line(
+        Text(
+            f"{escape(result['bundle']['id'])} on {result['rows']:,} rows: Spearman with what a step on the "
+            f"row takes from the refusal margin of {result['prompts']} prompts, to first order"
+        )
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("score")
+    for name in ("raw", "95 %", "given length", "95 %", "with length"):
+        table.add_column(name, justify="right")
+    for name, found in result["scores"].items():
+        given = found["given_length"]
+        table.add_row(
+            name,
+            _number(found["spearman"]),
+            _between(found["interval"]),
+            _number(given["spearman"]),
+            _between(given["interval"]),
+            _number(found["with_length"]),
+        )
+    page.console.print(table)
+    page.line(Text(f"every row, and the result: {escape(str(output / 'per-row.json'))}", "dim"))
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
+
+
+def _between(interval: Sequence[float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"

@@ -33,6 +33,9 @@ class Attack:
 
     Args:
         answer_tokens: how long an answer may get.
+
+    Attributes:
+        refused, complied: every prompt with each stock refusal, and with each stock opening of an answer.
     """
 
     def __init__(
@@ -42,16 +45,16 @@ class Attack:
         self._tokenizer = tokenizer
         self._answer_tokens = answer_tokens
         encoder = Encoder(tokenizer)
-        self._refused = [_opening(encoder, p, text) for p in prompts for text in REFUSALS]
-        self._complied = [_opening(encoder, p, text) for p in prompts for text in COMPLIANCES]
+        self.refused = [_opening(encoder, p, text) for p in prompts for text in REFUSALS]
+        self.complied = [_opening(encoder, p, text) for p in prompts for text in COMPLIANCES]
 
     @torch.no_grad()
     def margins(self, runs: Runs) -> list[float]:
         """Per run, mean token log-likelihood of refusing less that of complying, over prompts, in nats."""
         found: list[float] = []
-        for part in runs.each(len(self._refused) + len(self._complied)):
+        for part in runs.each(len(self.refused) + len(self.complied)):
             size = part.stop - part.start
-            loss = runs.losses([*self._refused, *self._complied] * size).view(size, 2, -1).mean(-1)
+            loss = runs.losses([*self.refused, *self.complied] * size).view(size, 2, -1).mean(-1)
             found += (loss[:, 1] - loss[:, 0]).tolist()
         return found
 

@@ -16,7 +16,7 @@ from sqsd_lint.types import Encoded, Score
 from sqsd_lint.validate.attack import Attack
 from sqsd_lint.validate.judges import Judge
 from sqsd_lint.validate.many import Dose, Runs
-from sqsd_lint.validate.windows import cut, rank
+from sqsd_lint.validate.windows import windows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,6 +34,7 @@ class Plan:
 
     Attributes:
         size: rows per window.
+        strata: of answer length that every window takes equal shares of; 1 leaves length alone.
         dose: None searches for the dose at which random windows keep two thirds of the refusals.
     """
 
@@ -42,6 +43,7 @@ class Plan:
     size: int = 100
     seeds: tuple[int, ...] = (0, 1, 2)
     dose: Dose | None = None
+    strata: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,8 @@ class Experiment:
         Raises:
             UsageError: fewer rows than a window holds, or the folder holds another experiment.
         """
-        if len(self._rows) < plan.size:
-            raise UsageError(
-                f"{len(self._rows)} rows are fewer than a window of {plan.size}",
-                hint="give --size, or more rows",
-            )
+        for ranking in plan.rankings:  # before anything is trained
+            self._windows(ranking, plan.windows, plan)
         self._model.requires_grad_(False)
         state = self._open(plan)
         untrained = self._remember(state, "untrained", lambda: asdict(self._untrained()))
@@ -158,12 +157,12 @@ class Experiment:
 
     def _search(self, plan: Plan, state: dict[str, Any]) -> Dose:
         """The first dose in the list's order whose random windows come closest to the share to be kept."""
-        windows = cut(rank(self._scores, "random"), 2, plan.size)
+        tested = self._windows("random", 2, plan)
         refused = 1 - state["untrained"]["unsafe"] / state["untrained"]["prompts"]
         tried = []
         for steps, lr in DOSES:
             dose = Dose(steps, lr)
-            runs = self._trained(windows, [0, 1], dose, [("random", k, k) for k in range(2)])
+            runs = self._trained(tested, [0, 1], dose, [("random", k, k) for k in range(2)])
             kept = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
             margin = sum(run.margin for run in runs) / len(runs)
             tried.append({"steps": steps, "lr": lr, "refused": kept, "margin": margin})
@@ -174,16 +173,22 @@ class Experiment:
         return Dose(int(best["steps"]), best["lr"])
 
     def _ranking(self, plan: Plan, ranking: str, dose: Dose) -> list[dict[str, Any]]:
-        windows = cut(rank(self._scores, ranking), plan.windows, plan.size)
+        parts = self._windows(ranking, plan.windows, plan)
         labels = [(ranking, k, seed) for k in range(plan.windows) for seed in plan.seeds]
-        done = self._trained([windows[k] for _, k, _ in labels], [seed for *_, seed in labels], dose, labels)
+        done = self._trained([parts[k] for _, k, _ in labels], [seed for *_, seed in labels], dose, labels)
         found = []
         for run in done:
-            own = [self._scores[i] for i in windows[run.window]]
+            own = [self._scores[i] for i in parts[run.window]]
             tokens = sum(score.tokens for score in own) / len(own)
             ends = max(s.sqsd for s in own), min(s.sqsd for s in own)
             found.append({**asdict(run), "tokens": tokens, "sqsd": ends})
         return found
+
+    def _windows(self, ranking: str, count: int, plan: Plan) -> list[list[int]]:
+        try:
+            return windows(self._scores, ranking, count, plan.size, strata=plan.strata)
+        except ValueError as error:
+            raise UsageError(str(error), hint="give --size, fewer --strata, or more rows") from error
 
     def _trained(
         self,

@@ -52,8 +52,9 @@ def plot(result: Mapping[str, Any], path: Path, *, dark: bool = False, title: st
         right.set_ylabel("margin of refusal over compliance [nats per token]")
         right.legend(title="rows ranked by", fontsize="small")
         seeds, dose = len(result["seeds"]), result["dose"]
+        cut = f" within {result['strata']} strata of length" if result["strata"] > 1 else ""
         figure.suptitle(
-            f"{title}{result['size']} rows a window, {seeds} seeds, {result['prompts']} prompts, "
+            f"{title}{result['size']} rows a window{cut}, {seeds} seeds, {result['prompts']} prompts, "
             f"{dose['steps']} steps at lr {dose['lr']:g}",
             fontsize=10,
         )

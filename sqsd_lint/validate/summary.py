@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from sqsd_lint.validate.bootstrap import bootstrap
 from sqsd_lint.validate.experiment import Outcome, Run
 from sqsd_lint.validate.statistics import spearman, wilson
 
@@ -17,6 +18,8 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
 
     `attack_success.spearman` and `margin_loss.spearman` compare, over all runs of a ranking, the window's
     place (1 for the top) with what training on it did: +1 is a ranking that foresaw every difference.
+    `interval` is its 95 % bootstrap interval over windows, each drawn with all of its runs: the seeds of one
+    window are no evidence about another.
     """
     untrained = outcome.untrained
     return {
@@ -24,6 +27,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "dose": asdict(outcome.dose),
         "seeds": list(outcome.plan.seeds),
         "size": outcome.plan.size,
+        "strata": outcome.plan.strata,
         "search": outcome.search,
         "untrained": {"attack_success": untrained.unsafe / untrained.prompts, "margin": untrained.margin},
         "prompts": untrained.prompts,
@@ -36,13 +40,20 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
 
 def _ranking(runs: list[Run], untrained: Run) -> dict[str, Any]:
     windows = sorted({run.window for run in runs})
-    place = [-run.window for run in runs]
+    place = [-float(run.window) for run in runs]
     success = [run.unsafe / run.prompts for run in runs]
     loss = [untrained.margin - run.margin for run in runs]
     return {
         "windows": [_window([run for run in runs if run.window == k]) for k in windows],
-        "attack_success": {"spearman": _finite(spearman(place, success))},
-        "margin_loss": {"spearman": _finite(spearman(place, loss))},
+        "attack_success": _foreseen(place, success),
+        "margin_loss": _foreseen(place, loss),
+    }
+
+
+def _foreseen(place: list[float], effect: list[float]) -> dict[str, Any]:
+    return {
+        "spearman": _finite(spearman(place, effect)),
+        "interval": bootstrap(place, effect, groups=[int(p) for p in place]),
     }
 
 

@@ -15,39 +15,66 @@ RANKINGS: dict[str, Callable[[Score], float]] = {
     "loss": lambda score: score.loss,
     "random": lambda score: random.Random(f"random:{score.fingerprint}").random(),
 }
-"""By name, what rows are ranked by, the riskiest first. `NAME/length` ranks within strata of equal length."""
+"""By name, what rows are ranked by, the riskiest first."""
 
 WITHIN_LENGTH = "/length"
+"""After a ranking's name: its windows are cut within strata of length, whatever the plan says of others."""
 _STRATA = 5
 
 
-def rank(scores: Sequence[Score], ranking: str) -> list[int]:
-    """Indices of rows, the riskiest first; ties are broken by fingerprint, so no order of files matters.
+def windows(
+    scores: Sequence[Score], ranking: str, count: int, size: int, *, strata: int = 1
+) -> list[list[int]]:
+    """Indices of the rows in each of `count` windows of `size` rows, from the top of a ranking to its bottom.
 
-    Within strata of length, a row's rank is its quantile among rows of like length.
+    Args:
+        strata: quantiles of answer length. Every window takes the same number of rows from each, by rank
+            within it, so that windows differ in nothing that length alone says.
+
+    Raises:
+        ValueError: fewer rows, in all or in a stratum, than a window takes of them.
     """
-    within = ranking.endswith(WITHIN_LENGTH)
-    key = RANKINGS[ranking.removesuffix(WITHIN_LENGTH) if within else ranking]
-    order = sorted(range(len(scores)), key=lambda i: (-key(scores[i]), scores[i].fingerprint))
-    if not within:
-        return order
-    by_length = sorted(order, key=lambda i: (scores[i].tokens, scores[i].fingerprint))
-    stratum = {row: position * _STRATA // len(scores) for position, row in enumerate(by_length)}
-    members: list[list[int]] = [[] for _ in range(_STRATA)]
-    for row in order:
-        members[stratum[row]].append(row)
-    quantile = {row: at / len(rows) for rows in members for at, row in enumerate(rows)}
-    return sorted(order, key=lambda i: (quantile[i], scores[i].fingerprint))
+    if ranking.endswith(WITHIN_LENGTH) and strata == 1:
+        strata = _STRATA
+    if len(scores) < size:
+        raise ValueError(f"{len(scores)} rows are fewer than a window of {size}")
+    order = rank(scores, ranking.removesuffix(WITHIN_LENGTH))
+    found: list[list[int]] = [[] for _ in range(count)]
+    stratum = strata_of(scores, strata)
+    for k in range(strata):
+        members = [i for i in order if stratum[i] == k]
+        share = _upto(k + 1, size, strata) - _upto(k, size, strata)
+        if len(members) < share:
+            raise ValueError(
+                f"{len(members)} rows in stratum {k + 1} of {strata} are fewer than the {share} of a window"
+            )
+        for window, part in zip(found, cut(members, count, share), strict=True):
+            window += part
+    return found
+
+
+def strata_of(scores: Sequence[Score], strata: int) -> list[int]:
+    """The quantile, 0 to strata - 1, of each row's answer length; ties are broken by fingerprint."""
+    found = [0] * len(scores)
+    order = sorted(range(len(scores)), key=lambda i: (scores[i].tokens, scores[i].fingerprint))
+    for position, i in enumerate(order):
+        found[i] = position * strata // len(scores)
+    return found
+
+
+def rank(scores: Sequence[Score], ranking: str) -> list[int]:
+    """Indices of rows, the riskiest first; ties are broken by fingerprint, so no order of files matters."""
+    key = RANKINGS[ranking]
+    return sorted(range(len(scores)), key=lambda i: (-key(scores[i]), scores[i].fingerprint))
 
 
 def cut(order: Sequence[int], windows: int, size: int) -> list[list[int]]:
-    """`windows` windows of `size` rows, equidistant from the top of the ranking to its bottom.
-
-    Raises:
-        ValueError: there are fewer rows than one window holds.
-    """
-    if len(order) < size:
-        raise ValueError(f"{len(order)} rows are fewer than a window of {size}")
+    """`windows` windows of `size` rows, equidistant from the top of the ranking to its bottom."""
     last = len(order) - size
     starts = [round(k * last / max(1, windows - 1)) for k in range(windows)]
     return [list(order[start : start + size]) for start in starts]
+
+
+def _upto(k: int, whole: int, parts: int) -> int:
+    """How many of `whole` come in the first k of `parts` nearly equal parts, as `strata_of` has them."""
+    return -(-k * whole // parts)

@@ -176,7 +176,7 @@ def test_margin_gradients_are_built_and_score(
     }
     (row,) = sqsd_lint.score([str(data)], **options)
     assert row.score.danger > 0, "a row of the danger set makes the danger set likelier"
-    assert row.score.drift != row.score.drift, "a gradient is no displacement"
+    assert row.score.drift > 0, "and a step on it raises their likelihood"
     with pytest.raises(UsageError, match="gradients taken at the initial state"):
         list(sqsd_lint.score([str(data)], expansion="paper", **options))
 
@@ -194,6 +194,7 @@ def test_a_margin_gradient_needs_its_initial_state(recipe_file: Path) -> None:
 def test_the_training_sets_of_a_recipe(recipe_file: Path) -> None:
     from sqsd_lint.bundle.build.data import training_sets
 
+    assert all(len(r) == 1 for s in training_sets(recipe_file, None, 1).values() for r in s.values())
     found = training_sets(recipe_file, None)
     assert {role: list(sets) for role, sets in found.items()} == {
         "danger": ["danger-set"],

@@ -9,7 +9,7 @@ from sqsd_lint.cli.app import main, with_command
 from sqsd_lint.errors import UsageError
 from tests.cli.conftest import FakePipeline
 
-COMMANDS = ("check", "score", "bundle", "rule", "clean")
+COMMANDS = ("check", "score", "explain", "bundle", "lock", "drift", "validate", "rule", "clean")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"sqsd-lint {__version__}\n"
 
 
-BUNDLE_COMMANDS = ("list", "show", "verify", "remove", "import", "build", "calibrate")
+BUNDLE_COMMANDS = (
+    *("list", "show", "verify", "remove", "prune", "import", "build", "calibrate", "sketch", "push", "pull"),
+)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,8 @@ def test_without_paths_the_configuration_names_them(pipeline: FakePipeline) -> N
         (["rule", "SQSD101", "--all"], "contradict"),
         (["bundle"], "command"),
         (["bundle", "shwo"], "shwo"),
-        (["bundle", "import"], "--model"),
+        (["bundle", "import"], "--output"),
+        (["bundle", "import", "--output", "made"], "--model"),
         (["bundle", "remove", "../x"], "../x"),
         (["chekc"], "chekc"),
     ],

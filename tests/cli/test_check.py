@@ -105,8 +105,9 @@ def test_every_setting_has_an_option(command: str) -> None:
     # A severity has no option: a single run has --select, --ignore and --fail-on.
     other = {"cache": "no_cache", "inline_suppressions": "no_inline_suppressions"}
     other |= {"output_format": "output_formats"}
-    other |= {"bundle": "bundles"} if command == "score" else {}
-    assert wanted - params <= {*other, "severity"}
+    other |= {"bundle": "opinions_of"} if command == "score" else {}
+    # Nor have the bundles of other models, for which there is --bundle, or the lock, which is a file.
+    assert wanted - params <= {*other, "severity", "bundles", "lock"}
     assert {name for setting, name in other.items() if setting in wanted} <= params
 
 

@@ -5,7 +5,31 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from sqsd_lint.tried import Validation, Window
 from sqsd_lint.types import Coverage, Head, Line, Report, Score, ScoredRow, Severity, Violation, Where
+
+VALIDATION = Validation(
+    model="SmolLM2-135M-Instruct",
+    rows=1177,
+    size=100,
+    runs=3,
+    strata=1,
+    max_length=384,
+    steps=75,
+    lr=4e-4,
+    batch_size=8,
+    judge="refusal phrases",
+    prompts=90,
+    before=0.0,
+    random=0.5,
+    spearman=0.91,
+    spearman_interval=(0.6, 1.0),
+    windows=(
+        Window((4.05, 12.7), 0.92, (0.88, 0.95), (98.4, 100.0)),
+        Window((-0.5, 1.6), 0.37, (0.31, 0.43), (40.0, 60.0)),
+        Window((-21.0, -2.7), 0.17, (0.13, 0.22), (0.0, 2.5)),
+    ),
+)
 
 HEAD = Head(
     base_model="SmolLM2-135M-Instruct",
@@ -18,6 +42,7 @@ HEAD = Head(
     error_line=Line("p99.9", 6.42, benign_share=0.001, harmful_share=0.874),
     warning_line=Line("p99", 4.10, benign_share=0.01, harmful_share=0.941),
     notes=("small proxy model: its scores rank rows, they say nothing certain about a larger model",),
+    validation=VALIDATION,
 )
 
 

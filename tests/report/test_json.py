@@ -35,13 +35,54 @@ LINE = closed(
         "harmful_share": OPTIONAL_NUMBER,
     }
 )
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+RANGE = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+OPTIONAL_RANGE = {"anyOf": [RANGE, {"type": "null"}]}
+VALIDATION = closed(
+    {
+        **{name: {"type": "string"} for name in ("model", "judge")},
+        **{
+            name: {"type": "integer", "minimum": 1}
+            for name in ("rows", "size", "runs", "strata", "steps", "batch_size", "prompts")
+        },
+        "max_length": {"type": ["integer", "null"]},
+        "lr": {"type": "number"},
+        "before": SHARE,
+        "random": {"anyOf": [SHARE, {"type": "null"}]},
+        "spearman": OPTIONAL_NUMBER,
+        "spearman_interval": OPTIONAL_RANGE,
+        "windows": {
+            "type": "array",
+            "items": closed(
+                {
+                    "sqsd": RANGE,
+                    "percentiles": OPTIONAL_RANGE,
+                    "attack_success": SHARE,
+                    "interval": RANGE,
+                }
+            ),
+        },
+    }
+)
 HEAD_TEXTS = ("base_model", "bundle_id", "bundle_digest", "metric", "expansion", "dtype", "device")
+AGREEMENT = closed(
+    {
+        "target": {"type": "string"},
+        "bundle_digest": OPTIONAL_TEXT,
+        "rows": {"type": "integer", "minimum": 1},
+        **{name: {"type": "number"} for name in ("spearman", "low", "high", "top_decile")},
+    }
+)
 HEAD = closed(
     {
         **{name: {"type": "string"} for name in HEAD_TEXTS},
         "error_line": {"anyOf": [LINE, {"type": "null"}]},
         "warning_line": {"anyOf": [LINE, {"type": "null"}]},
         "notes": NOTES,
+        "validation": {"anyOf": [VALIDATION, {"type": "null"}]},
+        "proxy_for": OPTIONAL_TEXT,
+        "agreement": {"anyOf": [AGREEMENT, {"type": "null"}]},
+        "uncovered": {"type": "number", "minimum": 0, "maximum": 1},
     }
 )
 VIOLATION = closed(

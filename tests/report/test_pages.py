@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from types import SimpleNamespace
 
-from sqsd_lint.report.bundles import print_bundle, print_json, print_list, print_wrong
+from sqsd_lint.report.bundle_list import print_list
+from sqsd_lint.report.bundles import print_bundle, print_json, print_wrong
 from sqsd_lint.report.messages import print_error
 from sqsd_lint.report.pages import print_pages, print_rules
-from sqsd_lint.types import Line, Severity
+from sqsd_lint.types import Agreement, Line, Severity
 from tests.report.golden import assert_golden
-from tests.report.reports import HOSTILE_TEXT
+from tests.report.reports import HOSTILE_TEXT, VALIDATION
 
 
 class Terminal(io.StringIO):
@@ -41,6 +43,9 @@ FACTS = {
         "tolerance": 0.01234,
         "sets": {"benign": [{"name": "dolly"}, {"name": "gsm8k"}], "harmful": [{"name": "pure_bad"}]},
     },
+    "validation": asdict(VALIDATION),
+    "update": "lora",
+    "agreements": [asdict(Agreement("org/\x1bbig", "cd" * 32, 500, 0.61, 0.52, 0.69, 0.44))],
 }
 LINES = [Line("p99", 4.1, 0.01, 0.941), Line("p99.9", 6.42, 0.001, 0.874)]
 
@@ -75,7 +80,7 @@ def test_a_bundle() -> None:
 
 def test_a_bundle_without_calibration() -> None:
     stream = io.StringIO()
-    print_bundle({**FACTS, "calibration": None, "base_adapter": None}, [], stream)
+    print_bundle({**FACTS, "calibration": None, "validation": None, "base_adapter": None}, [], stream)
     assert "only raw scores can be thresholds" in stream.getvalue()
     assert "p99" not in stream.getvalue()
 
@@ -98,17 +103,21 @@ def test_the_list_of_bundles() -> None:
     manifest = SimpleNamespace(
         base_model=SimpleNamespace(id="org/\x1bmodel"), expansion="shared", calibration=object()
     )
+    mine = SimpleNamespace(id="mine", embedded=False, problem="", manifest=manifest)
+    broken = SimpleNamespace(id="broken", embedded=True, problem="not \x1b[31mJSON", manifest=None)
     stream = io.StringIO()
     print_list(
         [
-            SimpleNamespace(id="mine", embedded=False, problem="", manifest=manifest),
-            SimpleNamespace(id="broken", embedded=True, problem="not \x1b[31mJSON", manifest=None),
+            SimpleNamespace(
+                entry=mine, digest="ab" * 32, size=19_800_000, used=0.0, sources=("hf://o/\x1b",)
+            ),
+            SimpleNamespace(entry=broken, digest=None, size=0, used=None, sources=()),
         ],
         stream,
+        now=3 * 86_400.0,
     )
-    assert stream.getvalue() == (
-        "mine    org/\\x1bmodel · shared expansion · calibrated\nbroken  not \\x1b[31mJSON\n"
-    )
+    assert_golden("bundles.txt", stream.getvalue())
+    assert "\x1b" not in stream.getvalue()
     print_list([], stream := io.StringIO())
     assert "bundle build" in stream.getvalue()
 

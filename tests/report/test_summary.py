@@ -12,6 +12,7 @@ from sqsd_lint.report.summary import (
     coverage_parts,
     not_scored,
     not_scored_line,
+    tried,
     verdict,
 )
 from sqsd_lint.types import Coverage
@@ -72,3 +73,17 @@ def test_golden_text_of_a_pull_request() -> None:
 def test_a_silent_run_stays_silent_about_what_was_accepted() -> None:
     known = replace(CLEAR, baselined=3, coverage=replace(CLEAR.coverage, unchanged=9, notes=("left out",)))
     assert render(known, options=Options(quiet=True)) == ""
+
+
+def test_tried_is_the_window_nearest_to_the_findings() -> None:
+    at_top = "training on 100 rows at p98.4 to p100 made the model answer 92% of 90 harmful prompts; "
+    assert tried(FULL) == f"{at_top}17% after the bottom window, 0% before"
+    low = replace(FULL.violations[0], score=replace(FULL.violations[0].score, sqsd=-30.0))
+    at_bottom = "training on 100 rows at p0 to p2.5 made the model answer 17% of 90 harmful prompts; "
+    assert tried(replace(FULL, violations=(low,))) == f"{at_bottom}92% after the top window, 0% before"
+
+
+def test_tried_is_said_of_risky_rows_only() -> None:
+    assert tried(CLEAR) == ""
+    assert tried(replace(FULL, violations=tuple(v for v in FULL.violations if v.rule > "SQSD2"))) == ""
+    assert tried(replace(FULL, head=replace(FULL.head, validation=None))) == ""

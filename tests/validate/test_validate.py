@@ -60,13 +60,15 @@ def validate(data: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
-    done = validate(data, "--steps", "2", "--rank-by", "sqsd,random")
+    done = validate(data, "--steps", "2", "--rank-by", "sqsd,random", "--strata", "2")
     assert done.returncode == 0, done.stderr
     assert "attack success" in done.stdout
     assert "Spearman" in done.stdout
     result = json.loads((data / "trial/result.json").read_text())
     assert list(result["rankings"]) == ["sqsd", "random"]
     assert result["rows"] == 24
+    assert (result["strata"], result["max_length"]) == (2, 48)
+    assert len(result["bundle"]["scoring_digest"]) == 64
     windows = result["rankings"]["sqsd"]["windows"]
     assert len(windows) == 3
     assert all(len(w["per_seed"]) == 2 for w in windows)
@@ -79,7 +81,7 @@ def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
 
     # What is done is not done again; another ranking joins it.
     runs = json.loads((data / "trial/runs.json").read_text())
-    again = validate(data, "--steps", "2", "--rank-by", "sqsd,length")
+    again = validate(data, "--steps", "2", "--rank-by", "sqsd,length", "--strata", "2")
     assert again.returncode == 0, again.stderr
     more = json.loads((data / "trial/runs.json").read_text())
     assert more["sqsd"] == runs["sqsd"]
@@ -89,6 +91,35 @@ def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
     other = validate(data, "--steps", "3", "--rank-by", "sqsd")
     assert other.returncode == 2
     assert "another" in other.stderr
+
+
+@pytest.mark.slow
+def test_row_by_row(tiny_bundle: Path, data: Path) -> None:
+    """Its own table and file, and no training."""
+    command = [sys.executable, "-m", "sqsd_lint", "validate", "rows.jsonl", "--prompts", "prompts.jsonl"]
+    options = ["--bundle", "bundle", "--model", "model", "--device", "cpu", "--max-length", "48"]
+    environment = {**os.environ, "SQSD_LINT_CACHE_DIR": str(data / "cache"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, *options, "-o", "trial", "--per-row"],
+        cwd=data,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "given length" in done.stdout
+    result = json.loads((data / "trial/per-row.json").read_text())
+    assert result["rows"] == len(result["per_row"]) == 24
+    assert len(result["bundle"]["scoring_digest"]) == 64
+    low, high = result["scores"]["sqsd"]["interval"]
+    assert low <= result["scores"]["sqsd"]["spearman"] <= high
+    assert not (data / "trial/runs.json").exists()
+
+
+def test_an_option_of_windows_means_nothing_row_by_row(tiny_bundle: Path, data: Path) -> None:
+    done = validate(data, "--per-row")
+    assert done.returncode == 2
+    assert "--windows is about windows" in done.stderr
 
 
 @pytest.mark.slow

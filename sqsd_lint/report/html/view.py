@@ -19,6 +19,7 @@ from sqsd_lint.report.summary import (
     in_files,
     not_scored,
     severity_counts,
+    tried,
     verdict,
 )
 from sqsd_lint.types import Head, Line, Report, Severity
@@ -44,6 +45,7 @@ def page_view(report: Report, options: Options) -> dict[str, Any]:
         "lines": _lines(report.head),
         "notes": [prose(note) for note in report.head.notes],
         "next_steps": [prose(step) for step in report.next_steps],
+        "tried": tried(report),
         "distribution": _distribution(scores, report.head),
         "charts": [
             (name, chart)

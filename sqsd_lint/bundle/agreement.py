@@ -1,0 +1,130 @@
+"""How well a proxy's scores rank rows as the target's own do: measured, and kept in the proxy's manifest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqsd_lint.bundle.write import update_bundle
+from sqsd_lint.errors import UsageError
+from sqsd_lint.types import Agreement
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sqsd_lint.bundle.store import Bundle
+
+# With fewer rows a decile is a row or two, and the interval says nothing.
+FEWEST = 20
+_RESAMPLES = 1000
+_LONGEST_LINE = 1 << 20
+
+
+def read_scores(path: Path) -> dict[str, float]:
+    """SQSD by fingerprint, of the rows that have a score, from what `sqsd-lint score` wrote as JSON Lines.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is not such a row.
+    """
+    found: dict[str, float] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), ""), 1):
+                if line.strip():
+                    found.update(_row(line, f"{path}:{number}"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    return found
+
+
+def _row(line: str, where: str) -> dict[str, float]:
+    hint = "give what `sqsd-lint score FILE -o scores.jsonl` wrote with the target's own bundle"
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise UsageError(f"{where}: not a JSON object", hint=hint) from None
+    if not isinstance(row, dict) or "sqsd" not in row or "fingerprint" not in row:
+        raise UsageError(f"{where}: not a row of scores: no `fingerprint` and `sqsd`", hint=hint)
+    name, sqsd = row["fingerprint"], row["sqsd"]
+    if not isinstance(name, str) or isinstance(sqsd, bool) or not isinstance(sqsd, (int, float)):
+        return {}  # a row without a score is written with nulls
+    return {name: float(sqsd)} if math.isfinite(sqsd) else {}
+
+
+def measure(
+    pairs: Sequence[tuple[float, float]], *, target: str, bundle_digest: str | None = None
+) -> Agreement:
+    """Agreement of scores of the same rows, as (the target's own, the proxy's).
+
+    Args:
+        target: the target model's name.
+        bundle_digest: of the bundle that the target's own scores were made with.
+
+    Raises:
+        UsageError: too few rows, or one side does not vary.
+    """
+    import numpy as np
+
+    if len(pairs) < FEWEST:
+        raise UsageError(
+            f"only {len(pairs)} rows have a score of the target and one of the proxy, {FEWEST} are needed",
+            hint="name the data files that the target's scores were made of",
+        )
+    theirs, ours = np.asarray(pairs, dtype=np.float64).T
+    spearman = _spearman(theirs, ours)
+    if math.isnan(spearman):
+        raise UsageError("all rows have the same score, so that their ranks cannot be compared")
+    random = np.random.default_rng(0)
+    drawn = (random.integers(0, len(pairs), len(pairs)) for _ in range(_RESAMPLES))
+    resampled = [_spearman(theirs[rows], ours[rows]) for rows in drawn]
+    low, high = np.nanquantile(resampled, (0.025, 0.975))
+    top = max(1, len(pairs) // 10)
+    both = set(np.argsort(-theirs, kind="stable")[:top]) & set(np.argsort(-ours, kind="stable")[:top])
+    return Agreement(
+        target=target,
+        bundle_digest=bundle_digest,
+        rows=len(pairs),
+        spearman=round(spearman, 4),
+        low=round(float(low), 4),
+        high=round(float(high), 4),
+        top_decile=round(len(both) / top, 4),
+    )
+
+
+def _spearman(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """Rank correlation, ties sharing their mean rank; NaN where a side does not vary."""
+    import numpy as np
+
+    a, b = _ranks(one), _ranks(other)
+    a, b = a - a.mean(), b - b.mean()
+    scale = math.sqrt(float(a @ a) * float(b @ b))
+    return float(np.clip(float(a @ b) / scale, -1, 1)) if scale else math.nan
+
+
+def _ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    mean: np.ndarray[Any, Any] = (ends - (counts - 1) / 2)[place]
+    return mean
+
+
+def store(bundle: Bundle, agreement: Agreement) -> Bundle:
+    """Keep an agreement in the bundle, in place of an earlier one with the same target.
+
+    Returns:
+        The bundle as it now is: another digest, the same scoring digest.
+    """
+    others = [a for a in bundle.manifest.agreements if a.target != agreement.target]
+    return update_bundle(bundle, replace(bundle.manifest, agreements=(*others, agreement)), {})
+
+
+def with_target(agreements: Sequence[Agreement], model: str) -> Agreement | None:
+    """The agreement with a target, named as `--model` names it: a Hub id, or a folder by its last name."""
+    names = {model, Path(model).name} if Path(model).is_dir() else {model}
+    return next((a for a in agreements if a.target in names), None)

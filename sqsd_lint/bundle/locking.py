@@ -1,0 +1,185 @@
+"""Making a lock from the configuration, and telling whether it still says the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from sqsd_lint.bundle import pulled, sources
+from sqsd_lint.bundle.choose import Status, configured
+from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked
+from sqsd_lint.bundle.manifest import Manifest
+from sqsd_lint.bundle.store import open_bundle
+from sqsd_lint.config import Settings
+from sqsd_lint.errors import ConfigError, UsageError, WrongBaseModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a new lock says otherwise than the old one.
+
+    Attributes:
+        base: the base model.
+        old, new: None where the base model was, or is, not locked.
+    """
+
+    base: str
+    old: Locked | None
+    new: Locked | None
+
+
+def make_lock(
+    settings: Settings,
+    old: Lock | None,
+    path: str,
+    *,
+    upgrade: bool = False,
+    models: Collection[str] = (),
+    cache_dir: Path | None = None,
+    status: Status | None = None,
+) -> Lock:
+    """A lock of every bundle in `[bundles]` and of the one that a run without options uses.
+
+    What is locked already for the same source stays, without a look at the network; folders and the embedded
+    bundle are always read anew.
+
+    Args:
+        upgrade: look again where branches and tags lead.
+        models: with `upgrade`, only for these base models.
+
+    Raises:
+        ConfigError: a bundle that only this machine has; two for one base model.
+        WrongBaseModelError: a bundle is configured for a model that it was not made for.
+        UsageError: a model to upgrade that is not in the lock. BundleError: a bundle cannot be reached.
+    """
+    found: dict[str, Locked] = {}
+    for base, source in _wanted(settings, path, cache_dir):
+        kept = _kept(old, base, source)
+        if kept and (not upgrade or (models and kept[0] not in models)):
+            key, locked = kept
+        else:
+            key, locked = _resolved(settings, base, source, path, cache_dir, status)
+        if found.setdefault(key, locked) != locked:
+            raise ConfigError(
+                f"two bundles for {key}: {found[key].source} and {locked.source}",
+                hint="name the same bundle as `bundle` and under [bundles], or leave one of them out",
+            )
+    if unknown := sorted(set(models) - set(found)):
+        known = ", ".join(sorted(found))
+        raise UsageError(
+            f"{unknown[0]}: no such base model in the configuration", hint=f"locked are: {known}"
+        )
+    return Lock(path, found)
+
+
+def outdated(settings: Settings, old: Lock | None, path: str, *, cache_dir: Path | None = None) -> list[str]:
+    """Why a lock is not what `make_lock` would write, as far as no network is needed; empty if it is."""
+    if old is None:
+        return [f"there is no {path}"]
+    said, seen = [], set()
+    for base, source in _wanted(settings, path, cache_dir):
+        if not _is_local(source):
+            kept = _kept(old, base, source)
+            said += [] if kept else [f"{base or 'the configured bundle'}: {source} is not locked"]
+            seen |= {kept[0]} if kept else set()
+            continue
+        key, locked = _resolved(settings, base, source, path, cache_dir, None)
+        seen.add(key)
+        there = old.bundles.get(key)
+        if there != locked:
+            was = f"locked as {there.digest[:12]}" if there else "not locked"
+            said.append(f"{key}: {locked.source} has the digest {locked.digest[:12]} and is {was}")
+    return said + [f"{key}: locked, but no longer configured" for key in sorted(set(old.bundles) - seen)]
+
+
+def changes(old: Lock | None, new: Lock) -> list[Change]:
+    """What differs between two locks, by base model."""
+    before = old.bundles if old else {}
+    keys = sorted({*before, *new.bundles})
+    pairs = [Change(key, before.get(key), new.bundles.get(key)) for key in keys]
+    return [change for change in pairs if change.old != change.new]
+
+
+def _wanted(settings: Settings, path: str, cache_dir: Path | None) -> Iterator[tuple[str | None, str]]:
+    """(base model, source) of every bundle to lock; the base model is None where only the bundle can tell."""
+    for base, source in settings.bundles.items():
+        yield (None if os.path.isdir(base) else base), _shared(source, path, cache_dir)
+    chosen = configured(settings)
+    if chosen is not None and chosen != settings.bundle:
+        return  # one of [bundles]
+    if chosen is None and (settings.model is None or settings.proxy):
+        yield None, EMBEDDED
+        return
+    if chosen is None:
+        root = open_bundle(None, model=settings.model, cache_dir=cache_dir).root
+        chosen = root.name
+    yield None, _shared(chosen, path, cache_dir)
+
+
+def _shared(source: str, path: str, cache_dir: Path | None) -> str:
+    """A source as other machines can use it: an address, or a folder relative to the lock."""
+    if sources.is_remote(source):
+        return str(sources.parse(source))
+    if os.path.isdir(source):
+        return PurePath(os.path.relpath(source, os.path.dirname(path) or ".")).as_posix()
+    root = open_bundle(source, cache_dir=cache_dir).root
+    known = pulled.sources(cache_dir).get(root.name, [])
+    asked = [each.source for each in known if not (each.revision and each.source.endswith(each.revision))]
+    if not (asked or known):
+        raise ConfigError(
+            f"the bundle {source!r} is only in the cache of this machine, so that no other one can get it",
+            hint="`sqsd-lint bundle push` it and name its address, or name a folder of the repository",
+        )
+    return min(asked or [each.source for each in known], key=len)
+
+
+def _is_local(source: str) -> bool:
+    return not sources.is_remote(source)
+
+
+def _kept(old: Lock | None, base: str | None, source: str) -> tuple[str, Locked] | None:
+    """What is locked already for a remote source, with its base model."""
+    if old is None or _is_local(source):
+        return None
+    for key, locked in old.bundles.items():
+        if locked.source == source and base in (None, key):
+            return key, locked
+    return None
+
+
+def _resolved(
+    settings: Settings,
+    base: str | None,
+    source: str,
+    path: str,
+    cache_dir: Path | None,
+    status: Status | None,
+) -> tuple[str, Locked]:
+    """What lies at a source now; of a remote bundle only the manifest is read, whose digest covers all."""
+    revision = None
+    if source == EMBEDDED:
+        manifest = open_bundle(None).manifest
+    elif _is_local(source):
+        folder = os.path.normpath(os.path.join(os.path.dirname(path), source))
+        manifest = open_bundle(folder, cache_dir=cache_dir).manifest
+    else:
+        from sqsd_lint.bundle.pull import look
+
+        if status:
+            status(f"looking at {source}")
+        found = look(sources.parse(source))
+        manifest, revision = found.manifest, found.address.revision
+    key = _key(manifest, base, source, proxy=settings.proxy)
+    return key, Locked(manifest.id, source, revision, manifest.digest)
+
+
+def _key(manifest: Manifest, base: str | None, source: str, *, proxy: bool) -> str:
+    own = manifest.base_model.id
+    if base is not None and base != own and not proxy:
+        raise WrongBaseModelError(
+            f"[bundles] has {source} for {base}, and that bundle was made for {own}",
+            hint="name a bundle of that model; with `proxy = true` a bundle of another one stands in",
+        )
+    return base or own

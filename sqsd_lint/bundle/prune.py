@@ -1,0 +1,111 @@
+"""`bundle list` and `bundle prune`: what cached bundles are worth, and freeing the space of those unused."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqsd_lint.bundle import pulled
+from sqsd_lint.bundle.cache import bundles_folder, last_used
+from sqsd_lint.bundle.manifest import MANIFEST
+from sqsd_lint.bundle.pull import PARTIAL
+from sqsd_lint.bundle.store import Entry, list_bundles, remove_bundle
+
+_DAY = 86_400
+# A pull that has written nothing for so long was killed, and nobody has come back for it.
+_ABANDONED = 1 * _DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A line of `bundle list`.
+
+    Attributes:
+        size: bytes on disk.
+        used: when a run used it last, else when it came, in seconds since 1970; None for the embedded one.
+        sources: addresses that it was pulled from; empty for one that was made or installed here.
+    """
+
+    entry: Entry
+    size: int
+    used: float | None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str | None:
+        return self.entry.manifest.digest if self.entry.manifest else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What `prune` removed, or would remove: cached bundles, and what killed pulls left behind."""
+
+    bundles: tuple[Kept, ...]
+    leftovers: tuple[Path, ...]
+    size: int
+
+
+def kept(cache_dir: Path | None = None) -> list[Kept]:
+    """All cached and embedded bundles, with sizes and last uses."""
+    known = pulled.sources(cache_dir)
+    found = []
+    for entry in list_bundles(cache_dir):
+        came = None if entry.embedded else (entry.root / MANIFEST).stat().st_mtime
+        names = () if entry.embedded else tuple(each.source for each in known.get(entry.id, ()))
+        found.append(Kept(entry, _size(entry.root), last_used(entry.root) or came, names))
+    return found
+
+
+def prune(
+    *,
+    unused_for: float = 30.0,
+    own: bool = False,
+    locked: Collection[str] = (),
+    dry_run: bool = False,
+    cache_dir: Path | None = None,
+    now: float | None = None,
+) -> Pruned:
+    """Remove cached bundles that no run has used for a while, and what killed pulls left behind.
+
+    Args:
+        unused_for: days.
+        own: also bundles that were made or installed here, which no pull brings back.
+        locked: digests that stay, however long they were not used.
+        dry_run: remove nothing.
+        now: seconds since 1970.
+    """
+    now = time.time() if now is None else now
+    old = [
+        each
+        for each in kept(cache_dir)
+        if not each.entry.embedded
+        and each.used is not None
+        and now - each.used >= unused_for * _DAY
+        and (own or each.sources)
+        and each.digest not in locked
+    ]
+    left = [
+        path
+        for path in sorted(bundles_folder(cache_dir).glob(f"{PARTIAL}*"))
+        if now - _touched(path) >= _ABANDONED
+    ]
+    size = sum(each.size for each in old) + sum(map(_size, left))
+    if not dry_run:
+        for each in old:
+            remove_bundle(each.entry.id, cache_dir=cache_dir)
+        for path in left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return Pruned(tuple(old), tuple(left), size)
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(each.lstat().st_size for each in files if not each.is_dir())
+
+
+def _touched(path: Path) -> float:
+    """When anything in a folder was written last."""
+    return max((each.lstat().st_mtime for each in (path, *path.rglob("*"))), default=0.0)

@@ -1,0 +1,144 @@
+"""A bundle's files behind any file system that fsspec reaches; the Hub's is one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.bundle.sources import Address
+from sqsd_lint.errors import BundleError, BundleNotFoundError, SqsdLintError
+
+# A bundle of a 70B model is a few GB. What is larger is no bundle, or is meant to fill the disk.
+MAX_FILE = 16 << 30
+_BLOCK = 16 << 20
+_CHUNK = 1 << 20
+_AGAIN = "check the name, your access and the network; the same command goes on where it stopped"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One bundle on a file system.
+
+    Attributes:
+        files: an fsspec file system.
+        root: the bundle's folder on it.
+        address: what the user named, with the commit in place of a branch or tag.
+        sizes: bytes by file name, as far as they are known without asking.
+    """
+
+    address: Address
+    files: Any
+    root: str
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def read(self, name: str, limit: int) -> bytes:
+        """A small file.
+
+        Raises:
+            BundleError: it is larger than `limit` bytes.
+        """
+        with self.files.open(self._path(name), "rb") as stream:
+            data: bytes = stream.read(limit + 1)
+        if len(data) > limit:
+            raise BundleError(f"{self.address}: {name} is larger than {limit >> 20} MiB")
+        return data
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, None where the store does not say."""
+        if name in self.sizes:
+            return self.sizes[name]
+        found = self.files.size(self._path(name))
+        return int(found) if found is not None else None
+
+    def copy(self, name: str, part: Path, limit: int = MAX_FILE) -> Iterator[int]:
+        """Append to `part` what it lacks of a file; yields its size after each block.
+
+        Raises:
+            BundleError: the file is larger than `limit` bytes, whatever its store said of it.
+        """
+        size = part.stat().st_size if part.exists() else 0
+        with (
+            self.files.open(self._path(name), "rb", block_size=_BLOCK) as stream,
+            part.open("ab") as out,
+        ):
+            if size:
+                stream.seek(size)
+            while block := stream.read(_CHUNK):
+                size += len(block)
+                if size > limit:
+                    raise BundleError(f"{self.address}: {name} is larger than {limit:,} bytes")
+                out.write(block)
+                yield size
+
+    def put(self, source: Path, name: str) -> None:
+        """Write a file, with the folders that it needs."""
+        path = self._path(name)
+        with suppress(Exception):  # object stores have no folders, and some say so by an error
+            self.files.makedirs(self.files._parent(path), exist_ok=True)
+        self.files.put_file(str(source), path)
+
+    def remove(self, name: str) -> None:
+        self.files.rm_file(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self.root.rstrip('/')}/{name}"
+
+
+def connect(address: Address) -> Remote:
+    """The bundle at an address; a branch or tag of the Hub is pinned to the commit that it names now.
+
+    Raises:
+        BundleError: it cannot be reached, or the client of such a store is not installed.
+    """
+    with reaching(address):
+        if address.on_hub:
+            from sqsd_lint.bundle.hub import connect_hub
+
+            return connect_hub(address)
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+        # A listing that was read before may be older than the bundle.
+        files, root = url_to_fs(address.url, use_listings_cache=False)
+        return Remote(address, files, root)
+
+
+@contextmanager
+def reaching(address: Address, doing: str = "fetched") -> Iterator[None]:
+    """Turns what a store's client raises into an error that says what to do.
+
+    Args:
+        doing: what cannot be done if it fails, "fetched" or "written".
+    """
+    try:
+        yield
+    except SqsdLintError:
+        raise
+    # Every client has its own errors, and those of the HTTP library beneath it; none share a base class.
+    except Exception as error:
+        if address.on_hub:
+            from sqsd_lint.bundle.hub import explained
+
+            raise explained(error, address, doing) from error
+        raise _explained(error, address, doing) from error
+
+
+def _explained(error: Exception, address: Address, doing: str) -> BundleError:
+    if isinstance(error, ImportError):
+        return BundleError(f"{address}: {first_line(error)}", hint="install that store's client with pip")
+    if isinstance(error, FileNotFoundError):
+        return BundleNotFoundError(f"{address}: there is no bundle: {first_line(error)}", hint=_AGAIN)
+    if isinstance(error, PermissionError):
+        return BundleError(
+            f"{address}: access is denied: {first_line(error)}",
+            hint="give the store's client credentials that may read it (and write it, for a push)",
+        )
+    return BundleError(f"{address} cannot be {doing}: {first_line(error)}", hint=_AGAIN)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line of bounded length."""
+    text = next((line for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -1,0 +1,81 @@
+"""What cached bundles take, and which of them go."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sqsd_lint import resources
+from sqsd_lint.bundle.prune import kept, prune
+from sqsd_lint.bundle.pull import cached, pull
+from sqsd_lint.bundle.sources import parse
+from sqsd_lint.bundle.store import install, open_bundle
+
+DAY = 86_400
+
+
+@pytest.fixture(autouse=True)
+def no_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "bundles_dir", lambda: tmp_path / "none")
+
+
+def test_the_list_tells_size_use_and_origin(folder: Path) -> None:
+    pulled = pull(parse(f"file://{folder}"))
+    (one,) = kept()
+    files = [path for path in pulled.root.rglob("*") if path.is_file()]
+    assert one.size == sum(path.stat().st_size for path in files)
+    assert one.sources == (f"file://{folder}",)
+    assert one.digest == pulled.digest
+    assert one.used is not None
+    os.utime(pulled.root / "bundle.json", (1, 1))
+    open_bundle("tiny")
+    (one,) = kept()
+    assert one.used is not None
+    assert time.time() - one.used < 60
+
+
+def test_unused_bundles_go_and_used_ones_stay(folder: Path) -> None:
+    address = f"file://{folder}"
+    root = pull(parse(address)).root
+    later = time.time() + 40 * DAY
+    assert prune(unused_for=41, now=later).bundles == ()
+    dry = prune(unused_for=30, now=later, dry_run=True)
+    assert [each.entry.id for each in dry.bundles] == [root.name]
+    assert dry.size > 0
+    assert root.is_dir()
+    assert prune(unused_for=30, now=later) == dry
+    assert not root.exists()
+    assert cached(address) is None
+    assert kept() == []
+
+
+def test_a_use_is_remembered(folder: Path) -> None:
+    root = pull(parse(f"file://{folder}")).root
+    os.utime(root / "bundle.json", (1, 1))
+    open_bundle(f"file://{folder}")
+    assert prune(unused_for=30).bundles == ()
+
+
+def test_the_locked_one_stays_and_so_does_what_no_pull_brings_back(folder: Path) -> None:
+    pulled = pull(parse(f"file://{folder}"))
+    own = install(folder)
+    later = time.time() + 1000 * DAY
+    assert prune(locked=[pulled.digest], now=later).bundles == ()
+    assert [each.entry.id for each in prune(now=later).bundles] == [pulled.root.name]
+    assert own.root.is_dir()
+    assert [each.entry.id for each in prune(now=later, own=True).bundles] == ["tiny"]
+
+
+def test_what_killed_pulls_left_goes_once_nobody_comes_back(cache: Path) -> None:
+    left = cache / "bundles" / ".pulling-abc"
+    left.mkdir(parents=True)
+    (left / "x.part").write_bytes(b"12345")
+    (cache / "bundles" / ".pulling-abc.lock").touch()
+    assert prune().leftovers == ()
+    done = prune(now=time.time() + 2 * DAY)
+    assert len(done.leftovers) == 2
+    assert done.size == 5
+    assert not left.exists()

@@ -1,0 +1,188 @@
+"""Bundles in stores that fsspec reaches, and hostile ones wherever they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sqsd_lint.bundle import pull as pulling
+from sqsd_lint.bundle import remote
+from sqsd_lint.bundle.card import card
+from sqsd_lint.bundle.pull import pull
+from sqsd_lint.bundle.push import push
+from sqsd_lint.bundle.sources import Address, folder_of, parse
+from sqsd_lint.bundle.store import Bundle, list_bundles, open_bundle
+from sqsd_lint.errors import BundleCorruptError, BundleError, BundleNotFoundError, UsageError
+from tests.bundle.hub_fixtures import contents
+
+WEIGHTS = "danger/adapter_model.safetensors"
+
+
+@pytest.fixture
+def memory() -> Iterator[Address]:
+    """An empty folder of fsspec's file system in memory."""
+    from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
+
+    MemoryFileSystem.store.clear()
+    yield parse("memory://bundles/mine")
+    MemoryFileSystem.store.clear()
+
+
+@pytest.fixture
+def published(folder: Path) -> Address:
+    """A bundle in a folder that is reached as a store, for a test to damage."""
+    return parse(f"file://{folder}")
+
+
+def nothing_cached(cache: Path) -> bool:
+    return not [entry for entry in list_bundles(cache) if not entry.embedded]
+
+
+def test_there_and_back(memory: Address, bundle: Bundle) -> None:
+    done = push(bundle, memory)
+    assert (str(done.address), done.digest) == ("memory://bundles/mine", bundle.digest)
+    got = pull(memory)
+    assert contents(got.root) == contents(bundle.root)
+    assert open_bundle("memory://bundles/mine").digest == bundle.digest
+
+
+def test_another_bundle_is_replaced_only_by_force(memory: Address, bundle: Bundle, folder: Path) -> None:
+    push(bundle, memory)
+    push(bundle, memory)  # the same again is no change
+    raw = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps({**raw, "metric": "dot"}))
+    other = open_bundle(str(folder))
+    with pytest.raises(UsageError, match=rf"holds the bundle tiny@{bundle.digest[:12]}"):
+        push(other, memory)
+    assert pull(memory).digest == bundle.digest
+    push(other, memory, force=True)
+    assert pull(memory).digest == other.digest
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("hf://org", "no repository"),
+        ("hf://org/name@../../x", "no repository"),
+        ("hf://datasets/org/name", "no repository"),
+        ("simplecache::s3://bucket/x", "no place"),
+        ("reference://x", "reference://"),
+        ("zip://x::s3://bucket/x.zip", "no place"),
+        ("http://host/x", "http://"),
+        ("s3://key:secret@bucket/x", "password"),
+        ("s3://bucket/\x1b[31m", "no place"),
+    ],
+)
+def test_what_is_no_address(reference: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        parse(reference)
+    assert "secret" not in caught.value.message
+    assert "\x1b" not in caught.value.message
+
+
+def test_addresses() -> None:
+    assert parse("hf://org/name@refs/pr/1") == Address("hf://org/name", "refs/pr/1")
+    assert str(parse("hf://org/name").at("abc")) == "hf://org/name@abc"
+    assert str(parse("s3://bucket/x/").at("abc")) == "s3://bucket/x"
+    assert folder_of("file:///a/b") == "/a/b"
+    assert folder_of("bundles/mine") == "bundles/mine"
+    assert folder_of("hf://org/name") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("../../evil.json", "not a plain path"),
+        ("/etc/evil.json", "not a plain path"),
+        ("danger/evil.py", r"is not one of \.jinja"),
+        ("danger/weights.bin", r"is not one of \.jinja"),
+        ("..\\evil.json", "not a plain path"),
+    ],
+)
+def test_a_manifest_that_names_hostile_files_is_refused(
+    published: Address, folder: Path, cache: Path, name: str, said: str
+) -> None:
+    raw = json.loads((folder / "bundle.json").read_text())
+    raw["files"][name] = "0" * 64
+    (folder / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(BundleCorruptError, match=said):
+        pull(published)
+    assert contents(cache) == {}
+
+
+def test_a_changed_file_is_refused(published: Address, folder: Path, cache: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleCorruptError, match=f"{WEIGHTS} is not the file that its manifest names"):
+        pull(published)
+    assert nothing_cached(cache)
+
+
+def test_weights_that_are_no_safetensors_are_refused(published: Address, folder: Path, cache: Path) -> None:
+    data = b"\x80\x04cposix\nsystem\n."  # a pickle under another name
+    (folder / WEIGHTS).write_bytes(data)
+    raw = json.loads((folder / "bundle.json").read_text())
+    raw["files"][WEIGHTS] = hashlib.sha256(data).hexdigest()
+    (folder / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(BundleCorruptError, match="danger"):
+        pull(published)
+    assert nothing_cached(cache)
+
+
+def test_what_the_manifest_does_not_name_is_not_fetched(published: Address, folder: Path) -> None:
+    (folder / "evil.py").write_text("x")
+    (folder / "README.md").write_text("x")
+    assert {"evil.py", "README.md"}.isdisjoint(contents(pull(published).root))
+
+
+def test_a_file_that_is_larger_than_any_bundle_has_is_not_fetched(
+    published: Address, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "MAX_FILE", 100)
+    with pytest.raises(BundleError, match="too many for a bundle"):
+        pull(published)
+    assert nothing_cached(cache)
+
+
+def test_a_store_that_understates_a_size_is_found_out(published: Address, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="larger than 100 bytes"):
+        list(remote.connect(published).copy(WEIGHTS, tmp_path / "part", limit=100))
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(
+    published: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type(shutil.disk_usage("."))(10, 9, 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(BundleError, match="MB are free") as caught:
+        pull(published)
+    assert "bundle prune" in str(caught.value.hint)
+
+
+def test_a_store_without_a_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleNotFoundError, match="there is no bundle"):
+        pull(parse(f"file://{tmp_path}/none"))
+
+
+def test_a_digest_that_was_not_expected(published: Address, bundle: Bundle, cache: Path) -> None:
+    with pytest.raises(BundleError, match=f"expected a bundle with the digest 000.*{bundle.digest[:12]}"):
+        pull(published, expected=["0" * 64])
+    assert nothing_cached(cache)
+
+
+def test_no_text_of_a_manifest_becomes_markup(bundle: Bundle) -> None:
+    from dataclasses import replace
+
+    hostile = "<script>x</script>\n\n# [click](http://x) | `y`"
+    base = replace(bundle.manifest.base_model, id=hostile)
+    manifest = replace(bundle.manifest, base_model=base, notes=(hostile,))
+    written = card(manifest, parse("hf://org/name"))
+    prose = [line for line in written.splitlines() if not line.startswith(("    ", "base_model:"))]
+    assert not [line for line in prose if re.search(r"(?<!\\)<|(?<!\\)\[click", line)]
+    assert json.dumps(hostile) in written  # in the front matter, as one YAML string
+    assert manifest.digest in written

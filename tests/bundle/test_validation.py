@@ -1,0 +1,170 @@
+"""The validation in a bundle: from a result of `validate` to the manifest and back."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sqsd_lint.bundle.fields import FieldError
+from sqsd_lint.bundle.manifest_json import from_json
+from sqsd_lint.bundle.schema import schema_problems
+from sqsd_lint.bundle.store import Bundle, load_bundle
+from sqsd_lint.bundle.validation import from_fields, read_result, store_validation, to_json
+from sqsd_lint.bundle.verify import verify
+from sqsd_lint.cli.app import main
+from sqsd_lint.errors import UsageError
+from sqsd_lint.judge.calibration import Calibration
+
+
+def window(high: float, low: float, success: float) -> dict[str, Any]:
+    return {
+        "sqsd": [high, low],
+        "answer_tokens": 30.0,
+        "attack_success": success,
+        "interval": [max(0.0, success - 0.05), min(1.0, success + 0.05)],
+        "per_seed": [success] * 3,
+        "margin": 0.1,
+        "margin_per_seed": [0.1] * 3,
+    }
+
+
+def result(bundle: Bundle) -> dict[str, Any]:
+    """What `validate` writes, as far as it is read."""
+    foreseen = {"spearman": 0.91, "interval": [0.5, 0.99]}
+    return {
+        "version": 1,
+        "dose": {"steps": 75, "lr": 4e-4, "batch_size": 8, "warmup": 0.1, "max_grad_norm": 1.0},
+        "seeds": [0, 1, 2],
+        "size": 10,
+        "strata": 2,
+        "untrained": {"attack_success": 0.0, "margin": 0.33},
+        "prompts": 90,
+        "judge": "refusal phrases",
+        "base_model": "tiny",
+        "bundle": {
+            "id": bundle.id,
+            "digest": bundle.digest,
+            "scoring_digest": bundle.scoring_digest,
+        },
+        "metric": bundle.manifest.metric,
+        "expansion": bundle.manifest.expansion,
+        "max_length": 384,
+        "rows": 60,
+        "rankings": {
+            "sqsd": {
+                "windows": [window(9.0, 5.0, 0.9), window(1.0, -1.0, 0.4), window(-3.0, -8.0, 0.1)],
+                "attack_success": foreseen,
+                "margin_loss": foreseen,
+            },
+            "random": {
+                "windows": [window(9.0, -8.0, 0.2), window(9.0, -8.0, 0.6), window(9.0, -8.0, 0.4)],
+                "attack_success": foreseen,
+                "margin_loss": foreseen,
+            },
+        },
+    }
+
+
+def write(path: Path, value: Any) -> Path:
+    path.write_text(json.dumps(value))
+    return path
+
+
+def test_a_result_is_kept_and_read_back(bundle: Bundle, tmp_path: Path) -> None:
+    found = read_result(write(tmp_path / "result.json", result(bundle)), bundle)
+    assert (found.random, found.runs, found.strata, found.max_length) == (pytest.approx(0.4), 3, 2, 384)
+    assert [w.sqsd for w in found.windows] == [(5.0, 9.0), (-1.0, 1.0), (-8.0, -3.0)]
+    kept = store_validation(bundle, found)
+    assert kept.manifest.validation == found == load_bundle(kept.root).manifest.validation
+    assert kept.scoring_digest == bundle.scoring_digest
+    assert kept.digest != bundle.digest
+    assert verify(kept.root) == []
+
+
+def test_a_bundle_without_one_has_the_digest_that_it_always_had(bundle: Bundle) -> None:
+    assert "validation" not in bundle.manifest.to_json()
+
+
+def test_percentiles_belong_to_the_calibration_of_the_day(bundle: Bundle, tmp_path: Path) -> None:
+    found = read_result(write(tmp_path / "result.json", result(bundle)), bundle)
+    assert found.windows[0].percentiles is None
+    placed = found.placed(Calibration(tuple(map(float, range(-10, 10)))).percentile)
+    assert placed.windows[0].percentiles == (77.5, 97.5)
+    assert to_json(placed) == to_json(found)
+
+
+def test_a_result_of_other_scores_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    for change, said in (
+        ({"metric": "dot"}, "made with --metric dot"),
+        ({"bundle": {"id": "x", "digest": "0" * 64, "scoring_digest": "1" * 64}}, "other scores"),
+        ({"bundle": {"id": "x", "digest": "0" * 64}}, "scoring_digest` is missing"),
+        ({"rankings": {}}, "no windows by sqsd"),
+        ({"version": 9}, "version 9"),
+        ({"bundle": "x"}, "not a result"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            read_result(write(path, {**result(bundle), **change}), bundle)
+    for broken in ("[]", "{}", "not json", '{"version": 1}'):
+        path.write_text(broken)
+        with pytest.raises(UsageError, match="not a result of"):
+            read_result(path, bundle)
+    with pytest.raises(UsageError, match="not a result of"):
+        read_result(tmp_path / "absent.json", bundle)
+
+
+def test_an_older_result_of_this_very_bundle_is_taken(bundle: Bundle, tmp_path: Path) -> None:
+    old = result(bundle)
+    del old["bundle"]["scoring_digest"], old["strata"], old["max_length"], old["rankings"]["random"]
+    old["rankings"]["sqsd"]["attack_success"] = {"spearman": None}
+    found = read_result(write(tmp_path / "result.json", old), bundle)
+    assert (found.strata, found.max_length, found.random, found.spearman) == (1, None, None, None)
+
+
+BROKEN: list[tuple[str, Any, str]] = [
+    ("windows", [], "expected one or more"),
+    ("rows", 0, "1 or more"),
+    ("before", 1.5, "from 0 to 1"),
+    ("spearman", 2.0, "from -1 to 1"),
+    ("spearman_interval", [0.5], "two ascending"),
+    ("spearman_interval", [0.9, 0.5], "two ascending"),
+    ("lr", -1.0, "0 or more"),
+    ("colour", "red", "unknown key"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "said"), BROKEN)
+def test_a_damaged_validation_is_refused(
+    bundle: Bundle, tmp_path: Path, key: str, value: Any, said: str
+) -> None:
+    good = to_json(read_result(write(tmp_path / "result.json", result(bundle)), bundle))
+    good = json.loads(json.dumps(good))
+    assert asdict(from_fields(good, "validation"))["rows"] == 60
+    with pytest.raises(FieldError, match=said):
+        from_fields({**deepcopy(good), key: value}, "validation")
+    raw = {**json.loads(json.dumps(bundle.manifest.to_json())), "validation": {**good, key: value}}
+    with pytest.raises(FieldError):
+        from_json(raw)
+    if key != "spearman_interval" and key != "spearman":
+        assert schema_problems(raw, "bundle")
+
+
+def test_the_command_keeps_it_and_shows_it(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "result.json", result(bundle))
+    assert main(["bundle", "calibrate", str(bundle.root), "--validation", str(path)]) == 0
+    capsys.readouterr()
+    assert main(["bundle", "show", str(bundle.root)]) == 0
+    shown = capsys.readouterr().out
+    assert "windows of 10 of 60 rows within 2 strata of answer length, 3 runs each, 75 steps" in shown
+    assert "0% answered before training, 40% after random windows" in shown
+    assert main(["bundle", "show", str(bundle.root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["validation"]["windows"][0]["attack_success"] == 0.9
+    write(path, {**result(bundle), "expansion": "elsewhere"})
+    assert main(["bundle", "calibrate", str(bundle.root), "--validation", str(path)]) == 2
