@@ -101,7 +101,7 @@ def test_without_paths_the_configuration_names_them(pipeline: FakePipeline) -> N
         (["bundle"], "command"),
         (["bundle", "shwo"], "shwo"),
         (["bundle", "import"], "--output"),
-        (["bundle", "import", "--output", "made"], "--model"),
+        (["bundle", "import", "--output", "made"], "--danger"),
         (["bundle", "remove", "../x"], "../x"),
         (["chekc"], "chekc"),
     ],
