@@ -101,7 +101,7 @@ def _full_layers(
     point = members[0].expansion.factors
     layers = {}
     for name in dict.fromkeys([*point, *(name for d in members for name in d.vector.factors)]):
-        vectors = [v if (v := _task_vector(d, name, modules)) else None for d in members]
+        vectors = [_task_vector(d, name, modules) for d in members]
         at = point.get(name)
         known = at or next((v for v in vectors if v), None)
         if known is None:  # not scored, and not changed either
