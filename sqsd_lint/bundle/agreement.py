@@ -52,7 +52,11 @@ def _row(line: str, where: str) -> dict[str, float]:
     name, sqsd = row["fingerprint"], row["sqsd"]
     if not isinstance(name, str) or isinstance(sqsd, bool) or not isinstance(sqsd, (int, float)):
         return {}  # a row without a score is written with nulls
-    return {name: float(sqsd)} if math.isfinite(sqsd) else {}
+    try:
+        score = float(sqsd)
+    except OverflowError:
+        return {}
+    return {name: score} if math.isfinite(score) else {}
 
 
 def measure(

@@ -77,9 +77,13 @@ def count(value: Any, path: str) -> int:
 
 
 def number(value: Any, path: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    try:
+        found = math.nan if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        found = math.inf
+    if not math.isfinite(found):
         raise FieldError(f"{path}: expected a finite number")
-    return float(value)
+    return found
 
 
 def distance(value: Any, path: str) -> float:

@@ -55,7 +55,7 @@ def make_lock(
         UsageError: a model to upgrade that is not in the lock. BundleError: a bundle cannot be reached.
     """
     found: dict[str, Locked] = {}
-    for base, source in _wanted(settings, path, cache_dir):
+    for base, source in _wanted(settings, old, path, cache_dir):
         kept = _kept(old, base, source)
         if kept and (not upgrade or (models and kept[0] not in models)):
             key, locked = kept
@@ -79,7 +79,7 @@ def outdated(settings: Settings, old: Lock | None, path: str, *, cache_dir: Path
     if old is None:
         return [f"there is no {path}"]
     said, seen = [], set()
-    for base, source in _wanted(settings, path, cache_dir):
+    for base, source in _wanted(settings, old, path, cache_dir):
         if not _is_local(source):
             kept = _kept(old, base, source)
             said += [] if kept else [f"{base or 'the configured bundle'}: {source} is not locked"]
@@ -102,7 +102,9 @@ def changes(old: Lock | None, new: Lock) -> list[Change]:
     return [change for change in pairs if change.old != change.new]
 
 
-def _wanted(settings: Settings, path: str, cache_dir: Path | None) -> Iterator[tuple[str | None, str]]:
+def _wanted(
+    settings: Settings, old: Lock | None, path: str, cache_dir: Path | None
+) -> Iterator[tuple[str | None, str]]:
     """(base model, source) of every bundle to lock; the base model is None where only the bundle can tell."""
     for base, source in settings.bundles.items():
         yield (None if os.path.isdir(base) else base), _shared(source, path, cache_dir)
@@ -113,6 +115,10 @@ def _wanted(settings: Settings, path: str, cache_dir: Path | None) -> Iterator[t
         yield None, EMBEDDED
         return
     if chosen is None:
+        kept = old.bundles.get(settings.model) if old and settings.model else None
+        if kept is not None and kept.remote:  # as a run takes it, whatever this machine has in its cache
+            yield settings.model, kept.source
+            return
         root = open_bundle(None, model=settings.model, cache_dir=cache_dir).root
         chosen = root.name
     yield None, _shared(chosen, path, cache_dir)

@@ -97,6 +97,10 @@ def from_json(raw: Any) -> Manifest:
         for file in (CONFIG, WEIGHTS):
             if f"{adapter}/{file}" not in manifest.files:
                 raise f.FieldError(f"files: {adapter}/{file} is missing, and the directions need it")
+    try:
+        _ = manifest.digest
+    except (ValueError, RecursionError):  # free-form parts may hold 1e999
+        raise f.FieldError("the manifest holds a number that is not finite, or goes too deep") from None
     return manifest
 
 

@@ -234,6 +234,10 @@ def _alone(target: Path, digest: str, status: Status | None) -> Iterator[Path]:
             status(f"waiting for another process that pulls {target.name}")
         lock.acquire()
     try:
+        if stage.is_symlink():
+            stage.unlink()
+        elif stage.is_dir() and any(path.is_symlink() for path in stage.rglob("*")):
+            shutil.rmtree(stage)  # a pull makes no links: who laid them out would have us write elsewhere
         stage.mkdir(exist_ok=True)
         yield stage
     finally:

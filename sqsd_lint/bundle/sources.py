@@ -11,7 +11,7 @@ HUB = "hf"
 # Plain stores only. fsspec also knows file systems that unpack, cache or follow references out of others
 # (`zip::`, `simplecache::`, `reference://`); a configuration may come from a stranger and needs none of them.
 _CLOUDS = ("abfs", "abfss", "adl", "az", "gcs", "gs", "oci", "oss", "s3", "s3a")
-STORES = frozenset((*_CLOUDS, "file", "hdfs", "https", "local", "memory", "sftp", "smb", "ssh", "webhdfs"))
+STORES = frozenset((*_CLOUDS, "file", "hdfs", "https", "local", "memory", "smb", "webhdfs"))
 FORMS = "write hf://org/name@revision, or a URL such as s3://bucket/path, gs://bucket/path or file:///path"
 
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"

@@ -176,15 +176,31 @@ def _find(ref: str, cache_dir: Path | None) -> Path:
         if ref == entry.id:
             return entry.root
     if versions := [e for e in entries if e.manifest and e.manifest.id == ref]:
-        return _newest(versions)
+        return _newest(versions, cache_dir)
     raise BundleNotFoundError(
         f"no bundle {ref!r}: neither a folder nor the id of a cached bundle",
         hint="`sqsd-lint bundle list` shows the ids; `sqsd-lint bundle pull` fetches one",
     )
 
 
-def _newest(versions: list[Entry]) -> Path:
-    """Of several versions of a bundle, the one that was pulled or installed last."""
+def _newest(versions: list[Entry], cache_dir: Path | None) -> Path:
+    """Of several versions of a bundle, the one that was pulled or installed last.
+
+    Raises:
+        UsageError: they come from different places: whoever publishes a bundle chooses its name.
+    """
+    if len({entry.manifest.digest for entry in versions if entry.manifest}) > 1:
+        from sqsd_lint.bundle.pulled import sources
+
+        known = sources(cache_dir)
+        pulls = [known.get(entry.root.name) for entry in versions]
+        places = {pulled[0].source.partition("@")[0] if pulled else "" for pulled in pulls}
+        if len(places) > 1:
+            raise UsageError(
+                f"cached bundles of the name {versions[0].id!r} come from different places: "
+                + ", ".join(sorted(place or "installed here" for place in places)),
+                hint="choose one with --bundle ID@DIGEST, or name its address",
+            )
     return max(versions, key=lambda entry: (entry.root / MANIFEST).stat().st_mtime).root
 
 
@@ -204,7 +220,7 @@ def _find_for_model(model: str, cache_dir: Path | None) -> Path:
             hint="choose one with --bundle ID, or in the configuration under [bundles]",
         )
     if cached:
-        return _newest(cached)
+        return _newest(cached, cache_dir)
     if not found:
         raise BundleNotFoundError(
             f"no bundle for the model {model!r}",

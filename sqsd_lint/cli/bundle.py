@@ -48,6 +48,7 @@ def show(
     model: o.Model = None,
     as_json: o.AsJson = False,
     cache_dir: o.CacheDir = None,
+    isolated: o.Isolated = False,
 ) -> None:
     """Show what a bundle is made of, and what share of rows lies above each candidate line.
 

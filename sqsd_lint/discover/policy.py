@@ -7,6 +7,7 @@ of any change, and are read where they lie.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from sqsd_lint.discover.git import Git
 from sqsd_lint.discover.objects import NotInRepositoryError, Objects
@@ -40,9 +41,24 @@ class PolicyRef:
     def close(self) -> None:
         self._objects.close()
 
+    def _named(self, path: str) -> str | None:
+        """A path's place below the root by its name: the work tree's links may be a change's own.
+
+        None outside of the repository; a link that leads into it from outside is followed.
+        """
+        root = self.git.root
+        if root is None:
+            return place(path, root)
+        absolute = Path(os.path.abspath(path))
+        for above in reversed((absolute, *absolute.parents)):
+            if os.path.realpath(above) == os.path.realpath(root):
+                inside = absolute.relative_to(above).as_posix()
+                return "" if inside == "." else inside
+        return place(path, root)
+
     def holds(self, path: str) -> bool:
         """Whether a path lies inside of the repository, so that the commit decides what is there."""
-        return place(path, self.git.root) is not None
+        return self._named(path) is not None
 
     def read(self, path: str) -> bytes | None:
         """The content of a file, from the commit if it `holds` the path; None where there is none.
@@ -50,7 +66,7 @@ class PolicyRef:
         Raises:
             ConfigError: it is too large, or a link to no file of the repository.
         """
-        inside = place(path, self.git.root)
+        inside = self._named(path)
         if inside is None:
             return _read(path)
         try:
@@ -71,12 +87,14 @@ class PolicyRef:
         Raises:
             UsageError: files in it differ.
         """
-        inside = place(path, self.git.root) if os.path.isdir(path) else None
-        if inside is None or not self.git.root:
+        # By its name and by where it leads: a link may be new, and so may what an old link points to.
+        found = (self._named(path), place(path, self.git.root)) if os.path.isdir(path) else ()
+        places = sorted({each for each in found if each is not None})
+        if not places or not self.git.root:
             return
-        spec = f":(top,literal){inside}" if inside else ":/"
+        specs = [f":(top,literal){each}" if each else ":/" for each in places]
         plain = ("--name-only", "-z", "--no-relative", "--no-ext-diff", "--no-textconv")
-        changed = self.git.items("diff", *plain, "--ignore-submodules=dirty", self.commit, "--", spec)
+        changed = self.git.items("diff", *plain, "--ignore-submodules=dirty", self.commit, "--", *specs)
         if changed:
             raise UsageError(
                 f"{what} {path} differs from what it is at {self.label}: {changed[0]}",

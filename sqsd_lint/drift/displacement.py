@@ -163,7 +163,17 @@ def _layer(axes: Axes, name: str, i: Inner) -> LayerDrift:
 
 
 def minus(a: Mapping[str, LowRank], b: Mapping[str, LowRank]) -> dict[str, LowRank]:
-    """The displacement from state b to state a; a module that one of them lacks is 0 there."""
+    """The displacement from state b to state a; a module that one of them lacks is 0 there.
+
+    Raises:
+        AdapterError: a module has two shapes.
+    """
+    for name in a.keys() & b.keys():
+        if a[name].shape != b[name].shape:
+            raise AdapterError(
+                f"{name} is {a[name].shape} in one state and {b[name].shape} in the other",
+                hint="the two belong to different models: name another --start",
+            )
     return {
         name: a[name] - b[name] if name in a and name in b else a[name] if name in a else -b[name]
         for name in in_order({*a, *b})

@@ -76,6 +76,8 @@ def measure_weights(
             points.append(Point(each.state, move))
         else:
             skipped.append(Skipped(each.state, f"{each.state.folder}: the weights hold NaN or infinity"))
+    if not points:
+        raise ModelError(skipped[-1].reason, hint="the training has diverged: there is no drift to measure")
     known = set(axes.modules)
     outside = {n for n, each in moved.items() if n not in known and any(m.total.square > 0 for m in each)}
     notes = [f"{left_out} tensors are not in every state in one shape: left out"] if left_out else []

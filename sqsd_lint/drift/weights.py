@@ -43,6 +43,8 @@ class Weights:
             except (OSError, ValueError) as error:
                 raise ModelError(f"{path}: {error}", hint=_UNFINISHED) from error
             for name, info in header.items():
+                if info.dtype not in _FLOATS and not name.endswith("weight"):
+                    continue  # a buffer, such as a causal mask: training does not move it
                 _check_dtype(path, info)
                 self._files[name] = path
                 self.shapes[name] = info.shape

@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING
 
+from sqsd_lint.report.safe import escape
+
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
 
@@ -36,7 +38,7 @@ class TerminalProgress:
 
     def status(self, text: str) -> None:
         with self._lock:
-            self._text = text
+            self._text = text = escape(text)
             if self._bar is not None and self._task is not None:
                 self._bar.update(self._task, description=text)
 

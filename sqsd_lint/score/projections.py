@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from sqsd_lint.errors import ModelError
 from sqsd_lint.types import Metric
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class ProjectionSum:
         self._layers: list[Layer] = []
 
     def take(self, name: str, layer: Layer, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
+        if name in self._names:
+            raise ModelError(f"layer {name!r} is used more than once in a pass: its update is not one term")
         dots, squares = layer.measure(x, h, d, u)
         if self._dots:  # layers may be on several devices
             dots, squares = dots.to(self._dots[0].device), squares.to(self._dots[0].device)
@@ -92,13 +95,16 @@ class ProjectionSum:
 
     def scales(self, metric: Metric) -> tuple[Tensor, Tensor]:
         """What the metric multiplies each layer's dot with, and where it counts at all, both [M, b, K]."""
-        norms = torch.stack([layer.norms for layer in self._layers])[:, None]  # [M, 1, K]
-        lengths = torch.stack(self._squares).clamp(min=0).sqrt()[..., None]  # [M, b, 1]
+        device = self._dots[0].device
+        norms = torch.stack([layer.norms.to(device) for layer in self._layers])[:, None]  # [M, 1, K]
+        lengths = torch.stack(self._squares).clamp(min=0).sqrt()
+        lengths = torch.where(lengths.isfinite(), lengths, torch.nan)[..., None]  # [M, b, 1]
         live = (norms > 0) & (lengths > NOISE * lengths.amax(0))
         scale = torch.ones_like(norms) if metric == "dot" else 1 / norms
         if metric == "cosine":
             scale = scale / lengths
-        return scale.expand_as(live), live | lengths.isnan()
+        broken = lengths.isnan()
+        return torch.where(broken, torch.nan, scale).expand_as(live), live | broken
 
     def drift(self) -> Tensor:
         """How far an SGD step of size 1 goes along each direction, all layers as one vector: [b, K] float32.
@@ -110,6 +116,7 @@ class ProjectionSum:
         dots = torch.stack(self._dots)  # [M, b, K]
         if self._layers[0].of_factors:
             return dots.sum(0)
-        scalings = torch.stack([m.step * m.vector_scaling for m in self._layers])[:, None]  # [M, 1, K]
-        length = torch.stack([m.norms * m.vector_scaling for m in self._layers]).square().sum(0)  # [K]
-        return (dots * scalings).sum(0) / length
+        scalings = torch.stack([(m.step * m.vector_scaling).to(dots.device) for m in self._layers])
+        lengths = torch.stack([(m.norms * m.vector_scaling).to(dots.device) for m in self._layers])
+        # scalings and lengths: [M, K]
+        return (dots * scalings[:, None]).sum(0) / lengths.square().sum(0)

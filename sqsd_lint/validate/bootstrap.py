@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 DRAWS = 2000
 _SEED = 0
+_CELLS = 1 << 22  # draws times elements that are held at once
 _LEAST = 0.9  # of the draws must vary on both sides, or there is nothing to say
 
 
@@ -37,10 +38,14 @@ def bootstrap(
     if units < 2:
         return None
     generator = torch.Generator().manual_seed(_SEED)
-    drawn = torch.randint(units, (DRAWS, units), generator=generator)
-    counts = torch.zeros(DRAWS, units, dtype=torch.float64)
-    counts.scatter_add_(1, drawn, torch.ones(DRAWS, units, dtype=torch.float64))
-    found = correlations(x, y, counts[:, at], given=given)
+    step, parts = max(1, _CELLS // len(x)), []
+    for begin in range(0, DRAWS, step):
+        draws = min(step, DRAWS - begin)
+        drawn = torch.randint(units, (draws, units), generator=generator)
+        counts = torch.zeros(draws, units, dtype=torch.float64)
+        counts.scatter_add_(1, drawn, torch.ones(draws, units, dtype=torch.float64))
+        parts.append(correlations(x, y, counts[:, at], given=given))
+    found = torch.cat(parts)
     found = found[found.isfinite()]
     if len(found) < _LEAST * DRAWS:
         return None

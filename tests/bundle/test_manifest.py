@@ -182,3 +182,10 @@ def test_what_is_only_printed_keeps_cached_scores(
     other = change(bundle.manifest)
     assert other.scoring_digest == bundle.scoring_digest
     assert other.digest != bundle.digest
+
+
+def test_a_number_of_hundreds_of_digits_is_not_finite() -> None:
+    from sqsd_lint.bundle import fields
+
+    with pytest.raises(fields.FieldError, match="finite"):
+        fields.number(10**400, "tolerance")

@@ -13,6 +13,7 @@ import pytest
 
 from sqsd_lint.bundle import pull as pulling
 from sqsd_lint.bundle import remote
+from sqsd_lint.bundle.cache import bundles_folder
 from sqsd_lint.bundle.card import card
 from sqsd_lint.bundle.pull import pull
 from sqsd_lint.bundle.push import push
@@ -114,6 +115,26 @@ def test_a_manifest_that_names_hostile_files_is_refused(
     with pytest.raises(BundleCorruptError, match=said):
         pull(published)
     assert contents(cache) == {}
+
+
+def test_a_link_that_somebody_laid_into_the_cache_is_not_written_through(
+    published: Address, bundle: Bundle, cache: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    stage = bundles_folder(cache) / f"{pulling.PARTIAL}{bundle.digest[:24]}"
+    (stage / "danger").mkdir(parents=True)
+    (stage / "danger" / ".adapter_config.json.part").symlink_to(victim)
+    assert contents(pull(published, cache_dir=cache).root) == contents(bundle.root)
+    assert victim.read_text() == "mine"
+
+
+def test_an_infinite_number_is_a_damaged_manifest(published: Address, folder: Path) -> None:
+    raw = json.loads((folder / "bundle.json").read_text())
+    raw["training"] = {"x": 0.123456}
+    (folder / "bundle.json").write_text(json.dumps(raw).replace("0.123456", "1e999"))
+    with pytest.raises(BundleCorruptError, match="not a valid bundle manifest"):
+        pull(published)
 
 
 def test_a_changed_file_is_refused(published: Address, folder: Path, cache: Path) -> None:

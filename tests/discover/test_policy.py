@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,28 @@ def test_the_nearest_configuration_of_the_commit(repo: Repository) -> None:
     assert load()[0].threshold == "p90"
     assert load(cli={"threshold": "7"})[0].threshold == "7"
     assert load(environ={"SQSD_LINT_THRESHOLD": "8"})[0].threshold == "8"
+
+
+@posix
+def test_a_folder_that_became_a_link_is_looked_up_by_its_name(repo: Repository) -> None:
+    repo.write("conf/sqsd-lint.lock", "strict")
+    repo.write("lax/sqsd-lint.lock", "lax")
+    repo.write("bundles/x/bundle.json", "the good one")
+    repo.write("examples/bundle.json", "another")
+    repo.commit()
+    for folder, target in (("conf", "lax"), ("bundles/x", "../examples")):
+        shutil.rmtree(folder)
+        os.symlink(target, folder)
+    policy = PolicyRef("HEAD")
+    try:
+        assert policy.read("conf/sqsd-lint.lock") == b"strict"
+        with pytest.raises(UsageError, match="differs from what it is at HEAD"):
+            policy.refuse_change("bundles/x", "the bundle")
+        os.unlink("conf")
+        os.symlink(os.path.dirname(repo.root), "conf")
+        assert policy.read("conf/sqsd-lint.lock") == b"strict"
+    finally:
+        policy.close()
 
 
 def test_a_folder_that_the_commit_does_not_have(repo: Repository) -> None:

@@ -6,6 +6,7 @@ values. The share of ||D||^2 that they carry is the kept energy. One tensor is i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,6 +98,8 @@ def factor_displacement(
         moved = _difference(before, after, here, after.find(name))
         if (whole := float(moved.square().sum())) == 0:
             continue
+        if not math.isfinite(whole):
+            raise ModelError(f"{tuned}: {name} holds NaN or infinity", hint="the training has diverged")
         down, up, energy = _best(moved.T if transposed else moved, rank)
         key = f"base_model.model.{name}"
         factors[f"{key}.lora_A.weight"], factors[f"{key}.lora_B.weight"] = down, up
@@ -130,6 +133,9 @@ def _linear_layers(folder: Path) -> tuple[list[str], bool]:
     return list(found), any(isinstance(m, Conv1D) for m in found.values())
 
 
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+
 class _Weights:
     """The tensors of a model folder, read one at a time."""
 
@@ -159,6 +165,9 @@ class _Weights:
             )
         return ends[0]
 
+    def is_float(self, name: str) -> bool:
+        return bool(self._files[name].get_slice(name).get_dtype() in _FLOATS)
+
     def names(self) -> set[str]:
         return set(self._files)
 
@@ -181,7 +190,7 @@ def _difference(before: _Weights, after: _Weights, one: str, other: str) -> Tens
             f"{after.folder}: {other} is {after.shape(other)}, but {before.shape(one)} in {before.folder}",
             hint="it was not fine-tuned from this base model",
         )
-    return after.read(other).sub_(before.read(one))
+    return after.read(other) - before.read(one)  # not in place: a read may be a view of the file's mapping
 
 
 def _best(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, float]:
@@ -204,6 +213,8 @@ def _outside(before: _Weights, after: _Weights, taken: set[str]) -> float:
     """||.||^2 of the displacement of all other tensors that both models have; added rows are left out."""
     total = 0.0
     for name in sorted((before.names() & after.names()) - taken):
+        if not (before.is_float(name) and after.is_float(name)):
+            continue  # a buffer, such as a causal mask: training does not move it
         one, other = before.read(name), after.read(name)
         if one.shape[1:] == other.shape[1:] and one.dim():
             rows = min(len(one), len(other))

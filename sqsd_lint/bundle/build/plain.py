@@ -124,6 +124,10 @@ def _displacement(
         if other not in tensors:
             raise AdapterError(f"{folder}: {name!r} has no lora_B beside it")
         a, b, a0, b0 = (t.double() for t in (tensors[name], tensors[other], first[name], first[other]))
+        if not all(bool(t.isfinite().all()) for t in (a, b, a0, b0)):
+            raise AdapterError(
+                f"{folder}: {name!r} or its start holds NaN or infinity", hint="the training has diverged"
+            )
         found[name], found[other], square = _difference(a, b, a0, b0)
         moved += square
         large += float(((b0.T @ b0) * (a0 @ a0.T)).sum())
