@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.bundle.basemodel import check_base_model, resolve_model
+from sqsd_lint.bundle.blocks import top_blocks
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleCorruptError, UsageError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sqsd_lint.encode import Encoder
     from sqsd_lint.score import Direction, Scorer
 
-_BLOCK = re.compile(r"\.(\d+)\.")
 _DIRECTIONS = ("danger", "safety")
 
 
@@ -223,11 +222,7 @@ class Engine:
 
 def scored_modules(names: set[str], modules: str | int) -> set[str] | None:
     """The modules of the top `modules` blocks, counted from the output; None for all of them."""
-    if not isinstance(modules, int):
-        return None
-    blocks = {int(match[1]) for name in names if (match := _BLOCK.search(name))}
-    top = set(sorted(blocks)[-modules:])
-    return {name for name in names if (m := _BLOCK.search(name)) and int(m[1]) in top}
+    return top_blocks(names, modules) if isinstance(modules, int) else None
 
 
 def _encode(encoder: Encoder, sample: Sample) -> Encoded | Problem:

@@ -45,6 +45,21 @@ class AdapterInfo:
     shapes: Mapping[str, tuple[int, int, int]]
 
 
+def weights_of(folder: Path) -> Path:
+    """The file that holds an adapter's tensors.
+
+    Raises:
+        AdapterError: there is none.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise AdapterError(
+            f"{folder}: {WEIGHTS} is missing",
+            hint="save the adapter with save_pretrained(); pickled adapter_model.bin files are never loaded",
+        )
+    return path
+
+
 def inspect_adapter(folder: Path) -> AdapterInfo:
     """Read the configuration and tensor shapes of a PEFT folder.
 
@@ -54,12 +69,7 @@ def inspect_adapter(folder: Path) -> AdapterInfo:
     """
     config = read_config(folder)
     _refuse_variants(config, folder / CONFIG)
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise AdapterError(
-            f"{folder}: {WEIGHTS} is missing",
-            hint="save the adapter with save_pretrained(); pickled adapter_model.bin files are never loaded",
-        )
+    path = weights_of(folder)
     try:
         header = read_header(path)
     except (OSError, ValueError) as error:

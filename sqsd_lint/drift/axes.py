@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sqsd_lint.bundle.blocks import top_blocks
 from sqsd_lint.drift.lowrank import LowRank, one_thread
 from sqsd_lint.errors import AdapterError
 from sqsd_lint.score.adapters import Adapter, load_adapter
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from sqsd_lint.types import DirectionKind
 
 _NUMBER = re.compile(r"(\d+)")
-_BLOCK = re.compile(r"\.(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,20 +135,6 @@ def gradient_layers(gradient: Adapter, at: Adapter) -> dict[str, LowRank]:
         up = point.scaling * torch.cat([g.B, point.B], 1).double()
         found[name] = LowRank(up, torch.cat([point.A, g.A], 0).double())
     return found
-
-
-def top_blocks(names: Collection[str], modules: str | int) -> set[str]:
-    """The names in the top `modules` blocks, counted from the output; all of them for "all"."""
-    if not isinstance(modules, int):
-        return set(names)
-    top = sorted({block for name in names if (block := block_of(name)) is not None})[-modules:]
-    return {name for name in names if block_of(name) in top}
-
-
-def block_of(module: str) -> int | None:
-    """The number of the block that a module stands in, None outside of blocks."""
-    match = _BLOCK.search(module)
-    return int(match[1]) if match else None
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

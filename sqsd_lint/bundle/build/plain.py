@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqsd_lint.bundle.adapters import read_config, start_of
+from sqsd_lint.bundle.adapters import read_config, start_of, weights_of
 from sqsd_lint.bundle.digests import write_json
 from sqsd_lint.bundle.manifest import CONFIG, WEIGHTS
 from sqsd_lint.errors import AdapterError
@@ -71,12 +71,7 @@ def plain_adapter(folder: Path, start: Path | None, scratch: Path) -> tuple[Path
 def _load(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise AdapterError(
-            f"{folder}: {WEIGHTS} is missing",
-            hint="save the adapter with save_pretrained(); pickled adapter_model.bin files are never loaded",
-        )
+    path = weights_of(folder)
     try:
         return load_file(path)
     except Exception as error:  # the library has errors of its own besides OSError, by version
