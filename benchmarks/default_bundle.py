@@ -32,7 +32,7 @@ from sqsd_lint.score.model import load_model, merge
 from sqsd_lint.types import Sample, Score
 from sqsd_lint.validate.attack import Attack
 from sqsd_lint.validate.judges import PhraseJudge
-from sqsd_lint.validate.many import Runs
+from sqsd_lint.validate.lora import LoraRuns
 
 RECIPE = common.ROOT / "examples/recipes/smollm2-135m-default.json"
 ANSWER_TOKENS = 40
@@ -160,7 +160,7 @@ def refusals(args: argparse.Namespace) -> None:
         model = load_model(folder, device=torch.device("cpu"), dtype=torch.float32)
         for adapter in stack:
             merge(model, load_adapter(bundle.adapter_dir(adapter)))
-        runs = Runs(model.to(torch.bfloat16), seeds=[0], tokens=4096)
+        runs = LoraRuns(model.to(torch.bfloat16), seeds=[0], tokens=4096)
         (answers,) = attack.answers(runs)
         refused = judge.unsafe(attack.prompts, answers).count(False)
         print(f"| {name} | {refused} ({100 * refused / len(answers):.0f} %) |", flush=True)

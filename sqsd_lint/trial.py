@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqsd_lint.bundle.agreement import read_scores
 from sqsd_lint.bundle.build.data import position, prompt_of
 from sqsd_lint.bundle.digests import write_json
 from sqsd_lint.config import Settings
@@ -32,6 +34,7 @@ def validate(
     max_prompts: int = 100,
     answer_tokens: int = 40,
     judge: str = "phrases",
+    others: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run the experiment on `settings.paths`; what is done already in `output` is not done again.
@@ -42,16 +45,23 @@ def validate(
         held_out: rows and prompts whose prompt's hash lies below it are left out: a recipe's slices up to
             there were trained on.
         rows: at most so many rows of each file.
+        others: rankings by scores of another bundle, which `sqsd-lint score` wrote, by the name they get.
 
     Returns:
         The content of `result.json`.
 
     Raises:
         UsageError: a row that cannot be scored or encoded, too few rows or prompts, another experiment in
-            `output`.
+            `output`, or a row that one of `others` has no score for.
     """
+    if plan.update == "full" and (settings.quantize or settings.device_map):
+        raise UsageError(
+            "--update full trains every parameter, and some are packed or spread over devices",
+            hint="leave out --quantize and --device-map, or train adapters",
+        )
     material = _Material(settings, prompts, held_out, rows, max_prompts, progress)
     session = material.session
+    ranked = {name: _scores_of(path, material.samples) for name, path in (others or {}).items()}
 
     from sqsd_lint.encode import Encoder
     from sqsd_lint.validate.attack import Attack
@@ -78,6 +88,7 @@ def validate(
             material.prompts,
             [who.name, answer_tokens],
         ],
+        others=ranked,
         progress=progress,
     )
     found = experiment.run(plan)
@@ -198,6 +209,22 @@ def _samples(settings: Settings, held_out: float, rows: int | None) -> list[Samp
     if not found:
         raise UsageError("no rows left", hint="lower --held-out")
     return list(found.values())
+
+
+def _scores_of(path: Path, samples: Sequence[Sample]) -> dict[str, float]:
+    """SQSD by fingerprint of the rows that are ranked.
+
+    Raises:
+        UsageError: one of them has no score in the file.
+    """
+    scores = read_scores(path)
+    missing = [sample for sample in samples if sample.fingerprint not in scores]
+    if missing:
+        raise UsageError(
+            f"{path}: no score of {missing[0].where}, and of {len(missing)} rows in all",
+            hint="score the same files with the same columns: `sqsd-lint score --bundle OTHER FILE ...`",
+        )
+    return {sample.fingerprint: scores[sample.fingerprint] for sample in samples}
 
 
 def _prompts(path: Path, settings: Settings, held_out: float, limit: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,18 @@ from sqsd_lint.cli.settings import settings_of
 from sqsd_lint.errors import UsageError
 
 _PANEL = "Experiment"
-_OF_WINDOWS = ("rank_by", "windows", "size", "strata", "seeds", "steps", "lr", "answer_tokens", "judge")
+_OF_WINDOWS = (
+    *("rank_by", "ranking", "windows", "size", "strata", "seeds"),
+    *("update", "steps", "lr", "answer_tokens", "judge"),
+)
+
+
+class Update(str, Enum):
+    LORA = "lora"
+    FULL = "full"
+
+
+_LR = {Update.LORA: 4e-4, Update.FULL: 2e-5}
 
 
 def _option(*names: str, metavar: str, help: str, minimum: int | None = None) -> object:
@@ -54,6 +66,14 @@ def validate(
             help="sqsd, danger, safety, length, loss, random; NAME/length: within strata of length.",
         ),
     ] = "sqsd,sqsd/length,danger,length,loss,random",
+    ranking: Annotated[
+        list[str] | None,
+        _option(
+            "--ranking",
+            metavar="NAME=SCORES",
+            help="Rank also by another bundle's scores, as `score` wrote them. May be repeated.",
+        ),
+    ] = None,
     per_row: Annotated[
         bool,
         typer.Option(
@@ -76,13 +96,24 @@ def validate(
         ),
     ] = 1,
     seeds: Annotated[int, _option("--seeds", metavar="N", help="Runs per window.", minimum=1)] = 3,
+    update: Annotated[
+        Update,
+        _option(
+            "--update",
+            metavar="lora|full",
+            help="Train an adapter on each window, or every parameter of the model.",
+        ),
+    ] = Update.LORA,
     steps: Annotated[
         int | None,
         _option(
             "--steps", metavar="N", help="Training steps. Default: searched on random windows.", minimum=1
         ),
     ] = None,
-    lr: Annotated[float, _option("--lr", metavar="FLOAT", help="Learning rate, with --steps.")] = 4e-4,
+    lr: Annotated[
+        float | None,
+        _option("--lr", metavar="FLOAT", help="With --steps. Default: 4e-4, or 2e-5 for --update full."),
+    ] = None,
     rows: Annotated[
         int | None, _option("--rows", metavar="N", help="At most so many rows of each file.", minimum=1)
     ] = None,
@@ -145,15 +176,22 @@ def validate(
         print_yardstick(result, output, sys.stdout)
         return
     from sqsd_lint.validate.experiment import Plan
-    from sqsd_lint.validate.many import Dose
+    from sqsd_lint.validate.runs import Dose
     from sqsd_lint.validate.windows import RANKINGS, WITHIN_LENGTH
 
+    others = dict(_named(each) for each in ranking or ())
     rankings = tuple(name.strip() for name in rank_by.split(",") if name.strip())
     for name in rankings:
-        if name.removesuffix(WITHIN_LENGTH) not in RANKINGS:
-            raise UsageError(f"--rank-by: no ranking {name!r}", hint=f"choose from {', '.join(RANKINGS)}")
-    dose = Dose(steps, lr) if steps else None
-    plan = Plan(rankings, windows, size, tuple(range(seeds)), dose, strata)
+        if name.removesuffix(WITHIN_LENGTH) not in (*RANKINGS, *others):
+            known = ", ".join((*RANKINGS, *others))
+            raise UsageError(f"--rank-by: no ranking {name!r}", hint=f"choose from {known}")
+    if clash := next((name for name in others if name in RANKINGS), None):
+        raise UsageError(f"--ranking {clash}: that ranking is there already", hint="choose another name")
+    rankings = (*rankings, *(name for name in others if name not in rankings))
+    if lr is not None and steps is None:
+        raise UsageError("--lr without --steps", hint="give both, or neither and the dose is searched")
+    dose = Dose(steps, lr or _LR[update]) if steps else None
+    plan = Plan(rankings, windows, size, tuple(range(seeds)), dose, strata, update.value)
     with progress(not no_progress, unit="step") as bar:
         result = trial.validate(
             settings,
@@ -165,9 +203,17 @@ def validate(
             max_prompts=max_prompts,
             answer_tokens=answer_tokens,
             judge=judge,
+            others=others,
             progress=bar,
         )
     print_windows(result, output, sys.stdout)
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not name or not path or "/" in name or "," in name:
+        raise UsageError(f"--ranking {text}: expected NAME=SCORES", hint="--ranking proxy=scores.jsonl")
+    return name, Path(path)
 
 
 def _refuse_window_options(context: typer.Context) -> None:

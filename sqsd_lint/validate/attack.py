@@ -9,7 +9,7 @@ import torch
 
 from sqsd_lint.encode import Encoder
 from sqsd_lint.types import Encoded, Message, Sample, Where
-from sqsd_lint.validate.many import Runs
+from sqsd_lint.validate.runs import Runs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

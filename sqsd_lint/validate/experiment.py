@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,11 @@ from sqsd_lint.errors import UsageError
 from sqsd_lint.progress import Progress
 from sqsd_lint.types import Encoded, Score
 from sqsd_lint.validate.attack import Attack
+from sqsd_lint.validate.full import FullRun
 from sqsd_lint.validate.judges import Judge
-from sqsd_lint.validate.many import Dose, Runs
-from sqsd_lint.validate.windows import windows
+from sqsd_lint.validate.lora import LoraRuns
+from sqsd_lint.validate.runs import Dose, Runs
+from sqsd_lint.validate.windows import WITHIN_LENGTH, windows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 DOSES = ((12, 1e-4), (25, 2e-4), (50, 2e-4), (50, 4e-4), (75, 4e-4), (100, 4e-4), (150, 4e-4))
 """(steps, learning rate) that a search for the dose goes through, from mild to strong."""
 
+_FULL_LR = 0.05  # of LoRA's learning rate, where every parameter is trained
+
 _KEPT = 2 / 3  # the share of refusals that random windows should leave
 _GPU_TOKENS, _CPU_TOKENS = 28_000, 4_096
+_Label = tuple[str, int, int]  # ranking, window, seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Plan:
         size: rows per window.
         strata: of answer length that every window takes equal shares of; 1 leaves length alone.
         dose: None searches for the dose at which random windows keep two thirds of the refusals.
+        update: "lora" trains an adapter on each window, "full" every parameter of the model.
     """
 
     rankings: tuple[str, ...] = ("sqsd", "danger", "length", "loss", "random")
@@ -44,6 +50,7 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     dose: Dose | None = None
     strata: int = 1
+    update: str = "lora"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class Experiment:
 
     Args:
         key: what else the runs depend on: rows, bundle, prompts, judge.
+        others: rankings by scores that came from elsewhere: value by fingerprint, of every row.
     """
 
     def __init__(
@@ -99,6 +107,7 @@ class Experiment:
         *,
         folder: Path,
         key: Any,
+        others: Mapping[str, Mapping[str, float]] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._model = model
@@ -108,6 +117,7 @@ class Experiment:
         self._rows = rows
         self._folder = folder
         self._key = key
+        self._others = others or {}
         self._progress = progress
         self._tokens = _GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS
 
@@ -125,9 +135,14 @@ class Experiment:
         found = plan.dose or Dose(**self._remember(state, "dose", lambda: asdict(self._search(plan, state))))
         outcome = Outcome(plan, found, Run(**untrained), search=state.get("search", []))
         for ranking in plan.rankings:
-            kept = self._remember(state, ranking, partial(self._ranking, plan, ranking, found))
+            kept = self._ranking(state, plan, ranking, found)
             outcome.runs += [Run(**{**one, "sqsd": tuple(one["sqsd"])}) for one in kept]
         return outcome
+
+    def _name(self, ranking: str) -> str:
+        """What a ranking's runs are remembered by: other scores under the same name are another ranking."""
+        other = self._others.get(ranking.removesuffix(WITHIN_LENGTH))
+        return ranking if other is None else f"{ranking}@{digest(other)[:12]}"
 
     def _open(self, plan: Plan) -> dict[str, Any]:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +166,7 @@ class Experiment:
         return state[name]
 
     def _untrained(self) -> Run:
-        runs = Runs(self._model, [0], tokens=self._tokens)
+        runs = LoraRuns(self._model, [0], tokens=self._tokens)  # which start as the model itself
         with runs.adapted():
             return self._measured(runs, [("untrained", 0, 0)])[0]
 
@@ -161,23 +176,39 @@ class Experiment:
         refused = 1 - state["untrained"]["unsafe"] / state["untrained"]["prompts"]
         tried = []
         for steps, lr in DOSES:
-            dose = Dose(steps, lr)
-            runs = self._trained(tested, [0, 1], dose, [("random", k, k) for k in range(2)])
+            dose = Dose(steps, lr * _FULL_LR if plan.update == "full" else lr)
+            labels = [("random", k, k) for k in range(2)]
+            together = self._together(plan, labels)
+            runs = [run for part in together for run in self._trained(tested, part, dose, plan)]
             kept = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
             margin = sum(run.margin for run in runs) / len(runs)
-            tried.append({"steps": steps, "lr": lr, "refused": kept, "margin": margin})
+            tried.append({"steps": steps, "lr": dose.lr, "refused": kept, "margin": margin})
             if kept < _KEPT * refused:
                 break
         state["search"] = tried
         best = min(tried, key=lambda one: abs(one["refused"] - _KEPT * refused))
         return Dose(int(best["steps"]), best["lr"])
 
-    def _ranking(self, plan: Plan, ranking: str, dose: Dose) -> list[dict[str, Any]]:
+    def _ranking(self, state: dict[str, Any], plan: Plan, ranking: str, dose: Dose) -> list[dict[str, Any]]:
         parts = self._windows(ranking, plan.windows, plan)
         labels = [(ranking, k, seed) for k in range(plan.windows) for seed in plan.seeds]
-        done = self._trained([parts[k] for _, k, _ in labels], [seed for *_, seed in labels], dose, labels)
+        found: list[dict[str, Any]] = []
+        name, together = self._name(ranking), self._together(plan, labels)
+        for number, each in enumerate(together):
+            key = name if len(together) == 1 else f"{name}#{number}"
+            found += self._remember(state, key, partial(self._described, parts, each, dose, plan))
+        return found
+
+    @staticmethod
+    def _together(plan: Plan, labels: Sequence[_Label]) -> list[Sequence[_Label]]:
+        """The runs that are trained side by side; one that takes the whole model is alone."""
+        return [[label] for label in labels] if plan.update == "full" else [labels]
+
+    def _described(
+        self, parts: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: Plan
+    ) -> list[dict[str, Any]]:
         found = []
-        for run in done:
+        for run in self._trained(parts, labels, dose, plan):
             own = [self._scores[i] for i in parts[run.window]]
             tokens = sum(score.tokens for score in own) / len(own)
             ends = max(s.sqsd for s in own), min(s.sqsd for s in own)
@@ -186,28 +217,30 @@ class Experiment:
 
     def _windows(self, ranking: str, count: int, plan: Plan) -> list[list[int]]:
         try:
-            return windows(self._scores, ranking, count, plan.size, strata=plan.strata)
+            return windows(self._scores, ranking, count, plan.size, strata=plan.strata, others=self._others)
         except ValueError as error:
             raise UsageError(str(error), hint="give --size, fewer --strata, or more rows") from error
 
     def _trained(
-        self,
-        windows: Sequence[Sequence[int]],
-        seeds: Sequence[int],
-        dose: Dose,
-        labels: Sequence[tuple[str, int, int]],
+        self, windows: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: Plan
     ) -> list[Run]:
+        """Train a run for each label, side by side, and measure all of them."""
         if self._progress:
             self._progress.start(dose.steps)
             self._progress.status(f"{labels[0][0]}: {len(labels)} runs")
-        runs = Runs(self._model, seeds, tokens=self._tokens)
+        runs = self._runs(plan, [seed for *_, seed in labels])
         with runs.adapted():
-            for _ in runs.train([[self._rows[i] for i in window] for window in windows], dose):
+            for _ in runs.train([[self._rows[i] for i in windows[k]] for _, k, _ in labels], dose):
                 if self._progress:
                     self._progress.advance(1)
             return self._measured(runs, labels)
 
-    def _measured(self, runs: Runs, labels: Sequence[tuple[str, int, int]]) -> list[Run]:
+    def _runs(self, plan: Plan, seeds: Sequence[int]) -> Runs:
+        if plan.update == "full":
+            return FullRun(self._model, seeds[0], tokens=self._tokens)
+        return LoraRuns(self._model, seeds, tokens=self._tokens)
+
+    def _measured(self, runs: Runs, labels: Sequence[_Label]) -> list[Run]:
         prompts = self._attack.prompts
         margins, answers = self._attack.margins(runs), self._attack.answers(runs)
         return [

@@ -28,6 +28,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "seeds": list(outcome.plan.seeds),
         "size": outcome.plan.size,
         "strata": outcome.plan.strata,
+        "update": outcome.plan.update,
         "search": outcome.search,
         "untrained": {"attack_success": untrained.unsafe / untrained.prompts, "margin": untrained.margin},
         "prompts": untrained.prompts,

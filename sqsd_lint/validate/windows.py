@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqsd_lint.types import Score
 
@@ -23,13 +23,20 @@ _STRATA = 5
 
 
 def windows(
-    scores: Sequence[Score], ranking: str, count: int, size: int, *, strata: int = 1
+    scores: Sequence[Score],
+    ranking: str,
+    count: int,
+    size: int,
+    *,
+    strata: int = 1,
+    others: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[list[int]]:
     """Indices of the rows in each of `count` windows of `size` rows, from the top of a ranking to its bottom.
 
     Args:
         strata: quantiles of answer length. Every window takes the same number of rows from each, by rank
             within it, so that windows differ in nothing that length alone says.
+        others: as in `rank`.
 
     Raises:
         ValueError: fewer rows, in all or in a stratum, than a window takes of them.
@@ -38,7 +45,7 @@ def windows(
         strata = _STRATA
     if len(scores) < size:
         raise ValueError(f"{len(scores)} rows are fewer than a window of {size}")
-    order = rank(scores, ranking.removesuffix(WITHIN_LENGTH))
+    order = rank(scores, ranking.removesuffix(WITHIN_LENGTH), others)
     found: list[list[int]] = [[] for _ in range(count)]
     stratum = strata_of(scores, strata)
     for k in range(strata):
@@ -62,10 +69,19 @@ def strata_of(scores: Sequence[Score], strata: int) -> list[int]:
     return found
 
 
-def rank(scores: Sequence[Score], ranking: str) -> list[int]:
-    """Indices of rows, the riskiest first; ties are broken by fingerprint, so no order of files matters."""
-    key = RANKINGS[ranking]
-    return sorted(range(len(scores)), key=lambda i: (-key(scores[i]), scores[i].fingerprint))
+def rank(
+    scores: Sequence[Score], ranking: str, others: Mapping[str, Mapping[str, float]] | None = None
+) -> list[int]:
+    """Indices of rows, the riskiest first; ties are broken by fingerprint, so no order of files matters.
+
+    Args:
+        others: rankings beside RANKINGS: what every row is ranked by, by its fingerprint.
+    """
+    if others and ranking in others:
+        values = [others[ranking][score.fingerprint] for score in scores]
+    else:
+        values = [RANKINGS[ranking](score) for score in scores]
+    return sorted(range(len(scores)), key=lambda i: (-values[i], scores[i].fingerprint))
 
 
 def cut(order: Sequence[int], windows: int, size: int) -> list[list[int]]:

@@ -94,6 +94,46 @@ def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
 
 
 @pytest.mark.slow
+def test_full_fine_tuning_on_windows_that_another_bundle_cut(tiny_bundle: Path, data: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sqsd_lint",
+        "score",
+        "rows.jsonl",
+        "--bundle",
+        "bundle",
+        "--model",
+        "model",
+    ]
+    environment = {**os.environ, "SQSD_LINT_CACHE_DIR": str(data / "cache"), "OMP_NUM_THREADS": "1"}
+    scored = subprocess.run(
+        [*command, "--model", "model", "--metric", "dot", "--max-length", "48", "-o", "other.jsonl"],
+        cwd=data,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert scored.returncode == 0, scored.stderr
+    options = ["--update", "full", "--steps", "2", "--rank-by", "sqsd", "--ranking", "other=other.jsonl"]
+    done = validate(data, *options)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((data / "trial/result.json").read_text())
+    assert list(result["rankings"]) == ["sqsd", "other"]
+    assert (result["update"], result["dose"]["lr"]) == ("full", 2e-5)
+    assert len(result["rankings"]["other"]["windows"][2]["per_seed"]) == 2
+    # Each run is kept when it is done; other scores under the same name are another ranking.
+    runs = json.loads((data / "trial/runs.json").read_text())
+    assert sum(name.startswith("other@") for name in runs) == 6
+
+    lines = (data / "other.jsonl").read_text().splitlines()
+    (data / "other.jsonl").write_text("\n".join(lines[1:]))
+    short = validate(data, *options)
+    assert short.returncode == 2
+    assert "no score of rows.jsonl:1, and of 1 rows in all" in short.stderr
+
+
+@pytest.mark.slow
 def test_row_by_row(tiny_bundle: Path, data: Path) -> None:
     """Its own table and file, and no training."""
     command = [sys.executable, "-m", "sqsd_lint", "validate", "rows.jsonl", "--prompts", "prompts.jsonl"]
@@ -150,6 +190,10 @@ def test_the_dose_is_searched(tiny_bundle: Path, data: Path, monkeypatch: pytest
     ("more", "said"),
     [
         (("--rank-by", "colour"), "no ranking 'colour'"),
+        (("--ranking", "colour"), "expected NAME=SCORES"),
+        (("--ranking", "loss=prompts.jsonl"), "that ranking is there already"),
+        (("--lr", "1e-4"), "--lr without --steps"),
+        (("--update", "full", "--device-map", "auto"), "some are packed or spread"),
         (("--steps", "1", "--judge", "oracle"), "no judge 'oracle'"),
         (("--steps", "1", "--held-out", "1.0"), "no prompts left"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from itertools import pairwise
 
@@ -97,3 +98,12 @@ def test_too_few_rows_are_refused() -> None:
     few = scores([(1.0, 1), (2.0, 2), (3.0, 3)])
     with pytest.raises(ValueError, match="3 rows are fewer"):
         windows(few, "sqsd", 2, 4)
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_scores_from_elsewhere_rank_as_they_say(rows: list[Score], draw: random.Random) -> None:
+    other = {row.fingerprint: draw.random() for row in rows}
+    order = rank(rows, "other", {"other": other})
+    values = [other[rows[i].fingerprint] for i in order]
+    assert values == sorted(values, reverse=True)
+    assert windows(rows, "other", 2, 3, others={"other": other})[0] == order[:3]

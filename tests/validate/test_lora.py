@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sqsd_lint.validate.many import Dose, Runs
+from sqsd_lint.validate.lora import LoraRuns
+from sqsd_lint.validate.runs import Dose
 from tests import tiny
 from tests.score.cases import random_rows
 
@@ -17,7 +18,7 @@ DOSE = Dose(steps=4, lr=5e-3, batch_size=3)
 def trained(seeds: list[int], data: list[int], tokens: int = 100_000) -> list[dict[str, torch.Tensor]]:
     model = tiny.make_model("llama")
     model.requires_grad_(False)
-    runs = Runs(model, seeds, tokens=tokens)
+    runs = LoraRuns(model, seeds, tokens=tokens)
     with runs.adapted():
         list(runs.train([random_rows(7, seed=d) for d in data], DOSE))
     return [runs.displacement(k) for k in range(len(seeds))]
@@ -49,7 +50,7 @@ def test_steps_are_those_of_peft(tmp_path: Path) -> None:
 
     rows = random_rows(6, seed=8)
     base = tiny.make_model("llama")
-    runs = Runs(base.requires_grad_(False), [3], tokens=100_000)
+    runs = LoraRuns(base.requires_grad_(False), [3], tokens=100_000)
     start = {name: A[0].detach().clone() for name, A in runs.starts().items()}
     with runs.adapted():
         list(runs.train([rows], DOSE))
@@ -83,7 +84,7 @@ def test_the_model_is_as_it_was_afterwards() -> None:
     model = tiny.make_model("llama")
     ids = torch.tensor([random_rows(1)[0].ids])
     before = model(input_ids=ids).logits
-    runs = Runs(model.requires_grad_(False), [0], tokens=1000)
+    runs = LoraRuns(model.requires_grad_(False), [0], tokens=1000)
     with runs.adapted():
         list(runs.train([random_rows(4)], DOSE))
         assert not torch.allclose(model(input_ids=ids).logits, before)

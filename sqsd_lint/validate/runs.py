@@ -1,17 +1,12 @@
-"""Many LoRA runs side by side on one frozen base.
-
-The runs of a risk-window experiment differ in their rows and seeds alone. One forward pass over the rows of
-all of them shares the base's matrix products, and each run's factors see the rows of its own: a batched
-product per layer. Every run takes exactly the steps that it would take alone, since no run's loss reaches
-another's factors.
-"""
+"""What every kind of fine-tuning run has in common: the dose, the order of rows, the loss and the loop."""
 
 from __future__ import annotations
 
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +15,14 @@ import torch.utils.checkpoint
 from torch import nn
 
 from sqsd_lint.score.batching import pad
-from sqsd_lint.score.linear import is_linear, linear_shape, weight_of
 from sqsd_lint.types import Encoded
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
+
+# Positions whose logits are held at once, in float32 [chunk, vocabulary].
+_CHUNK = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,74 +43,54 @@ class Dose:
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
 
 
-class Runs:
-    """The factors of R adapters and how the model runs with them.
+class Runs(ABC):
+    """Fine-tuning runs on one base, trained and asked side by side.
 
     Args:
         model: the frozen base, on its device and in its dtype.
-        seeds: R of them; each decides one run's random A and the order of its rows.
+        seeds: one per run; it decides what is random about the run.
         tokens: padded tokens that one forward pass with gradients may hold.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, seeds: Sequence[int], *, r: int = 8, alpha: int = 16, tokens: int
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, seeds: Sequence[int], *, tokens: int) -> None:
         self.model = model
         self._seeds = list(seeds)
-        self._scaling = alpha / r
         self._tokens = tokens
         self._device = next(model.parameters()).device
         causal: Any = model
-        head = causal.get_output_embeddings()
-        self._head: Tensor = head.weight  # [vocabulary, d]
-        self._modules = {n: m for n, m in model.named_modules() if is_linear(m) and m is not head}
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._A: dict[str, Tensor] = {}  # [R, r, d_in]
-        self._B: dict[str, Tensor] = {}  # [R, r, d_out]
-        for name, module in self._modules.items():
-            d_out, d_in = linear_shape(module)
-            bound = 1 / math.sqrt(d_in)  # PEFT's Kaiming-uniform start of A; B starts at 0
-            A = torch.stack(
-                [torch.rand(r, d_in, generator=g).mul_(2 * bound).sub_(bound) for g in generators]
-            )
-            self._A[name] = A.to(self._device).requires_grad_()
-            self._B[name] = torch.zeros(len(seeds), r, d_out, device=self._device).requires_grad_()
-        self._factors = [*self._A.values(), *self._B.values()]
+        self._head: Tensor = causal.get_output_embeddings().weight  # [vocabulary, d]
         self._active = slice(0, len(seeds))
 
     def __len__(self) -> int:
         return len(self._seeds)
 
-    @contextmanager
-    def adapted(self) -> Iterator[None]:
-        """Inside, the model's linear layers carry the adapters of the active runs."""
-        try:
-            for name, module in self._modules.items():
-                module.forward = self._forward(name, module)
-            yield
-        finally:
-            for module in self._modules.values():
-                del module.forward
+    @abstractmethod
+    def adapted(self) -> AbstractContextManager[None]:
+        """Inside, the model computes as the active runs have left it; after it, as it was."""
 
-    def _forward(self, name: str, module: nn.Module) -> Any:
-        weight, bias = weight_of(module), module.bias
+    @abstractmethod
+    def displacement(self, run: int) -> dict[str, Tensor]:
+        """What training has added to each linear layer's weight, by module, [d_out, d_in]."""
 
-        def forward(x: Tensor) -> Tensor:  # [runs * b, t, d_in]
-            y = nn.functional.linear(x, weight, bias)  # type: ignore[arg-type]
-            A, B = self._A[name][self._active], self._B[name][self._active]
-            rows = x.reshape(len(A), -1, x.shape[-1])  # [runs, b * t, d_in]
-            low = torch.bmm(rows, A.to(x.dtype).transpose(1, 2))
-            return y + (torch.bmm(low, B.to(x.dtype)) * self._scaling).view(y.shape)
+    @abstractmethod
+    def _trained(self) -> list[Tensor]:
+        """What the optimizer moves, in float32."""
 
-        return forward
+    @abstractmethod
+    def _prepare(self, limit: float) -> None:
+        """Before a step: gradients where the optimizer looks for them, each run's norm at most `limit`."""
+
+    def _stepped(self) -> None:
+        """After a step: what else has to follow the weights. Nothing, unless the model keeps copies."""
+        return
 
     def train(self, rows: Sequence[Sequence[Encoded]], dose: Dose) -> Iterator[int]:
         """Train run k on `rows[k]`; yields after every step.
 
         The loss is the mean over a batch of each row's mean cross-entropy over response tokens.
         """
-        optimizer = torch.optim.AdamW(self._factors, lr=dose.lr, weight_decay=0.0)
-        orders = [_order(len(own), dose, seed) for own, seed in zip(rows, self._seeds, strict=True)]
+        optimizer = torch.optim.AdamW(self._trained(), lr=dose.lr, weight_decay=0.0)
+        orders = [self.order(len(own), dose, seed) for own, seed in zip(rows, self._seeds, strict=True)]
         for step in range(dose.steps):
             at = slice(step * dose.batch_size, (step + 1) * dose.batch_size)
             batches = [[own[i] for i in order[at]] for own, order in zip(rows, orders, strict=True)]
@@ -122,26 +99,25 @@ class Runs:
                     self._active = part
                     loss = self.losses([row for batch in batches[part] for row in batch])
                     (loss.sum() / dose.batch_size).backward()  # type: ignore[no-untyped-call]
-            self._clip(dose.max_grad_norm)
+            self._prepare(dose.max_grad_norm)
             for group in optimizer.param_groups:
                 group["lr"] = dose.learning_rate(step)
             optimizer.step()
             optimizer.zero_grad()
+            self._stepped()
             yield step
         self._active = slice(0, len(self))
-
-    def displacement(self, run: int) -> dict[str, Tensor]:
-        """scaling B A of one run by module, [d_out, d_in]: what training has added to each weight."""
-        return {n: (self._B[n][run].T @ self._A[n][run] * self._scaling).detach() for n in self._modules}
-
-    def starts(self) -> dict[str, Tensor]:
-        """A of every module, [R, r, d_in]."""
-        return self._A
 
     @staticmethod
     def order(rows: int, dose: Dose, seed: int) -> list[int]:
         """Row numbers for every step of a run: each epoch in an order of its own."""
-        return _order(rows, dose, seed)
+        shuffle = random.Random(seed)
+        order: list[int] = []
+        while len(order) < dose.steps * dose.batch_size:
+            epoch = list(range(rows))
+            shuffle.shuffle(epoch)
+            order += epoch
+        return order
 
     def each(self, rows: int) -> Iterator[slice]:
         """Parts of the runs for work without gradients on `rows` sequences a run; the part is active."""
@@ -179,26 +155,3 @@ class Runs:
                 start, longest = k, 0
             longest = max(longest, own)
         yield slice(start, len(batches))
-
-    def _clip(self, limit: float) -> None:
-        """Clip each run's gradient by its own norm, as it would be alone."""
-        gradients = [f.grad for f in self._factors if f.grad is not None]
-        norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()  # [R]
-        factors = (limit / (norms + 1e-6)).clamp(max=1)
-        for gradient in gradients:
-            gradient.mul_(factors.view(-1, 1, 1))
-
-
-# Positions whose logits are held at once, in float32 [chunk, vocabulary].
-_CHUNK = 8192
-
-
-def _order(rows: int, dose: Dose, seed: int) -> list[int]:
-    """Row numbers for every step: each epoch in an order of its own."""
-    shuffle = random.Random(seed)
-    order: list[int] = []
-    while len(order) < dose.steps * dose.batch_size:
-        epoch = list(range(rows))
-        shuffle.shuffle(epoch)
-        order += epoch
-    return order
