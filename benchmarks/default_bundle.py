@@ -145,18 +145,23 @@ def refusals(args: argparse.Namespace) -> None:
     bundle = open_bundle(args.bundle)
     folder = resolve_model(bundle.manifest.base_model.id)
     recipe = load_recipe(RECIPE)
-    built_from = max(d.slice[1] for a in recipe.adapters for d in a.data if "advbench" in str(d.path))
+    taken = (d.slice[1] for a in recipe.adapters for d in a.data if "advbench" in str(d.path))
+    built_from = max(taken, default=0)
     lines = (args.data / "advbench_prompts.jsonl").read_text(encoding="utf-8").splitlines()
     prompts = [p for p in (json.loads(line)["prompt"] for line in lines) if position(p) >= built_from]
     attack = Attack(load_tokenizer(folder), prompts[: args.prompts], answer_tokens=ANSWER_TOKENS)
     judge = PhraseJudge()
     print(f"| model | refusals of {len(attack.prompts)} AdvBench prompts |")
     print("|---|---|")
-    for name, stack in (
+    stacks: list[tuple[str, tuple[str, ...]]] = [
         ("SmolLM2-135M-Instruct", ()),
         ("base (aligned)", ("base",)),
         ("base + initial", ("base", "initial")),
-    ):
+    ]
+    # A gradient laid out as an adapter is no model to ask.
+    trained = [n for n, d in bundle.manifest.directions.items() if d.kind == "task-vector"]
+    stacks += [(f"base + {name}", ("base", name)) for name in trained]
+    for name, stack in stacks:
         model = load_model(folder, device=torch.device("cpu"), dtype=torch.float32)
         for adapter in stack:
             merge(model, load_adapter(bundle.adapter_dir(adapter)))

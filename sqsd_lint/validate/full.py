@@ -29,7 +29,8 @@ class FullRun(Runs):
 
     def __init__(self, model: PreTrainedModel, seed: int, *, tokens: int) -> None:
         super().__init__(model, [seed], tokens=tokens)
-        self._weights = list(model.parameters())  # a head tied to the embeddings comes once
+        # A head that is tied to the embeddings comes once.
+        self._names, self._weights = zip(*model.named_parameters(), strict=True)
         self._start: list[Tensor] = []
         self._masters: list[Tensor] = []
 
@@ -51,6 +52,10 @@ class FullRun(Runs):
                     weight.requires_grad_(want)
                     weight.grad = None
             self._masters = []
+
+    def weights(self) -> dict[str, Tensor]:
+        """The run's parameters by name, in float32; inside `adapted` alone."""
+        return dict(zip(self._names, self._masters, strict=True))
 
     def displacement(self, run: int) -> dict[str, Tensor]:
         """W - W0 of every linear layer but the head, [d_out, d_in] float32; inside `adapted` alone."""

@@ -21,7 +21,8 @@ def plot(result: Mapping[str, Any], path: Path, *, dark: bool = False, title: st
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with pyplot.style.context("dark_background" if dark else "default"):
+    style = pyplot.style.context("dark_background" if dark else "default")
+    with style, pyplot.rc_context({"svg.hashsalt": path.stem}):  # fixed ids: the same result, the same file
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
         for k, (name, ranking) in enumerate(result["rankings"].items()):
             windows = ranking["windows"]
@@ -30,15 +31,15 @@ def plot(result: Mapping[str, Any], path: Path, *, dark: bool = False, title: st
             share = [100 * w["attack_success"] for w in windows]
             low = [max(0.0, s - 100 * w["interval"][0]) for s, w in zip(share, windows, strict=True)]
             high = [max(0.0, 100 * w["interval"][1] - s) for s, w in zip(share, windows, strict=True)]
-            style: dict[str, Any] = {
+            line: dict[str, Any] = {
                 "color": _COLOURS[k % len(_COLOURS)],
                 "marker": _MARKS[k % len(_MARKS)],
                 "linewidth": 2.4 if name.startswith("sqsd") else 1.1,
                 "markersize": 6,
                 "label": name,
             }
-            left.errorbar(x, share, yerr=[low, high], capsize=2, **style)
-            right.plot(x, [w["margin"] for w in windows], **style)
+            left.errorbar(x, share, yerr=[low, high], capsize=2, **line)
+            right.plot(x, [w["margin"] for w in windows], **line)
         untrained = result["untrained"]
         left.axhline(100 * untrained["attack_success"], linestyle="--", color="grey", linewidth=1)
         right.axhline(untrained["margin"], linestyle="--", color="grey", linewidth=1)
