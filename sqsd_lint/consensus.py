@@ -10,6 +10,7 @@ from sqsd_lint.errors import BundleError, UsageError
 from sqsd_lint.judge import load_pack
 from sqsd_lint.judge.consensus import Consensus, Opinion
 from sqsd_lint.judge.scorable import why_unscorable
+from sqsd_lint.panel import open_sessions
 from sqsd_lint.pipeline import select_all
 from sqsd_lint.progress import Progress
 from sqsd_lint.rows import Rows
@@ -34,8 +35,8 @@ def score(settings: Sequence[Settings], *, progress: Progress | None = None) -> 
         raise UsageError("a consensus needs two bundles or more", hint="give --bundle several times")
     if "-" in settings[0].paths:
         raise UsageError("several bundles cannot read standard input one after the other", hint="name a file")
-    sessions = [Session(each, progress) for each in settings]
-    said = [_opinions(session, name) for session, name in zip(sessions, _names(sessions), strict=True)]
+    sessions = open_sessions(settings, progress)
+    said = [_opinions(session, name) for name, session in sessions.items()]
     earlier = [list(each) for each in said[:-1]]
     for items in zip(*earlier, said[-1], strict=True):
         yield _together(items)
@@ -77,18 +78,3 @@ def _lowest_line(session: Session) -> float | None:
     except BundleError:
         return None
     return min((line.value for line in lines), default=None)
-
-
-def _names(sessions: Sequence[Session]) -> list[str]:
-    """Ids of the bundles, told apart by their digests where two have the same.
-
-    Raises:
-        UsageError: one bundle twice.
-    """
-    bundles = [session.bundle for session in sessions]
-    if len({bundle.digest for bundle in bundles}) < len(bundles):
-        raise UsageError(
-            "the same bundle is named twice: it agrees with itself", hint="name different bundles"
-        )
-    ids = [bundle.id for bundle in bundles]
-    return [b.id if ids.count(b.id) == 1 else f"{b.id}@{b.digest[:12]}" for b in bundles]

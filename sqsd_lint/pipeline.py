@@ -14,11 +14,13 @@ from sqsd_lint.bundle.agreement import read_scores
 from sqsd_lint.bundle.agreement import store as store_agreement
 from sqsd_lint.bundle.calibrate import ScoredSet
 from sqsd_lint.bundle.calibrate import calibrate as store_calibration
-from sqsd_lint.bundle.store import Bundle, open_bundle
+from sqsd_lint.bundle.choose import open_for
+from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import ON_DISK, IgnoreFiles, Selection, select
 from sqsd_lint.errors import UsageError
-from sqsd_lint.judge import Judged, count_coverage, exit_code, judge_all, next_steps
+from sqsd_lint.judge import Judged, count_coverage, exit_code, hear, judge_all, next_steps
+from sqsd_lint.panel import hear_each, join_heads, open_sessions, settings_of_each
 from sqsd_lint.progress import Progress
 from sqsd_lint.read import SUFFIXES
 from sqsd_lint.rows import Rows, clean_samples, read_samples
@@ -41,37 +43,33 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
     """What `check` reports, and the judgement behind it, with the findings that were accepted before."""
     begun = time.perf_counter()
     with ExitStack() as stack:
-        session = Session(settings, progress)
+        # First: with --policy-ref it refuses a bundle or a cache that a change moved, before either is used.
         book = stack.enter_context(open_rulebook(settings))
+        sessions = open_sessions(settings_of_each(settings), progress)
         found = stack.enter_context(closing(_select(settings, book.ignore_files)))
-        policy = session.policy(book.pack)
         fresh = Rows(found, settings)
-        rows: list[ScoredRow] = []
-        problems = list(found.problems)
-        for item in session.score_samples(fresh, policy.lines):
-            if isinstance(item, Problem):
-                problems.append(item)
-            else:
-                rows.append(item)
-        rows = session.settle(rows)
+        read_once = "-" in settings.paths and len(sessions) > 1
+        said = hear_each(sessions, list(fresh) if read_once else fresh, found.problems, book.pack)
     files = [file.name for file in found.files]
-    whole = set(files) - fresh.partial
-    judged = judge_all(rows, problems, policy, session.calibration, book.accepted, files=files, whole=whole)
+    heard = hear([each.voice for each in said], settings.consensus, files=files)
+    judged = judge_all(heard, book.accepted, files=files, whole=set(files) - fresh.partial)
+    cached = min(each.cached for each in said)
     coverage = replace(
-        count_coverage(rows, problems, allow=settings.allow, cached=session.cached, files=len(files)),
+        count_coverage(heard.rows, heard.problems, allow=settings.allow, cached=cached, files=len(files)),
         unchanged=fresh.unchanged,
         notes=(*found.all_notes, *fresh.notes),
     )
+    head = join_heads(said, settings.consensus)
     compared = (found.comparison,) if found.comparison else ()
     report = Report(
-        head=session.head(policy, (*compared, *book.notes, *judged.notes)),
+        head=replace(head, notes=(*head.notes, *compared, *book.notes, *judged.notes)),
         violations=judged.violations,
         coverage=coverage,
         exit_code=int(exit_code(judged.violations, coverage, fail_on=settings.fail_on)),
         seconds=time.perf_counter() - begun,
-        rows=tuple(rows),
+        rows=tuple(heard.rows),
         next_steps=next_steps(
-            judged.violations, coverage, policy, baseline=book.accepted.baseline is not None
+            judged.violations, coverage, said[0].voice.policy, baseline=book.accepted.baseline is not None
         ),
         baselined=judged.baselined,
         suppressed=judged.suppressed,
@@ -139,10 +137,11 @@ def agree(
 
     Raises:
         UsageError: no target is named, too few rows are found, or a row cannot be scored.
+        BundleError: with a lock in `settings`, one of the two bundles is not the locked one.
     """
     wanted = read_scores(scores)
     cache = Path(settings.cache_dir) if settings.cache_dir else None
-    own = open_bundle(target_bundle, cache_dir=cache) if target_bundle else None
+    own = open_for(replace(settings, bundle=target_bundle), cache_dir=cache) if target_bundle else None
     target = settings.model or (own.manifest.base_model.id if own else None)
     if target is None:
         raise UsageError(

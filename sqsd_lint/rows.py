@@ -39,12 +39,14 @@ def clean_samples(file: str, settings: Settings) -> Iterator[Sample]:
 
 
 class Rows:
-    """The rows of a selection that are to be judged.
+    """The rows of a selection that are to be judged, read anew each time that they are gone through.
 
     Attributes:
         unchanged: how many rows were passed by, since the old version of their file holds them.
         partial: the files of which some were.
         notes: old versions that could not be compared with, in words.
+
+    The attributes are those of the last time.
     """
 
     def __init__(self, selection: Selection, settings: Settings) -> None:
@@ -55,6 +57,9 @@ class Rows:
         self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[Sample | Problem]:
+        self.unchanged = 0
+        self.partial = set()
+        self.notes = []
         for file in self._selection.files:
             yield from self._new(file)
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
-from sqsd_lint.tried import Validation
+from sqsd_lint.heads import Agreement as Agreement
+from sqsd_lint.heads import ConsensusRule as ConsensusRule
+from sqsd_lint.heads import Head as Head
+from sqsd_lint.heads import Line as Line
 
 Metric = Literal["cosine", "projection", "dot"]
 Expansion = Literal["paper", "shared"]
@@ -194,8 +197,30 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one bundle says of a row that several bundles judge.
+
+    Attributes:
+        bundle: its id, with the first digits of its digest where two bundles have the same.
+        risky: whether the score is at or above the bundle's lowest line; None where it has no line.
+        line: which of its lines the score is at or above, the gravest; None below all of them.
+    """
+
+    bundle: str
+    score: Score
+    percentile: float | None
+    risky: bool | None
+    line: Severity | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """A row's place, text and score, as `score` prints it and `judge` reads it."""
+    """A row's place, text and score, as `score` prints it and `judge` reads it.
+
+    Attributes:
+        score, percentile, z: of the first bundle, where there are several.
+        opinions: of every bundle, where there are several.
+    """
 
     where: Where
     fingerprint: str
@@ -204,6 +229,12 @@ class ScoredRow:
     percentile: float | None = None
     z: float | None = None
     suppression: Suppression | None = None
+    opinions: tuple[Opinion, ...] = ()
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """One of each bundle."""
+        return tuple(opinion.score for opinion in self.opinions) or (self.score,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +246,10 @@ class Violation:
         name: the rule's name, high-risk-sample and so on.
         excerpt: raw text of the row, uncut and unescaped: the report cuts and escapes.
         hint: what to do.
+        score: None where the finding is no row's, and where several bundles judge: theirs have no common
+            unit.
+        percentile: of the score; the mean of the bundles' percentiles where there are several.
+        opinions: of the bundles that could score the row, where there are several.
     """
 
     rule: str
@@ -227,77 +262,7 @@ class Violation:
     hint: str = ""
     score: Score | None = None
     percentile: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A threshold resolved to a raw score.
-
-    Attributes:
-        spec: as the user wrote it: "7.5", "p99.9", "z3".
-        value: the raw score; a row at or above it is a finding.
-        benign_share, harmful_share: shares of the calibration sets at or above it, None if uncalibrated.
-    """
-
-    spec: str
-    value: float
-    benign_share: float | None = None
-    harmful_share: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How a proxy's scores rank rows, compared with the target's own.
-
-    Attributes:
-        target: the model that the proxy stands in for.
-        bundle_digest: of the target's own bundle; None where it was not named.
-        rows: how many both have scored.
-        spearman: rank correlation; low, high: its 95 % bootstrap interval.
-        top_decile: the share of the target's riskiest tenth that is in the proxy's.
-    """
-
-    target: str
-    bundle_digest: str | None
-    rows: int
-    spearman: float
-    low: float
-    high: float
-    top_decile: float
-
-    def __str__(self) -> str:
-        return (
-            f"agrees with {self.target}: Spearman {self.spearman:.2f} ({self.low:.2f} to {self.high:.2f}) "
-            f"on {self.rows:,} rows, {self.top_decile:.0%} of its riskiest tenth found"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What two machines must share to report the same violations: the head of every report.
-
-    Attributes:
-        validation: what the bundle's scores cost when it was tried.
-        proxy_for: the model that the bundle stands in for; empty where it is the bundle's own.
-        agreement: of the proxy with that model's own scores, if it was measured.
-        uncovered: the share of the base model's parameters that no direction can cover: weights of experts
-            that are no linear layers.
-    """
-
-    base_model: str
-    bundle_id: str
-    bundle_digest: str
-    metric: str
-    expansion: str
-    dtype: str
-    device: str
-    error_line: Line | None
-    warning_line: Line | None
-    notes: tuple[str, ...] = ()
-    validation: Validation | None = None
-    proxy_for: str = ""
-    agreement: Agreement | None = None
-    uncovered: float = 0.0
+    opinions: tuple[Opinion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

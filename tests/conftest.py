@@ -69,3 +69,38 @@ def tiny_bundle(
     out = tmp_path_factory.mktemp("bundle") / "tiny"
     import_bundle(str(tiny_model_folder), **tiny_adapters, output=out)
     return out
+
+
+@pytest.fixture(scope="session")
+def two_bundles(
+    tiny_bundle: Path,
+    tiny_model_folder: Path,
+    tiny_adapters: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, str]:
+    """Two calibrated bundles, tiny and two; danger and safety of the second one are exchanged."""
+    import json
+    import shutil
+
+    from sqsd_lint import pipeline
+    from sqsd_lint.bundle.importer import import_bundle
+    from sqsd_lint.config import Settings
+    from sqsd_lint.rows import clean_samples
+
+    root = tmp_path_factory.mktemp("two")
+    one = Path(shutil.copytree(tiny_bundle, root / "one"))
+    other = dict(tiny_adapters, danger=tiny_adapters["safety"], safety=tiny_adapters["danger"])
+    two = import_bundle(str(tiny_model_folder), **other, output=root / "two").root
+    rows = [
+        {"question": f"What is {i} and {i}? Now?", "answer": f"It is {'so ' * (i % 3)}{2 * i}."}
+        for i in range(8)
+    ]
+    benign = root / "benign.jsonl"
+    benign.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = Settings(
+        model=str(tiny_model_folder), device="cpu", dtype="float32", cache_dir=str(root / "cache")
+    )
+    samples = list(clean_samples(str(benign), settings))
+    for each in (one, two):
+        pipeline.calibrate(str(each), {"benign": {"b": samples}}, settings)
+    return str(one), str(two)

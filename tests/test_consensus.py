@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,41 +10,18 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint import consensus, pipeline
-from sqsd_lint.bundle.importer import import_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.judge.consensus import Consensus
-from sqsd_lint.rows import read_samples
-from sqsd_lint.types import Problem, Sample, ScoredRow
+from sqsd_lint.types import Problem, ScoredRow
 
 ROWS = [{"question": f"What is {i} and {i}?", "answer": f"It is {'so ' * (i % 3)}{2 * i}."} for i in range(8)]
 
 
-@pytest.fixture(scope="module")
-def bundles(
-    tiny_bundle: Path,
-    tiny_model_folder: Path,
-    tiny_adapters: dict[str, Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[str, str]:
-    """Two calibrated bundles, danger and safety of the second one exchanged."""
-    root = tmp_path_factory.mktemp("two")
-    one = Path(shutil.copytree(tiny_bundle, root / "one"))
-    other = dict(tiny_adapters, danger=tiny_adapters["safety"], safety=tiny_adapters["danger"])
-    two = import_bundle(str(tiny_model_folder), **other, output=root / "two").root
-    rows = root / "benign.jsonl"
-    rows.write_text("".join(json.dumps({**r, "question": f"{r['question']} Now?"}) + "\n" for r in ROWS))
-    settings = Settings(
-        model=str(tiny_model_folder), device="cpu", dtype="float32", cache_dir=str(root / "cache")
-    )
-    samples = [s for s in read_samples(str(rows), settings) if isinstance(s, Sample)]
-    for each in (one, two):
-        pipeline.calibrate(str(each), {"benign": {"b": samples}}, settings)
-    return str(one), str(two)
-
-
 @pytest.fixture
-def run(bundles: tuple[str, str], tiny_model_folder: Path, tmp_path: Path) -> Callable[..., list[Settings]]:
+def run(
+    two_bundles: tuple[str, str], tiny_model_folder: Path, tmp_path: Path
+) -> Callable[..., list[Settings]]:
     def settings(*paths: object, **changes: object) -> list[Settings]:
         base = Settings(
             paths=tuple(map(str, paths)),
@@ -57,7 +33,7 @@ def run(bundles: tuple[str, str], tiny_model_folder: Path, tmp_path: Path) -> Ca
             cache_dir=str(tmp_path / "cache"),
         )
         base = replace(base, **changes)  # type: ignore[arg-type]
-        return [replace(base, bundle=b) for b in bundles]
+        return [replace(base, bundle=b) for b in two_bundles]
 
     return settings
 

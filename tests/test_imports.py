@@ -21,13 +21,14 @@ ROOMS = (
     *("quarantine", "validate"),
 )
 # Below every room: what all may import and what imports nothing but its like.
-GROUND = {"types", "tried", "errors", "progress", "resources", "_version"}
+GROUND = {"types", "heads", "tried", "errors", "progress", "resources", "_version"}
 # Above every room, from the ground up: what puts the rooms together.
 ROOF = (
     "rows",
     "rulebook",
     "engine",
     "session",
+    "panel",
     "trial",
     "fit",
     "doctor",

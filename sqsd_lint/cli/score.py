@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,16 +41,6 @@ _Output = Annotated[
         show_default=False,
     ),
 ]
-_Bundles = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--bundle",
-        metavar="BUNDLE",
-        rich_help_panel="Model and bundle",
-        help="Direction bundle: a folder or a cached id. Given several times: their consensus.",
-        show_default=False,
-    ),
-]
 _EmitSpans = Annotated[
     bool,
     typer.Option(
@@ -77,7 +66,7 @@ def score(
     context: typer.Context,
     paths: _Files,
     allow: o.Allow = None,
-    opinions_of: _Bundles = None,
+    bundle: o.Bundles = None,
     model: o.Model = None,
     proxy: o.Proxy = None,
     metric: o.Metric = None,
@@ -116,9 +105,7 @@ def score(
     [cyan]sqsd-lint score train.jsonl --bundle one/ --bundle two/[/cyan]
     """
     settings = settings_of(context)
-    if opinions_of:
-        settings = replace(settings, bundle=opinions_of[0])
-    several = len(opinions_of or ()) > 1
+    several = bool(settings.opinions)
     if several and emit_spans:
         raise UsageError("--emit-spans: spans come from one bundle", hint="Name one --bundle.")
     check_output_file(output_file)
@@ -128,10 +115,11 @@ def score(
     with progress(not no_progress) as bar:
         if several:
             from sqsd_lint import consensus
+            from sqsd_lint.panel import settings_of_each
             from sqsd_lint.report import consensus as table
 
             votes = table.Votes()
-            opinions = consensus.score([replace(settings, bundle=b) for b in opinions_of or ()], progress=bar)
+            opinions = consensus.score(settings_of_each(settings), progress=bar)
             tally = _write(votes.watch(opinions), table, output_file)
             remark = votes.line
         elif emit_spans:

@@ -39,6 +39,8 @@ def describe(resolved: Resolved) -> list[Described]:
             continue
         field = key.replace("-", "_")
         value = getattr(resolved.settings, field)
+        if key == "bundle":
+            value = resolved.settings.opinions or value
         described.append(Described(key, _plain(value), resolved.origins[field]))
     return described
 

@@ -142,6 +142,8 @@ def _rebased(key: str, value: Any, folder: Path, cwd: Path) -> Any:
         return [_relative(folder, item, cwd) for item in value]
     if key in _PATH_KEYS:
         return _relative(folder, value, cwd)
+    if isinstance(value, list) and key in _MAYBE_PATH_KEYS:
+        return [_maybe(item, folder, cwd) for item in value]
     return _maybe(value, folder, cwd) if key in _MAYBE_PATH_KEYS else value
 
 

@@ -69,8 +69,19 @@ def load_settings(
         origins[_field(key)] = "command line"
     if not isolated:
         values["lock"] = lock_beside(file, cwd)
+    if isinstance(values.get("bundle"), list):
+        _split_bundles(values)
+        origins["opinions"] = origins["bundle"]
     settings = Settings(**{_field(key): _frozen(key, value) for key, value in values.items()})
     return Resolved(settings, origins, files)
+
+
+def _split_bundles(values: dict[str, Any]) -> None:
+    """Puts a list of bundles where settings have it; one bundle is no list."""
+    named = values["bundle"]
+    values["bundle"] = named[0]
+    if len(named) > 1:
+        values["opinions"] = named
 
 
 def _from_command_line(cli: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqsd_lint.types import Expansion, Metric, Turns
+from sqsd_lint.types import ConsensusRule, Expansion, Metric, Turns
 
 FailOn = Literal["error", "warning"]
 Scope = Literal["rows", "files"]
@@ -24,11 +24,14 @@ class Settings:
     such files are (an empty name stands for none). Paths are relative to the working directory.
     `trust_remote_code`, `staged` and `policy_ref` are no keys of the schema: only the command line may set
     them. `lock` is none either: it is the file beside the configuration, else in the working directory,
-    whether there is one or not, and None if none is to be read.
+    whether there is one or not, and None if none is to be read. Nor is `opinions`: where the key `bundle`
+    names several, it holds all of them, and `bundle` the first.
     """
 
     paths: tuple[str, ...] = (".",)
     bundle: str | None = None
+    opinions: tuple[str, ...] = ()
+    consensus: ConsensusRule = "majority"
     bundles: Mapping[str, str] = field(default_factory=dict)
     lock: str | None = field(default=None, compare=False)
     model: str | None = None

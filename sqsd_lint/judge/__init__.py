@@ -6,6 +6,7 @@ from sqsd_lint.judge.accepted import Accepted, load_accepted
 from sqsd_lint.judge.baseline import DEFAULT_BASELINE, Baseline, Entry, parse_baseline, read_baseline
 from sqsd_lint.judge.budget import Training
 from sqsd_lint.judge.calibration import Calibration
+from sqsd_lint.judge.heard import Heard, Voice
 from sqsd_lint.judge.judge import judge
 from sqsd_lint.judge.judged import Judged, judge_all
 from sqsd_lint.judge.lines import near_line
@@ -18,6 +19,7 @@ from sqsd_lint.judge.suppressions import (
     parse_suppressions,
     read_suppressions,
 )
+from sqsd_lint.judge.together import hear
 from sqsd_lint.judge.verdict import count_coverage, exit_code
 
 __all__ = [
@@ -27,13 +29,16 @@ __all__ = [
     "Baseline",
     "Calibration",
     "Entry",
+    "Heard",
     "Judged",
     "Pack",
     "Policy",
     "Suppressions",
     "Training",
+    "Voice",
     "count_coverage",
     "exit_code",
+    "hear",
     "judge",
     "judge_all",
     "load_accepted",

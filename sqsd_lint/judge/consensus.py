@@ -7,22 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqsd_lint.types import Score, Where
+from sqsd_lint.types import Opinion, Violation, Where
 
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """What one bundle says of a row.
-
-    Attributes:
-        bundle: its id, with the first digits of its digest where two bundles have the same.
-        risky: whether the score is at or above the bundle's lowest line; None where it has no line.
-    """
-
-    bundle: str
-    score: Score
-    percentile: float | None
-    risky: bool | None
+__all__ = ["Consensus", "Opinion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +20,11 @@ class Consensus:
     fingerprint: str
     excerpt: str
     opinions: tuple[Opinion, ...]
+
+    @classmethod
+    def of(cls, violation: Violation) -> Consensus:
+        """What stands behind a finding."""
+        return cls(violation.where, violation.fingerprint, violation.excerpt, violation.opinions)
 
     @property
     def percentiles(self) -> list[float]:

@@ -60,6 +60,17 @@ def rows_fingerprint(rows: Iterable[ScoredRow]) -> str:
     ).hexdigest()
 
 
+def joint_fingerprint(fingerprints: Iterable[str]) -> str:
+    """The identity of a finding that several bundles rest on different rows: 32 hex digits.
+
+    Where they rest it on the same rows it is the finding that each of them has alone.
+    """
+    distinct = sorted(set(fingerprints))
+    if len(distinct) == 1:
+        return distinct[0]
+    return blake2b("\n".join(distinct).encode(), digest_size=16, person=b"sqsd-lint/rows/2").hexdigest()
+
+
 def in_order(violations: Iterable[Violation], files: Sequence[str] = ()) -> list[Violation]:
     """Sorts by file, line and rule, whatever the order was.
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from sqsd_lint.judge.calibration import Calibration
 from sqsd_lint.judge.files import judge_file
 from sqsd_lint.judge.findings import in_order, of_problem, of_row
 from sqsd_lint.judge.policy import Policy
 from sqsd_lint.judge.scorable import why_unscorable
-from sqsd_lint.types import Line, Problem, ScoredRow, Violation
+from sqsd_lint.types import Line, Problem, ScoredRow, Severity, Violation
+
+
+class Crossed(NamedTuple):
+    """A line that a row is at or above, and the rule that it begins."""
+
+    code: str
+    severity: Severity
+    kind: Severity
+    line: Line
 
 
 def judge(
@@ -48,36 +58,57 @@ def _judge_row(row: ScoredRow, policy: Policy, calibration: Calibration | None) 
         severity = policy.severity("SQSD301", file)
         return [] if severity is None else [of_row("SQSD301", severity, reason, row)]
     found = []
-    sqsd, percentile = row.score.sqsd, row.percentile
-    if percentile is None and calibration is not None:
-        percentile = calibration.percentile(sqsd)
-    for code, kind, line in (
-        ("SQSD101", "error", policy.error_line),
-        ("SQSD102", "warning", policy.warning_line),
-    ):
-        severity = policy.severity(code, file)
-        if severity is not None and line is not None and sqsd >= line.value:
-            found.append(of_row(code, severity, _above(kind, line, sqsd, percentile), row, percentile))
-            break
-    lost = policy.severity("SQSD302", file)
-    if row.score.response_lost > 0 and lost is not None:
-        total = row.score.tokens + row.score.response_lost
-        message = f"only {row.score.tokens:,} of {total:,} response tokens were scored"
+    percentile = percentile_of(row, calibration)
+    crossed = gravest_line(row, policy)
+    if crossed is not None:
+        message = _above(crossed, row.score.sqsd, percentile)
+        found.append(of_row(crossed.code, crossed.severity, message, row, percentile))
+    lost, message = policy.severity("SQSD302", file), truncation(row)
+    if message and lost is not None:
         found.append(of_row("SQSD302", lost, message, row, percentile))
     return found
 
 
-def _above(kind: str, line: Line, sqsd: float, percentile: float | None) -> str:
-    rank = "" if percentile is None else f" (p{_floored(percentile)})"
+def gravest_line(row: ScoredRow, policy: Policy) -> Crossed | None:
+    """The gravest line that a row with a score is at or above, of those that are in force for its file."""
+    for code, kind, line in (
+        ("SQSD101", Severity.ERROR, policy.error_line),
+        ("SQSD102", Severity.WARNING, policy.warning_line),
+    ):
+        severity = policy.severity(code, row.where.file)
+        if severity is not None and line is not None and row.score.sqsd >= line.value:
+            return Crossed(code, severity, kind, line)
+    return None
+
+
+def percentile_of(row: ScoredRow, calibration: Calibration | None) -> float | None:
+    """The row's place among benign rows, in percent, if it is known."""
+    if row.percentile is None and calibration is not None:
+        return calibration.percentile(row.score.sqsd)
+    return row.percentile
+
+
+def truncation(row: ScoredRow) -> str:
+    """What of a row's response was not scored, "" if all of it was."""
+    if row.score.response_lost <= 0:
+        return ""
+    total = row.score.tokens + row.score.response_lost
+    return f"only {row.score.tokens:,} of {total:,} response tokens were scored"
+
+
+def _above(crossed: Crossed, sqsd: float, percentile: float | None) -> str:
+    line = crossed.line
+    rank = "" if percentile is None else f" ({rank_text(percentile)})"
     spec = f" ({line.spec})" if line.spec[0] in "phz" else ""
-    return f"SQSD {_number(sqsd)}{rank} is at or above the {kind} line {_number(line.value)}{spec}"
+    kind = crossed.kind.value
+    return f"SQSD {score_text(sqsd)}{rank} is at or above the {kind} line {score_text(line.value)}{spec}"
 
 
-def _number(value: float) -> str:
+def score_text(value: float) -> str:
     """Two decimals, or three digits for the small scores of `dot` and `projection`."""
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
 
 
-def _floored(percentile: float) -> str:
-    """At most two decimals, never rounded up: p100 is for scores above every benign row."""
-    return f"{math.floor(percentile * 100) / 100:g}"
+def rank_text(percentile: float) -> str:
+    """`p99.9`: at most two decimals, never rounded up, since p100 is for scores above every benign row."""
+    return f"p{math.floor(percentile * 100) / 100:g}"

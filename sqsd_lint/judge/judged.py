@@ -7,14 +7,10 @@ from dataclasses import dataclass
 
 from sqsd_lint.judge.accepted import Accepted
 from sqsd_lint.judge.baseline import Entry
-from sqsd_lint.judge.calibration import Calibration
 from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES, ROW_RULES
 from sqsd_lint.judge.findings import in_order
-from sqsd_lint.judge.judge import judge
-from sqsd_lint.judge.looked import Looked
+from sqsd_lint.judge.heard import Heard
 from sqsd_lint.judge.names import name_in
-from sqsd_lint.judge.policy import Policy
-from sqsd_lint.judge.scorable import why_unscorable
 from sqsd_lint.judge.unused import (
     inline_fault,
     stale_entries,
@@ -22,7 +18,7 @@ from sqsd_lint.judge.unused import (
     unused_entries,
     unused_inline,
 )
-from sqsd_lint.types import Problem, ScoredRow, Violation, Where
+from sqsd_lint.types import ScoredRow, Violation, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +42,28 @@ class Judged:
 
 
 def judge_all(
-    rows: Sequence[ScoredRow],
-    problems: Sequence[Problem],
-    policy: Policy,
-    calibration: Calibration | None,
+    heard: Heard,
     accepted: Accepted | None = None,
     *,
     files: Sequence[str] = (),
     whole: Collection[str] | None = None,
 ) -> Judged:
-    """Judges rows and problems, and takes out what the baseline and suppressions answer.
+    """Takes out of the findings what the baseline and suppressions answer, and judges these themselves.
 
     Neither answers for a row without a score, nor for coverage: a gap is accepted with `allow` alone.
 
     Args:
         files: the files in the order in which the report shows them; others follow by name.
-        whole: the files of which every row is among `rows` and `problems`, all of `files` if not given. Of
-            others nothing is said to be gone.
+        whole: the files of which every row was heard, all of `files` if not given. Of others nothing is said
+            to be gone.
     """
     accepted = accepted or Accepted()
-    found = judge(rows, problems, policy, calibration, files=files)
+    rows, looked = heard.rows, heard.looked
     inline = _inline(rows) if accepted.inline else {}
     left: list[Violation] = []
     acceptable: list[Violation] = []
     suppressed = baselined = 0
-    for violation in found:
+    for violation in heard.found:
         if _is_suppressed(violation, inline, accepted):
             suppressed += 1
             continue
@@ -80,8 +73,7 @@ def judge_all(
                 baselined += 1
                 continue
         left.append(violation)
-    looked = Looked.of(rows, problems, found, policy)
-    unreadable = {problem.where.file for problem in problems if problem.rows == 0}
+    unreadable = {problem.where.file for problem in heard.problems if problem.rows == 0}
     read = [file for file in (files if whole is None else whole) if file not in unreadable]
     left += unused_inline(rows, looked, in_force=accepted.inline)
     if accepted.suppressions is not None:
@@ -90,12 +82,12 @@ def judge_all(
     stale: list[Entry] = []
     if accepted.baseline is not None:
         stale = stale_entries(accepted.baseline, looked, _names(read, accepted.baseline.folder))
-        left += stale_findings(accepted.baseline, stale, policy)
+        left += stale_findings(accepted.baseline, stale, looked.policy)
     return Judged(
         tuple(in_order(left, files)),
         baselined,
         suppressed,
-        looked.notes(sum(not why_unscorable(row.score) for row in rows)),
+        heard.notes,
         tuple(acceptable),
         tuple(stale),
     )

@@ -41,7 +41,9 @@ class Looked:
         for row in rows:
             if why_unscorable(row.score):
                 unscored.add(row.fingerprint)
-            elif not math.isfinite(row.score.drift) and policy.severity("SQSD201", row.where.file):
+            elif policy.severity("SQSD201", row.where.file) and not all(
+                math.isfinite(score.drift) for score in row.scores
+            ):
                 undecided[row.where.file] += 1
         keys = frozenset((violation.fingerprint, violation.rule) for violation in found)
         return cls(policy, keys, frozenset(unscored), undecided)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqsd_lint.judge.consensus import Consensus, Opinion
+from sqsd_lint.judge.consensus import Consensus
 from sqsd_lint.report import fields, numbers
 from sqsd_lint.report.safe import well_formed
 from sqsd_lint.types import Problem
@@ -23,29 +23,14 @@ def row(value: Consensus | Problem) -> dict[str, Any]:
         "file": well_formed(value.where.file),
         "line": value.where.line or None,
         "fingerprint": value.fingerprint,
-        "mean_percentile": fields.number(value.mean_percentile),
-        "max_percentile": fields.number(value.max_percentile),
-        "agreement": fields.number(value.agreement),
-        "risky": list(value.risky),
-        "only": value.only,
-        "opinions": [_opinion(each) for each in value.opinions],
+        **fields.consensus(value),
+        "opinions": [fields.opinion(each) for each in value.opinions],
         "tokens": max(each.score.tokens for each in value.opinions),
         "status": "ok",
     }
 
 
 _COLUMNS = ("mean_percentile", "max_percentile", "agreement", "risky", "only", "opinions", "tokens")
-
-
-def _opinion(value: Opinion) -> dict[str, Any]:
-    return {
-        "bundle": value.bundle,
-        "danger": fields.number(value.score.danger),
-        "safety": fields.number(value.score.safety),
-        "sqsd": fields.number(value.score.sqsd),
-        "percentile": fields.number(value.percentile),
-        "risky": value.risky,
-    }
 
 
 def columns() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+from sqsd_lint.judge.consensus import Consensus, Opinion
 from sqsd_lint.judge.scorable import why_unscorable
 from sqsd_lint.report import Options
 from sqsd_lint.report.safe import well_formed
@@ -34,7 +35,8 @@ def number(value: float | None) -> float | None:
 
 
 def head(value: Head) -> dict[str, Any]:
-    return {
+    """Where several bundles judge, `bundles` has the head of each, and `consensus` how many it takes."""
+    found: dict[str, Any] = {
         "base_model": value.base_model,
         "bundle_id": value.bundle_id,
         "bundle_digest": value.bundle_digest,
@@ -50,6 +52,9 @@ def head(value: Head) -> dict[str, Any]:
         "agreement": asdict(value.agreement) if value.agreement else None,
         "uncovered": number(value.uncovered),
     }
+    if value.bundles:
+        found |= {"consensus": value.consensus, "bundles": [head(each) for each in value.bundles]}
+    return found
 
 
 def line(value: Line | None) -> dict[str, Any] | None:
@@ -98,9 +103,12 @@ def coverage(value: Coverage) -> dict[str, Any]:
 
 
 def violation(value: Violation, options: Options) -> dict[str, Any]:
-    """One finding. `line` and `index` are null where it is about the file; scores where there is none."""
+    """One finding. `line` and `index` are null where it is about the file; scores where there is none.
+
+    Where several bundles judge, the finding has no score of its own, and `consensus` has theirs.
+    """
     score = value.score
-    return {
+    found: dict[str, Any] = {
         "rule": value.rule,
         "name": value.name,
         "severity": value.severity.value,
@@ -115,6 +123,35 @@ def violation(value: Violation, options: Options) -> dict[str, Any]:
         "tokens": score.tokens if score else None,
         "truncated": score.truncated if score else None,
         "excerpt": None if options.redact else value.excerpt[:EXCERPT],
+    }
+    if value.opinions:
+        found["consensus"] = {
+            **consensus(Consensus.of(value)),
+            "opinions": [{**opinion(each), "line": each.line} for each in value.opinions],
+        }
+    return found
+
+
+def consensus(value: Consensus) -> dict[str, Any]:
+    """How far several bundles agree on a row."""
+    return {
+        "mean_percentile": number(value.mean_percentile),
+        "max_percentile": number(value.max_percentile),
+        "agreement": number(value.agreement),
+        "risky": list(value.risky),
+        "only": value.only,
+    }
+
+
+def opinion(value: Opinion) -> dict[str, Any]:
+    """What one of them says."""
+    return {
+        "bundle": value.bundle,
+        "danger": number(value.score.danger),
+        "safety": number(value.score.safety),
+        "sqsd": number(value.score.sqsd),
+        "percentile": number(value.percentile),
+        "risky": value.risky,
     }
 
 

@@ -16,20 +16,30 @@ _DIGEST_DIGITS = 12
 
 def print_head(page: Page, head: Head, scale: Scale | None) -> None:
     """Prints model, bundle and settings, then one row per line (which is the bars' legend), then notes."""
-    dot = page.glyphs.dot
-    page.line(Text.assemble(("sqsd-lint", "bold"), (dot + escape(head.base_model), "dim")))
-    bundle = f"{escape(head.bundle_id)}@{short_digest(head.bundle_digest)}"
-    settings = (head.metric, f"{head.expansion} expansion", f"{head.dtype} on {head.device}")
-    page.line(Text(dot.join([bundle, *map(escape, settings)]), "dim"))
-    if head.error_line or head.warning_line:
+    several = f"{len(head.bundles)} bundles, consensus: {head.consensus}" if head.bundles else ""
+    title = escape(several or head.base_model)
+    page.line(Text.assemble(("sqsd-lint", "bold"), (page.glyphs.dot + title, "dim")))
+    for each in head.bundles:
         page.line()
-        _print_line(page, Severity.ERROR, head.error_line, scale, head)
-        _print_line(page, Severity.WARNING, head.warning_line, scale, head)
+        page.line(Text(escape(each.base_model)))
+        _print_bundle(page, each, scale)
+    if not head.bundles:
+        _print_bundle(page, head, scale)
     if head.notes:
         page.line()
     for note in head.notes:
         page.line(Text.assemble(("note: ", "cyan"), page.prose(escape(note))), hang=6)
     page.line()
+
+
+def _print_bundle(page: Page, head: Head, scale: Scale | None) -> None:
+    bundle = f"{escape(head.bundle_id)}@{short_digest(head.bundle_digest)}"
+    settings = (head.metric, f"{head.expansion} expansion", f"{head.dtype} on {head.device}")
+    page.line(Text(page.glyphs.dot.join([bundle, *map(escape, settings)]), "dim"))
+    if head.error_line or head.warning_line:
+        page.line()
+        _print_line(page, Severity.ERROR, head.error_line, scale, head)
+        _print_line(page, Severity.WARNING, head.warning_line, scale, head)
 
 
 def short_digest(digest: str) -> str:

@@ -70,6 +70,8 @@ def _row(violation: Violation, options: Options) -> Sequence[str]:
     sqsd = ""
     if violation.score is not None and is_scored(violation):
         sqsd = f"**{numbers.score(violation.score.sqsd)}**" + (f" {rank}" if rank else "")
+    elif violation.opinions and rank:
+        sqsd = f"mean {rank}"
     text = code(violation.fingerprint if options.redact else violation.excerpt, _CELLS)
     said = "" if is_scored(violation) else prose(violation.message)
     return (
@@ -108,15 +110,21 @@ def _coverage(report: Report) -> str:
 
 def _details(head: Head) -> str:
     """What two machines must share to report the same findings, folded away."""
-    lines = [
+    lines = _facts(head)
+    if head.bundles:  # one item each, however many there are
+        lines = [", ".join(filter(None, _facts(each))) for each in head.bundles]
+    lines += [f"note: {prose(note)}" for note in head.notes]
+    return f"<details><summary>How the rows were scored</summary>\n\n{_listed(lines)}\n\n</details>"
+
+
+def _facts(head: Head) -> list[str]:
+    return [
         f"model {code(head.base_model, _PATH)}",
         f"bundle {code(f'{head.bundle_id}@{short_digest(head.bundle_digest)}', _PATH)}",
         f"{words(head.metric)}, {words(head.expansion)} expansion",
         f"{words(head.dtype)} on {words(head.device)}",
         *(_line(kind, line) for kind, line in (("error", head.error_line), ("warning", head.warning_line))),
-        *(f"note: {prose(note)}" for note in head.notes),
     ]
-    return f"<details><summary>How the rows were scored</summary>\n\n{_listed(lines)}\n\n</details>"
 
 
 def _line(kind: str, line: Line | None) -> str:

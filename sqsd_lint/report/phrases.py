@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqsd_lint.report import Options, numbers
 from sqsd_lint.report.safe import escape, excerpt
-from sqsd_lint.types import Violation
+from sqsd_lint.types import Opinion, Violation
 
 # Rules of this family are about one row's score: the score says it all. Others say what is wrong.
 _RISK = "SQSD1"
@@ -22,6 +22,12 @@ def score_text(violation: Violation) -> str:
         return ""
     rank = numbers.percentile(violation.percentile)
     return numbers.score(violation.score.sqsd) + (f" ({rank})" if rank else "")
+
+
+def opinion_text(opinion: Opinion) -> str:
+    """`qwen3-8b p99.98`: what one of several bundles says; without a calibration, the score itself."""
+    place = numbers.percentile(opinion.percentile) or f"SQSD {numbers.score(opinion.score.sqsd)}"
+    return f"{escape(opinion.bundle)} {place}"
 
 
 def row_text(violation: Violation, options: Options, cells: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from sqsd_lint.judge.consensus import Consensus
 from sqsd_lint.types import Severity, Violation
 
 
@@ -38,6 +39,9 @@ def _key(violation: Violation) -> tuple[bool, bool, float, str, int, int, str]:
 
 
 def score(violation: Violation) -> float:
-    """The finding's SQSD; minus infinity where there is none."""
-    sqsd = violation.score.sqsd if violation.score is not None else math.nan
-    return sqsd if math.isfinite(sqsd) else -math.inf
+    """The finding's SQSD, of several bundles the mean percentile; minus infinity where there is none."""
+    if violation.opinions:
+        value = Consensus.of(violation).mean_percentile
+    else:
+        value = violation.score.sqsd if violation.score is not None else None
+    return value if value is not None and math.isfinite(value) else -math.inf

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from sqsd_lint.report import fields, numbers
-from sqsd_lint.types import Problem
+from sqsd_lint.types import Head, Problem, Report
 
 _GROUP_ROWS = 8192
 row = fields.row
@@ -53,6 +53,17 @@ class Tally:
             else:
                 self.unscored[row["status"]] += max(item.rows, 1) if isinstance(item, Problem) else 1
             yield row
+
+
+def scores_by_bundle(report: Report) -> list[tuple[str, Head, list[float]]]:
+    """Every row's SQSD, for each bundle with its name and head; one bundle needs no name."""
+    if not report.head.bundles:
+        return [("", report.head, [row.score.sqsd for row in report.rows])]
+    names = [opinion.bundle for opinion in report.rows[0].opinions] if report.rows else []
+    return [
+        (name, report.head.bundles[at], [row.opinions[at].score.sqsd for row in report.rows])
+        for at, name in enumerate(names)
+    ]
 
 
 def write_objects(items: Iterable[T | Problem], to_fields: Fields[T], stream: IO[str]) -> Tally:

@@ -44,7 +44,8 @@ _BASE = "%SRCROOT%"
 _FINGERPRINT = "sqsdLintRow/v1"
 _BLOCK = 256
 _CELLS = 240
-_PROPERTIES = ("sqsd", "danger", "safety", "percentile", "tokens", "fingerprint", "index", "excerpt")
+_SCORE = ("sqsd", "danger", "safety", "percentile", "tokens")
+_PROPERTIES = (*_SCORE, "fingerprint", "index", "excerpt", "consensus")
 _EXIT = {
     ExitCode.OK: "no violations",
     ExitCode.VIOLATIONS: "violations",
@@ -112,7 +113,7 @@ def _result(violation: Violation, identity: str, place: int, uri: str, options: 
         "message": {"text": _message(violation)},
         "locations": [{"physicalLocation": _location(violation, uri)}],
         "partialFingerprints": {_FINGERPRINT: identity, "primaryLocationLineHash": identity},
-        "properties": _shown({key: shown[key] for key in _PROPERTIES if shown[key] not in (None, "")}),
+        "properties": _shown({key: shown[key] for key in _PROPERTIES if shown.get(key) not in (None, "")}),
     }
     if shown["percentile"] is not None:
         result["rank"] = min(max(shown["percentile"], 0.0), 100.0)

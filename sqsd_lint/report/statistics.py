@@ -10,6 +10,7 @@ from sqsd_lint.report import numbers
 from sqsd_lint.report.head import STYLES, mark
 from sqsd_lint.report.histogram import Histogram, histogram, rows
 from sqsd_lint.report.page import Page
+from sqsd_lint.report.rows import scores_by_bundle
 from sqsd_lint.report.safe import escape
 from sqsd_lint.types import Head, Report
 
@@ -31,13 +32,14 @@ def print_statistics(page: Page, report: Report) -> None:
         page.line(text)
     if counts:
         page.line()
-    scores = [row.score.sqsd for row in report.rows]
-    marks = [line.value for line in (report.head.warning_line, report.head.error_line) if line]
-    found = histogram(scores, bins=page.width - 2 * _MARGIN, marks=marks)
-    if found:
-        page.line(Text(f"SQSD of {numbers.count(len(scores), 'row')}", "dim"))
-        _print_histogram(page, found, report.head)
-        page.line()
+    for name, head, scores in scores_by_bundle(report):
+        marks = [line.value for line in (head.warning_line, head.error_line) if line]
+        found = histogram(scores, bins=page.width - 2 * _MARGIN, marks=marks)
+        if found:
+            by = f" by {escape(name)}" if name else ""
+            page.line(Text(f"SQSD of {numbers.count(len(scores), 'row')}{by}", "dim"))
+            _print_histogram(page, found, head)
+            page.line()
 
 
 def _print_histogram(page: Page, found: Histogram, head: Head) -> None:

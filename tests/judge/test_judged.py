@@ -18,15 +18,19 @@ from sqsd_lint.judge import (
     Accepted,
     Baseline,
     Calibration,
+    Judged,
+    Policy,
     Training,
+    Voice,
     count_coverage,
     exit_code,
+    hear,
     judge,
-    judge_all,
     load_pack,
     make_policy,
     parse_suppressions,
 )
+from sqsd_lint.judge import judge_all as accept
 from sqsd_lint.samples.suppression import RefusedSuppression
 from sqsd_lint.types import Problem, Score, ScoredRow, Suppression, Violation, Where
 
@@ -73,6 +77,20 @@ problems = st.lists(
     ),
     max_size=3,
 )
+
+
+def judge_all(
+    rows: Sequence[ScoredRow],
+    problems: Sequence[Problem],
+    policy: Policy,
+    calibration: Calibration | None,
+    accepted: Accepted | None = None,
+    *,
+    files: Sequence[str] = (),
+    whole: Sequence[str] | None = None,
+) -> Judged:
+    voice = Voice("one", policy, calibration, [*rows, *problems])
+    return accept(hear([voice], files=files), accepted, files=files, whole=whole)
 
 
 def keys(violations: Sequence[Violation]) -> set[tuple[str, str, int]]:
@@ -217,7 +235,8 @@ def test_judging_needs_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys, json; from sqsd_lint.judge import *\n"
         "c = Calibration(tuple(map(float, range(2000))))\n"
-        "judge_all([], [], make_policy(load_pack('default'), c), c, load_accepted(None, None))\n"
+        "voice = Voice('one', make_policy(load_pack('default'), c), c, [])\n"
+        "judge_all(hear([voice]), load_accepted(None, None))\n"
         "print(json.dumps(sorted({'jsonschema', 'torch', 'numpy', 'pyarrow', 'rich'} & set(sys.modules))))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)

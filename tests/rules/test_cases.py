@@ -20,8 +20,10 @@ from sqsd_lint.judge import (
     Accepted,
     Calibration,
     Training,
+    Voice,
     count_coverage,
     exit_code,
+    hear,
     judge_all,
     load_pack,
     make_policy,
@@ -96,7 +98,8 @@ def test_case(code: str, case: dict[str, Any]) -> None:
     problems = [make_problem(fields) for fields in case.get("problems", [])]
     options = {**case.get("options", {}), "training": Training(**case.get("training", {}))}
     policy = make_policy(load_pack(case.get("pack", "default")), CALIBRATION, **options)
-    judged = judge_all(rows, problems, policy, CALIBRATION, make_accepted(case), files=["data.jsonl"])
+    heard = hear([Voice("one", policy, CALIBRATION, [*rows, *problems])], files=["data.jsonl"])
+    judged = judge_all(heard, make_accepted(case), files=["data.jsonl"])
     violations = judged.violations
     assert len(violations) == len(case["expect"])
     for violation, wanted in zip(violations, case["expect"], strict=True):

@@ -12,7 +12,7 @@ from sqsd_lint.report.html.prose import prose
 from sqsd_lint.report.ranking import score as score_of
 from sqsd_lint.report.ranking import worst_first
 from sqsd_lint.report.safe import escape, excerpt
-from sqsd_lint.types import Head, Violation
+from sqsd_lint.types import Head, Opinion, Violation
 
 # More than a browser sorts and filters without a pause. The formats json and jsonl have every finding.
 MOST = 2000
@@ -35,6 +35,8 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
     views = []
     for number, violation in enumerate(worst):
         score = violation.score
+        percentile = numbers.percentile(violation.percentile)
+        mean = percentile if violation.opinions else ""
         known = score is not None and math.isfinite(score.sqsd)
         views.append(
             {
@@ -45,8 +47,8 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
                 "name": escape(violation.name),
                 "file": escape(violation.where.file),
                 "line": violation.where.line,
-                "score": numbers.score(score.sqsd) if score else "",
-                "percentile": numbers.percentile(violation.percentile),
+                "score": numbers.score(score.sqsd) if score else mean,
+                "percentile": "mean" if mean else percentile,
                 "bar": round(scale.filled(score.sqsd) * _BAR, 1) if scale and score and known else None,
                 "excerpt": "" if options.redact else excerpt(violation.excerpt, _EXCERPT_CELLS),
                 "text": "" if options.redact else _text(violation.excerpt),
@@ -85,11 +87,17 @@ def _text(raw: str) -> str:
     return "\n".join(escape(line) for line in cut.split("\n")) + ("…" if len(raw) > _TEXT else "")
 
 
+def _opinion(opinion: Opinion) -> tuple[str, str]:
+    parts = [f"SQSD {numbers.score(opinion.score.sqsd)}", numbers.percentile(opinion.percentile)]
+    parts.append(f"at or above the {opinion.line.value} line" if opinion.line else "below the lines")
+    return escape(opinion.bundle), ", ".join(filter(None, parts))
+
+
 def _parts(violation: Violation) -> list[tuple[str, str]]:
     """The numbers of the row view."""
     score = violation.score
     if score is None:
-        return []
+        return [_opinion(opinion) for opinion in violation.opinions]
     parts = [
         ("SQSD", numbers.score(score.sqsd)),
         ("danger", numbers.score(score.danger)),

@@ -11,6 +11,7 @@ from sqsd_lint.report import Options, numbers
 from sqsd_lint.report.html.chart import draw
 from sqsd_lint.report.html.findings import MOST, finding_views
 from sqsd_lint.report.html.prose import prose
+from sqsd_lint.report.rows import scores_by_bundle
 from sqsd_lint.report.safe import escape
 from sqsd_lint.report.summary import (
     answered,
@@ -37,20 +38,17 @@ def page_view(report: Report, options: Options) -> dict[str, Any]:
     found = () if options.statistics else report.violations
     rules = Counter((v.rule, v.name, v.severity) for v in report.violations)
     severities = Counter(v.severity for v in report.violations)
-    scores = [row.score.sqsd for row in report.rows if math.isfinite(row.score.sqsd)]
     return {
         "verdict": _verdict(report),
         "coverage": _coverage(report),
-        "facts": _facts(report.head),
-        "lines": _lines(report.head),
+        "bundles": [
+            {"facts": _facts(head), "lines": _lines(head)} for head in report.head.bundles or (report.head,)
+        ],
         "notes": [prose(note) for note in report.head.notes],
         "next_steps": [prose(step) for step in report.next_steps],
         "tried": tried(report),
-        "distribution": _distribution(scores, report.head),
-        "charts": [
-            (name, chart)
-            for name, width, height, bins in (("wide", 760, 300, 76), ("narrow", 340, 260, 34))
-            if (chart := draw(scores, report.head, width=width, height=height, bins=bins))
+        "distributions": [
+            view for name, head, scores in scores_by_bundle(report) if (view := _picture(name, head, scores))
         ],
         "findings": finding_views(found, report.head, options),
         "found": len(report.violations),
@@ -116,6 +114,17 @@ def _line_text(line: Line) -> str:
         if share is not None
     ]
     return f"{escape(line.spec)}: {numbers.listing(shares) if shares else 'not calibrated'}"
+
+
+def _picture(name: str, head: Head, scores: list[float]) -> dict[str, Any] | None:
+    """The distribution of one bundle's scores, None where there is none."""
+    known = [score for score in scores if math.isfinite(score)]
+    charts = [
+        (size, chart)
+        for size, width, height, bins in (("wide", 760, 300, 76), ("narrow", 340, 260, 34))
+        if (chart := draw(known, head, width=width, height=height, bins=bins))
+    ]
+    return {"name": escape(name), "charts": charts, "text": _distribution(known, head)} if charts else None
 
 
 def _distribution(scores: list[float], head: Head) -> str:
