@@ -62,13 +62,13 @@ def open_rulebook(settings: Settings) -> Iterator[Rulebook]:
 
 def _at(policy: PolicyRef, settings: Settings) -> Rulebook:
     # A change may bring weights, or scores that nobody has computed, as well as rows.
-    bundle = configured(settings)
-    folders = {
-        "bundle": folder_of(bundle) if bundle else None,
-        "model": settings.model,
-        "cache": settings.cache_dir,
-    }
-    for what, folder in folders.items():
+    bundles = settings.opinions or (configured(settings),)
+    folders = [
+        *(("bundle", folder_of(bundle)) for bundle in bundles if bundle),
+        ("model", settings.model),
+        ("cache", settings.cache_dir),
+    ]
+    for what, folder in folders:
         if folder:
             policy.refuse_change(os.path.expanduser(folder), f"the {what}")
     inline = settings.inline_suppressions and _judges_itself(settings, policy)

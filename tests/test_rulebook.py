@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sqsd_lint import pipeline
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import find_files
 from sqsd_lint.errors import ConfigError, SqsdLintError, UsageError
@@ -148,3 +149,19 @@ def test_ignore_files_of_the_commit(repo: Repository) -> None:
 def test_a_policy_of_no_commit(repo: Repository) -> None:
     with pytest.raises(SqsdLintError, match="--policy-ref: there is no commit 'main'"):
         book(policy_ref="main")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+def test_a_cache_that_a_change_moves_is_refused_before_it_is_used(repo: Repository, tmp_path: Path) -> None:
+    repo.rows("a.jsonl", 1)
+    repo.commit()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    os.symlink(outside, ".cache")
+    repo.commit()
+    settings = Settings(
+        paths=("a.jsonl",), cache_dir=".cache/sqsd-lint", policy_ref="HEAD~1", dtype="float32"
+    )
+    with pytest.raises(UsageError, match=r"the cache .* differs"):
+        pipeline.check(settings)
+    assert list(outside.iterdir()) == []

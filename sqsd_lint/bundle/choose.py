@@ -45,7 +45,8 @@ def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Statu
                 hint="run `sqsd-lint lock` and commit what it writes",
             )
         bundle = _open_other(lock, source, settings, cache_dir, status)
-    _check(lock, bundle, settings.model, source or bundle.id)
+    # Of several bundles each is locked for its own base model: the one to be fine-tuned chooses none of them.
+    _check(lock, bundle, None if settings.opinions else settings.model, source or bundle.id)
     return bundle
 
 
@@ -61,7 +62,7 @@ def configured(settings: Settings) -> str | None:
 
 def _entry(lock: Lock, settings: Settings, source: str | None) -> Locked | None:
     """What is locked for the model, or if none is named, for the source."""
-    if settings.model is not None and settings.model in lock.bundles:
+    if settings.model is not None and settings.model in lock.bundles and not settings.opinions:
         return lock.bundles[settings.model]
     if source is None:
         return None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from sqsd_lint.bundle import pulled, sources
+from sqsd_lint.bundle import sources
 from sqsd_lint.bundle.choose import Status, configured
 from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked
 from sqsd_lint.bundle.manifest import Manifest
+from sqsd_lint.bundle.origin import address_of, shared
 from sqsd_lint.bundle.store import open_bundle
 from sqsd_lint.config import Settings
-from sqsd_lint.errors import ConfigError, UsageError, WrongBaseModelError
+from sqsd_lint.errors import BundleNotFoundError, ConfigError, UsageError, WrongBaseModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def make_lock(
         models: with `upgrade`, only for these base models.
 
     Raises:
-        ConfigError: a bundle that only this machine has; two for one base model.
+        ConfigError: a bundle that only this machine has, or can look up; two for one base model.
         WrongBaseModelError: a bundle is configured for a model that it was not made for.
         UsageError: a model to upgrade that is not in the lock. BundleError: a bundle cannot be reached.
     """
@@ -79,19 +80,29 @@ def outdated(settings: Settings, old: Lock | None, path: str, *, cache_dir: Path
     if old is None:
         return [f"there is no {path}"]
     said, seen = [], set()
-    for base, source in _wanted(settings, old, path, cache_dir):
-        if not _is_local(source):
-            kept = _kept(old, base, source)
-            said += [] if kept else [f"{base or 'the configured bundle'}: {source} is not locked"]
-            seen |= {kept[0]} if kept else set()
-            continue
-        key, locked = _resolved(settings, base, source, path, cache_dir, None)
-        seen.add(key)
-        there = old.bundles.get(key)
-        if there != locked:
-            was = f"locked as {there.digest[:12]}" if there else "not locked"
-            said.append(f"{key}: {locked.source} has the digest {locked.digest[:12]} and is {was}")
+    try:
+        for base, source in _wanted(settings, old, path, cache_dir):
+            key, otherwise = _compared(settings, old, base, source, path, cache_dir)
+            seen.add(key)
+            said += [otherwise] if otherwise else []
+    except BundleNotFoundError as error:  # what is not here cannot be compared, nor can it judge
+        return [*said, error.message]
     return said + [f"{key}: locked, but no longer configured" for key in sorted(set(old.bundles) - seen)]
+
+
+def _compared(
+    settings: Settings, old: Lock, base: str | None, source: str, path: str, cache_dir: Path | None
+) -> tuple[str | None, str]:
+    """The base model that a source is for, None if only a look at it could tell; how the lock differs."""
+    if not _is_local(source):
+        kept = _kept(old, base, source)
+        return (kept[0], "") if kept else (None, f"{base or 'the configured bundle'}: {source} is not locked")
+    key, locked = _resolved(settings, base, source, path, cache_dir, None)
+    there = old.bundles.get(key)
+    if there == locked:
+        return key, ""
+    was = f"locked as {there.digest[:12]}" if there else "not locked"
+    return key, f"{key}: {locked.source} has the digest {locked.digest[:12]} and is {was}"
 
 
 def changes(old: Lock | None, new: Lock) -> list[Change]:
@@ -107,7 +118,15 @@ def _wanted(
 ) -> Iterator[tuple[str | None, str]]:
     """(base model, source) of every bundle to lock; the base model is None where only the bundle can tell."""
     for base, source in settings.bundles.items():
-        yield (None if os.path.isdir(base) else base), _shared(source, path, cache_dir)
+        found = shared(source, path, cache_dir)
+        if found == EMBEDDED:
+            raise ConfigError(
+                f"[bundles] has the embedded bundle {source} for {base}: it needs no entry",
+                hint="leave the entry out, or name it as `bundle`",
+            )
+        yield (None if os.path.isdir(base) else base), found
+    for bundle in settings.opinions[1:]:
+        yield None, shared(bundle, path, cache_dir)
     chosen = configured(settings)
     if chosen is not None and chosen != settings.bundle:
         return  # one of [bundles]
@@ -116,29 +135,14 @@ def _wanted(
         return
     if chosen is None:
         kept = old.bundles.get(settings.model) if old and settings.model else None
-        if kept is not None and kept.remote:  # as a run takes it, whatever this machine has in its cache
+        # As a run takes it, whatever this machine has in its cache.
+        if kept is not None and (kept.remote or kept.source == EMBEDDED):
             yield settings.model, kept.source
             return
         root = open_bundle(None, model=settings.model, cache_dir=cache_dir).root
-        chosen = root.name
-    yield None, _shared(chosen, path, cache_dir)
-
-
-def _shared(source: str, path: str, cache_dir: Path | None) -> str:
-    """A source as other machines can use it: an address, or a folder relative to the lock."""
-    if sources.is_remote(source):
-        return str(sources.parse(source))
-    if os.path.isdir(source):
-        return PurePath(os.path.relpath(source, os.path.dirname(path) or ".")).as_posix()
-    root = open_bundle(source, cache_dir=cache_dir).root
-    known = pulled.sources(cache_dir).get(root.name, [])
-    asked = [each.source for each in known if not (each.revision and each.source.endswith(each.revision))]
-    if not (asked or known):
-        raise ConfigError(
-            f"the bundle {source!r} is only in the cache of this machine, so that no other one can get it",
-            hint="`sqsd-lint bundle push` it and name its address, or name a folder of the repository",
-        )
-    return min(asked or [each.source for each in known], key=len)
+        yield None, address_of(root, cache_dir)
+        return
+    yield None, shared(chosen, path, cache_dir)
 
 
 def _is_local(source: str) -> bool:

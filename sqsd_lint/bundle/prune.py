@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqsd_lint.bundle import pulled
 from sqsd_lint.bundle.cache import bundles_folder, last_used
 from sqsd_lint.bundle.manifest import MANIFEST
-from sqsd_lint.bundle.pull import PARTIAL
+from sqsd_lint.bundle.stage import PARTIAL
 from sqsd_lint.bundle.store import Entry, list_bundles, remove_bundle
+from sqsd_lint.errors import BundleNotFoundError
 
 _DAY = 86_400
 # A pull that has written nothing for so long was killed, and nobody has come back for it.
@@ -53,7 +57,7 @@ def kept(cache_dir: Path | None = None) -> list[Kept]:
     known = pulled.sources(cache_dir)
     found = []
     for entry in list_bundles(cache_dir):
-        came = None if entry.embedded else (entry.root / MANIFEST).stat().st_mtime
+        came = None if entry.embedded else _touched(entry.root / MANIFEST)
         names = () if entry.embedded else tuple(each.source for each in known.get(entry.id, ()))
         found.append(Kept(entry, _size(entry.root), last_used(entry.root) or came, names))
     return found
@@ -95,17 +99,28 @@ def prune(
     size = sum(each.size for each in old) + sum(map(_size, left))
     if not dry_run:
         for each in old:
-            remove_bundle(each.entry.id, cache_dir=cache_dir)
+            with suppress(BundleNotFoundError):  # another process was faster
+                remove_bundle(each.entry.id, cache_dir=cache_dir)
         for path in left:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
     return Pruned(tuple(old), tuple(left), size)
 
 
 def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(each.lstat().st_size for each in files if not each.is_dir())
+    """Bytes of a file or of all files in a folder; what goes away meanwhile counts nothing."""
+    return sum(found.st_size for found in _stats(path) if not stat.S_ISDIR(found.st_mode))
 
 
 def _touched(path: Path) -> float:
     """When anything in a folder was written last."""
-    return max((each.lstat().st_mtime for each in (path, *path.rglob("*"))), default=0.0)
+    return max((found.st_mtime for found in _stats(path)), default=0.0)
+
+
+def _stats(path: Path) -> Iterator[os.stat_result]:
+    """Of a path and all below it; no link is followed."""
+    for each in (path, *(() if path.is_symlink() else path.rglob("*"))):
+        with suppress(OSError):
+            yield each.lstat()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from sqsd_lint.bundle.cache import bundles_folder, cached_name, swap_in
 from sqsd_lint.bundle.digests import sha256_file
 from sqsd_lint.bundle.manifest import MANIFEST, Manifest
 from sqsd_lint.bundle.manifest_json import from_json
-from sqsd_lint.bundle.remote import MAX_FILE, Remote, connect, reaching
+from sqsd_lint.bundle.remote import MAX_FILE, Remote, TooLargeError, connect, reaching, writing
 from sqsd_lint.bundle.sources import Address
+from sqsd_lint.bundle.stage import alone, empty
 from sqsd_lint.bundle.store import Bundle, load_bundle
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.errors import BundleCorruptError, BundleError
 
-PARTIAL = ".pulling-"
 _MAX_MANIFEST = 64 << 20
 _MAX_FILES = 1000
 _MAX_BUNDLE = 64 << 30
@@ -87,8 +87,8 @@ def pull(
 ) -> Bundle:
     """Fetch a bundle into the cache, or find that it is there already.
 
-    A pull that was killed goes on where it stopped. Nothing of a bundle is visible before all of it is there
-    and every file has the SHA-256 that the manifest gives.
+    A pull that was killed goes on where it stopped; what is damaged in the cache is fetched again. Nothing of
+    a bundle is visible before all of it is there and every file has the SHA-256 that the manifest gives.
 
     Args:
         expected: digests that are accepted; none given, any.
@@ -104,18 +104,29 @@ def pull(
         raise unexpected(str(found.address), found.digest, expected)
     folder = cached_name(found.manifest.id, found.digest)
     target = bundles_folder(cache_dir) / folder
-    if not (target / MANIFEST).is_file():
-        with _alone(target, found.digest, status) as stage:
-            if not (target / MANIFEST).is_file():  # unless another process was faster
+    bundle = _whole(target, found.digest)
+    if bundle is None:
+        with writing(target), alone(target, found.digest, status) as stage:
+            if _whole(target, found.digest) is None:  # unless another process was faster
                 _fill(stage, found, status)
                 _check(stage, found)
                 swap_in(stage, target)
-    bundle = load_bundle(target)
-    os.utime(target / MANIFEST)  # of several versions of a bundle, the one that was pulled last is meant
-    for source in {str(address), str(found.address)}:
-        commit = found.address.revision
-        pulled.remember(pulled.Pulled(source, commit, found.digest, folder), cache_dir)
+        bundle = load_bundle(target)
+    with suppress(OSError):  # a cache that cannot be written keeps no notes
+        os.utime(target / MANIFEST)  # of several versions of a bundle, the one that was pulled last is meant
+        for source in {str(address), str(found.address)}:
+            commit = found.address.revision
+            pulled.remember(pulled.Pulled(source, commit, found.digest, folder), cache_dir)
     return bundle
+
+
+def _whole(folder: Path, digest: str) -> Bundle | None:
+    """The bundle of a digest in a folder of the cache; None if it is another one, or damaged."""
+    try:
+        bundle = load_bundle(folder)
+    except (BundleError, OSError):
+        return None
+    return bundle if bundle.digest == digest else None
 
 
 def cached(source: str, cache_dir: Path | None = None) -> Bundle | None:
@@ -151,7 +162,7 @@ def unexpected(where: str, digest: str, expected: Collection[str]) -> BundleErro
 def _fill(stage: Path, found: Found, status: Status | None) -> None:
     """Bring every file into `stage`; what an earlier, killed pull left there is used."""
     sizes = _sizes(found)
-    total, before = sum(sizes.values()), 0
+    total, here = sum(sizes.values()), 0
     if total > _MAX_BUNDLE:
         raise BundleError(f"{found.address}: {total / 1e9:,.0f} GB, too large for a bundle")
     lacking = total - sum(path.stat().st_size for path in stage.rglob("*") if path.is_file())
@@ -162,9 +173,13 @@ def _fill(stage: Path, found: Found, status: Status | None) -> None:
             hint="free some space (`sqsd-lint bundle prune`), or name another cache with --cache-dir",
         )
     for name, sha in found.manifest.files.items():
-        tell = _teller(found.address.url, name, before, total, status)
-        _bring(found.remote, name, sha, stage, tell)
-        before += sizes.get(name, 0)
+        tell = _teller(found.address.url, name, here, total, status)
+        try:
+            _bring(found.remote, name, sha, stage, tell, min(MAX_FILE, _MAX_BUNDLE - here))
+        except TooLargeError:
+            empty(stage)  # it would never be whole
+            raise
+        here += (stage / name).stat().st_size  # a store may have said less, or nothing
     (stage / MANIFEST).write_bytes(found.text)
 
 
@@ -179,7 +194,7 @@ def _sizes(found: Found) -> dict[str, int]:
     return sizes
 
 
-def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int], None]) -> None:
+def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int], None], limit: int) -> None:
     path = stage / name
     part = path.with_name(f".{path.name}.part")
     if path.is_file() and sha256_file(path) == sha:
@@ -191,7 +206,7 @@ def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int
         if attempt:
             part.unlink()
         with reaching(remote.address):
-            for size in remote.copy(name, part):
+            for size in remote.copy(name, part, limit):
                 tell(size)
         part.touch()  # an empty file has no blocks
         if sha256_file(part) == sha:
@@ -208,9 +223,7 @@ def _check(stage: Path, found: Found) -> None:
     """Everything `bundle verify` knows to check, before anybody can see the bundle."""
     wrong = verify(stage)
     if wrong:
-        for path in stage.rglob("*"):
-            if path.is_file():
-                path.unlink()
+        empty(stage)
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise BundleCorruptError(
             f"{found.address}: {wrong[0].where}: {wrong[0].message}{more}",
@@ -218,40 +231,11 @@ def _check(stage: Path, found: Found) -> None:
         )
 
 
-@contextmanager
-def _alone(target: Path, digest: str, status: Status | None) -> Iterator[Path]:
-    """The folder that this bundle is gathered in, which no other process writes to meanwhile."""
-    from filelock import FileLock, Timeout
-
-    stage = target.with_name(f"{PARTIAL}{digest[:24]}")
-    stage.parent.mkdir(parents=True, exist_ok=True)
-    path = stage.with_name(f"{stage.name}.lock")
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if status:
-            status(f"waiting for another process that pulls {target.name}")
-        lock.acquire()
-    try:
-        if stage.is_symlink():
-            stage.unlink()
-        elif stage.is_dir() and any(path.is_symlink() for path in stage.rglob("*")):
-            shutil.rmtree(stage)  # a pull makes no links: who laid them out would have us write elsewhere
-        stage.mkdir(exist_ok=True)
-        yield stage
-    finally:
-        lock.release()
-        if target.exists():  # whoever waits for the lock now finds the bundle, and needs none
-            with suppress(OSError):
-                path.unlink()
-
-
 def _teller(url: str, name: str, before: int, total: int, status: Status | None) -> Callable[[int], None]:
     last = [-_TOLD_EVERY]
 
     def tell(size: int) -> None:
-        if status and size - last[0] >= _TOLD_EVERY:
+        if status and abs(size - last[0]) >= _TOLD_EVERY:
             last[0] = size
             status(f"pulling {url}: {name}, {(before + size) / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 

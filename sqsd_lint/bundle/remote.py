@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from sqsd_lint.errors import BundleError, BundleNotFoundError, SqsdLintError
 MAX_FILE = 16 << 30
 _BLOCK = 16 << 20
 _CHUNK = 1 << 20
+# Seconds without a byte after which a web server counts as gone.
+_PATIENCE = 60
 _AGAIN = "check the name, your access and the network; the same command goes on where it stopped"
+
+
+class TooLargeError(BundleError):
+    """A file is larger than any that a bundle may have, or a bundle with it."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,13 @@ class Remote:
         Raises:
             BundleError: it is larger than `limit` bytes.
         """
+        data = bytearray()
         with self.files.open(self._path(name), "rb") as stream:
-            data: bytes = stream.read(limit + 1)
-        if len(data) > limit:
-            raise BundleError(f"{self.address}: {name} is larger than {limit >> 20} MiB")
-        return data
+            while block := stream.read(_CHUNK):  # a stream may give less than what is asked for
+                data += block
+                if len(data) > limit:
+                    raise BundleError(f"{self.address}: {name} is larger than {limit >> 20} MiB")
+        return bytes(data)
 
     def size(self, name: str) -> int | None:
         """Bytes of a file, None where the store does not say."""
@@ -56,21 +65,37 @@ class Remote:
     def copy(self, name: str, part: Path, limit: int = MAX_FILE) -> Iterator[int]:
         """Append to `part` what it lacks of a file; yields its size after each block.
 
+        A server that cannot give a part of a file gives it anew, from the start.
+
         Raises:
-            BundleError: the file is larger than `limit` bytes, whatever its store said of it.
+            TooLargeError: the file is larger than `limit` bytes, whatever its store said of it.
         """
+        try:
+            yield from self._append(name, part, limit, _BLOCK)
+        except ValueError:
+            if "https" not in self.files.protocol:
+                raise
+            part.unlink(missing_ok=True)  # fsspec's word for a server that knows no ranges
+            yield from self._append(name, part, limit, 0)
+
+    def _append(self, name: str, part: Path, limit: int, block_size: int) -> Iterator[int]:
+        """See `copy`; with a block size of 0 the file comes as one stream, which needs no ranges."""
         size = part.stat().st_size if part.exists() else 0
-        with (
-            self.files.open(self._path(name), "rb", block_size=_BLOCK) as stream,
-            part.open("ab") as out,
-        ):
+        with ExitStack() as stack:
+            stream = stack.enter_context(self.files.open(self._path(name), "rb", block_size=block_size))
+            with writing(part):
+                out = stack.enter_context(part.open("ab"))
             if size:
                 stream.seek(size)
             while block := stream.read(_CHUNK):
                 size += len(block)
                 if size > limit:
-                    raise BundleError(f"{self.address}: {name} is larger than {limit:,} bytes")
-                out.write(block)
+                    raise TooLargeError(
+                        f"{self.address}: {name} is larger than {limit:,} bytes, all that a bundle may have"
+                    )
+                with writing(part):
+                    out.write(block)
+                    out.flush()
                 yield size
 
     def put(self, source: Path, name: str) -> None:
@@ -101,8 +126,17 @@ def connect(address: Address) -> Remote:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
         # A listing that was read before may be older than the bundle.
-        files, root = url_to_fs(address.url, use_listings_cache=False)
+        files, root = url_to_fs(address.url, use_listings_cache=False, **_options(address))
         return Remote(address, files, root)
+
+
+def _options(address: Address) -> dict[str, Any]:
+    """What a store's client is told besides."""
+    if not address.url.startswith("https://"):
+        return {}
+    # It would give up on a file that takes longer than five minutes, however fast it comes.
+    timeout = import_module("aiohttp").ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_PATIENCE)
+    return {"client_kwargs": {"timeout": timeout}}
 
 
 @contextmanager
@@ -123,6 +157,19 @@ def reaching(address: Address, doing: str = "fetched") -> Iterator[None]:
 
             raise explained(error, address, doing) from error
         raise _explained(error, address, doing) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what this machine says of its own files into an error: no store is to blame for it."""
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"{error.filename or path}: cannot be written: {error.strerror or error}",
+            hint="make room (`sqsd-lint bundle prune`) or allow it, or name another cache with --cache-dir;"
+            " the same command goes on where it stopped",
+        ) from error
 
 
 def _explained(error: Exception, address: Address, doing: str) -> BundleError:

@@ -11,9 +11,10 @@ import typer
 from sqsd_lint.cli import options as o
 from sqsd_lint.cli.output import progress
 from sqsd_lint.cli.settings import cache_of, settings_of
-from sqsd_lint.errors import UsageError
+from sqsd_lint.errors import BundleCorruptError, UsageError
 
 if TYPE_CHECKING:
+    from sqsd_lint.bundle.lock import Locked
     from sqsd_lint.bundle.pull import Status
     from sqsd_lint.bundle.store import Bundle
     from sqsd_lint.config import Settings
@@ -161,15 +162,15 @@ def prune(
 
 def _configured(settings: Settings, cache: Path | None, status: Status | None) -> list[Bundle]:
     """Every bundle that the lock, else the configuration, fetches from elsewhere."""
-    from sqsd_lint.bundle.choose import open_locked
     from sqsd_lint.bundle.lock import read_lock
     from sqsd_lint.bundle.pull import pull as fetch
     from sqsd_lint.bundle.sources import is_remote, parse
 
     lock = read_lock(settings)
     if lock is not None:
-        return [open_locked(lock, each, cache, status) for each in lock.bundles.values() if each.remote]
-    named = [*settings.bundles.values(), *([settings.bundle] if settings.bundle else [])]
+        return [_locked(each, cache, status) for each in lock.bundles.values() if each.remote]
+    chosen = settings.opinions or ((settings.bundle,) if settings.bundle else ())
+    named = [*settings.bundles.values(), *chosen]
     addresses = dict.fromkeys(each for each in named if is_remote(each))
     if not addresses:
         raise UsageError(
@@ -177,3 +178,19 @@ def _configured(settings: Settings, cache: Path | None, status: Status | None) -
             hint="give an address: `sqsd-lint bundle pull hf://org/name`, or add it under [bundles]",
         )
     return [fetch(parse(each), cache_dir=cache, status=status) for each in addresses]
+
+
+def _locked(locked: Locked, cache: Path | None, status: Status | None) -> Bundle:
+    """A bundle of the lock: without a look at the network if it is cached, anew if it is damaged there."""
+    from sqsd_lint.bundle.pull import pull as fetch
+    from sqsd_lint.bundle.sources import parse
+    from sqsd_lint.bundle.store import find_digest, used
+
+    try:
+        found = find_digest(locked.digest, cache)
+    except BundleCorruptError:
+        found = None
+    if found is None:
+        address = parse(locked.source).at(locked.revision)
+        found = fetch(address, expected=(locked.digest,), cache_dir=cache, status=status)
+    return used(found, cache)

@@ -7,11 +7,10 @@ of any change, and are read where they lie.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from sqsd_lint.discover.git import Git
 from sqsd_lint.discover.objects import NotInRepositoryError, Objects
-from sqsd_lint.discover.selection import place
+from sqsd_lint.discover.way import way
 from sqsd_lint.errors import ConfigError, UsageError
 
 OPTION = "--policy-ref"
@@ -46,15 +45,7 @@ class PolicyRef:
 
         None outside of the repository; a link that leads into it from outside is followed.
         """
-        root = self.git.root
-        if root is None:
-            return place(path, root)
-        absolute = Path(os.path.abspath(path))
-        for above in reversed((absolute, *absolute.parents)):
-            if os.path.realpath(above) == os.path.realpath(root):
-                inside = absolute.relative_to(above).as_posix()
-                return "" if inside == "." else inside
-        return place(path, root)
+        return way(path, self.git.root or os.getcwd()).name  # a bare one stands as if it were checked out
 
     def holds(self, path: str) -> bool:
         """Whether a path lies inside of the repository, so that the commit decides what is there."""
@@ -82,15 +73,17 @@ class PolicyRef:
         return None if data is None else data.decode("utf-8", "surrogateescape")
 
     def refuse_change(self, path: str, what: str) -> None:
-        """Holds a folder inside of the repository to what the commit has there.
+        """Holds a folder inside of the repository, and the way to it, to what the commit has there.
 
         Raises:
-            UsageError: files in it differ.
+            UsageError: a file in it differs; a link or a submodule that leads to it does; it is gone.
         """
+        if not self.git.root:
+            return
         # By its name and by where it leads: a link may be new, and so may what an old link points to.
-        found = (self._named(path), place(path, self.git.root)) if os.path.isdir(path) else ()
-        places = sorted({each for each in found if each is not None})
-        if not places or not self.git.root:
+        found = way(path, self.git.root)
+        places = sorted({each for each in (found.name, found.end, *found.met) if each is not None})
+        if not places:
             return
         specs = [f":(top,literal){each}" if each else ":/" for each in places]
         plain = ("--name-only", "-z", "--no-relative", "--no-ext-diff", "--no-textconv")

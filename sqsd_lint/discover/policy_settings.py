@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from sqsd_lint.config import Resolved, load_settings
@@ -66,7 +66,7 @@ def settings_at(
             value = getattr(found.settings, name)
             if origin in ("default", "command line") or origin.startswith("environment ") or not value:
                 continue
-            if name == "paths":
+            if name in ("paths", "opinions"):
                 changes[name] = tuple(map(mirror.value, value))
             elif name == "bundles":
                 changes[name] = {mirror.value(k): mirror.value(v) for k, v in value.items()}
@@ -122,6 +122,16 @@ class _Mirror:
         # Within the mirror the way is the same as without; what led out of it was absolute.
         return value if Path(target).is_relative_to(self._top) else target
 
+    def _refuse_above(self, file: Path, table: Mapping[str, Any]) -> None:
+        """Refuses a path with more `..` than there are folders: from the mirror it would lead elsewhere."""
+        depth = (
+            len(file.parent.relative_to(self._top).parts) if file.is_relative_to(self._top) else sys.maxsize
+        )
+        for key in ("extend", "paths", "bundles", *(name.replace("_", "-") for name in _PATHS)):
+            for text in _texts(table.get(key)):
+                if PurePath(os.path.normpath(text)).parts.count("..") > depth:
+                    raise ConfigError(f"{file}: {key}: {text!a} leads above the root of the file system")
+
     def _of(self, path: Path) -> Path:
         return self._top / path.relative_to(path.anchor)
 
@@ -140,8 +150,10 @@ class _Mirror:
         seen: set[Path] = set()
         while file not in seen:
             seen.add(file)
-            following = _extended(file)
-            if following is None:
+            table = _table(file)
+            self._refuse_above(file, table)
+            following = table.get("extend")
+            if not isinstance(following, str):
                 return
             file = Path(os.path.normpath(file.parent / os.path.expanduser(following)))
             if file.is_relative_to(self._top):
@@ -153,8 +165,8 @@ class _Mirror:
                 )
 
 
-def _extended(file: Path) -> str | None:
-    """What a configuration extends; None for nothing, and for what is no configuration at all."""
+def _table(file: Path) -> dict[str, Any]:
+    """The settings in a configuration; empty for what is none at all."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -162,9 +174,17 @@ def _extended(file: Path) -> str | None:
     try:
         table: Any = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return None  # reading it again, as a configuration, says what is wrong
+        return {}  # reading it again, as a configuration, says what is wrong
     if file.name == "pyproject.toml":
         tool = table.get("tool")
         table = tool.get("sqsd-lint") if isinstance(tool, dict) else None
-    following = table.get("extend") if isinstance(table, dict) else None
-    return following if isinstance(following, str) else None
+    return table if isinstance(table, dict) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts of a value, and of the lists and tables in it."""
+    if isinstance(value, dict):
+        return [text for item in value.items() for part in item for text in _texts(part)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []

@@ -64,7 +64,8 @@ class TokenSum(ProjectionSum):
 
     def take(self, name: str, layer: Layer, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
         super().take(name, layer, x, h, d, u)
-        self._tokens.append(layer.token_dots(x, h, d, u))
+        dots = layer.token_dots(x, h, d, u)  # layers may be on several devices
+        self._tokens.append(dots.to(self._tokens[0].device) if self._tokens else dots)
 
     def token_terms(self, metric: Metric) -> Tensor:
         """Each position's share of the projection, all layers together, [b, t, K] float32."""

@@ -47,8 +47,8 @@ class LossHead:
         self._scale /= float(getattr(config, "logits_scaling", None) or 1.0)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[n, d] -> [n, vocabulary] float32."""
-        return self._finish(self._head(hidden))
+        """[n, d] -> [n, vocabulary] float32, on the head's device."""
+        return self._finish(self._head(hidden.to(device_of(self._head))))
 
     def _finish(self, z: Tensor) -> Tensor:
         """What the model does to the head's output, in float32."""
@@ -67,19 +67,22 @@ class LossHead:
             weights: [n] float32, 1 / (response tokens of the sample): the sum of per-sample means.
 
         Returns:
-            (loss [n] float32 in nats, unweighted; gradient [n, d] in hidden's dtype).
+            (loss [n] float32 in nats, unweighted; gradient [n, d] in hidden's dtype), on hidden's device.
         """
-        losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+        # A head that shares its weights with the input embeddings may lie where the first layers do.
+        home, device = hidden.device, device_of(self._head)
+        hidden, targets, weights = hidden.to(device), targets.to(device), weights.to(device)
+        losses = torch.empty(len(targets), dtype=torch.float32, device=device)
         gradient = torch.empty_like(hidden)
         vocabulary = self._head.weight.shape[0]
         chunk = max(64, CHUNK_LOGITS // vocabulary // 8 * 8)
-        block = max(8, _CPU_BLOCK_LOGITS // vocabulary // 8 * 8) if hidden.device.type == "cpu" else chunk
+        block = max(8, _CPU_BLOCK_LOGITS // vocabulary // 8 * 8) if device.type == "cpu" else chunk
         for part in even_slices(len(targets), chunk):
             z = self._head(hidden[part])  # [c, vocabulary]
             for rows in even_slices(len(z), block):
                 losses[part][rows] = self._to_gradient(z[rows], targets[part][rows], weights[part][rows])
             gradient[part] = z @ weight_of(self._head)
-        return losses, gradient
+        return losses.to(home), gradient.to(home)
 
     def _to_gradient(self, z: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """The losses, [n]; leaves the gradient of their weighted sum in place of the head's output z."""

@@ -53,8 +53,11 @@ class SketchSum:
         out, into = partial(self._spectrum, f"{name}/out"), partial(self._spectrum, f"{name}/in")
         # -(gB A0 + B0 gA), a sum over the rank of outer products.
         spectrum = (out(gB) * into(layer.A0.float())).sum(1) + (out(layer.B0T.float()) * into(gA)).sum(1)
+        square = update_norm_squared(layer, gA, gB)
+        if self._spectra:  # layers may be on several devices
+            spectrum, square = spectrum.to(self._spectra[0].device), square.to(self._squares[0].device)
         self._spectra.append(-spectrum)
-        self._squares.append(update_norm_squared(layer, gA, gB))
+        self._squares.append(square)
 
     def _spectrum(self, key: str, vectors: Tensor) -> Tensor:
         """Fourier transform of the count sketch of vectors [..., d], [..., D/2 + 1] complex64."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -186,12 +187,76 @@ def test_the_embedded_default_is_locked_where_nothing_is_configured(repo: Reposi
         open_for(settings)
 
 
+def test_an_id_in_the_cache_is_refused_on_every_machine_alike(
+    repo: Repository, folder: Path, cache: Path
+) -> None:
+    """What it stands for is up to each machine's cache; where its address is known, that is the remedy."""
+    from sqsd_lint.bundle.store import install
+
+    settings = Settings(bundle="tiny", lock=LOCK)
+    old = Lock(LOCK, {})
+
+    def refused() -> list[str | None]:
+        hints = []
+        for call in (lambda: make_lock(settings, None, LOCK), lambda: outdated(settings, old, LOCK)):
+            with pytest.raises(ConfigError, match="neither an address nor a folder") as caught:
+                call()
+            hints.append(caught.value.hint)
+        return hints
+
+    assert all("bundle push" in str(hint) for hint in refused())  # CI: the cache is empty
+    install(folder)
+    assert all("bundle push" in str(hint) for hint in refused())
+    shutil.rmtree(cache)
+    open_for(Settings(bundle=f"file://{folder}"))
+    assert refused() == [f"name its address instead: file://{folder}"] * 2
+
+
 def test_a_bundle_that_only_this_machine_has_cannot_be_locked(repo: Repository, folder: Path) -> None:
     from sqsd_lint.bundle.store import install
 
-    install(folder)
+    base = install(folder).manifest.base_model.id
     with pytest.raises(ConfigError, match="only in the cache of this machine"):
-        make_lock(Settings(bundle="tiny", lock=LOCK), None, LOCK)
+        make_lock(Settings(model=base, lock=LOCK), None, LOCK)
+
+
+def test_a_machine_with_an_empty_cache_checks_what_a_model_was_locked_to(
+    repo: Repository, source: str, bundle: Bundle, cache: Path
+) -> None:
+    base = bundle.manifest.base_model.id
+    settings = Settings(model=base, lock=LOCK)
+    open_for(Settings(bundle=source))
+    made = make_lock(settings, None, LOCK)
+    assert made.bundles[base].source == source
+    shutil.rmtree(cache)
+    assert outdated(settings, made, LOCK) == []
+    assert outdated(settings, Lock(LOCK, {}), LOCK) == [f"no bundle for the model {base!r}"]
+
+
+def test_the_embedded_bundle_by_its_name_or_its_model(repo: Repository) -> None:
+    manifest = open_for(Settings()).manifest
+    base = manifest.base_model.id
+    for settings in (Settings(bundle=manifest.id, lock=LOCK), Settings(model=base, lock=LOCK)):
+        new = locked(settings)
+        assert {key: each.source for key, each in new.bundles.items()} == {base: "embedded:default"}
+        assert outdated(settings, new, LOCK) == []
+        assert open_for(settings).id == manifest.id
+    with pytest.raises(ConfigError, match="it needs no entry"):
+        make_lock(Settings(model=base, bundles={base: manifest.id}, lock=LOCK), None, LOCK)
+
+
+def test_an_agreement_is_measured_with_locked_bundles_only(
+    repo: Repository, folder: Path, bundle: Bundle
+) -> None:
+    from sqsd_lint import pipeline
+
+    locked(Settings(lock=LOCK))
+    repo.write("scores.jsonl", '{"fingerprint": "a", "sqsd": 1}\n')
+    proxy = open_for(Settings()).id
+    with pytest.raises(
+        BundleError, match=f"locks no bundle for the base model {bundle.manifest.base_model.id}"
+    ):
+        pipeline.agree(proxy, Path("scores.jsonl"), [], Settings(lock=LOCK), target_bundle=str(folder))
 
 
 def test_a_bundle_for_another_model_is_not_locked(repo: Repository, source: str) -> None:

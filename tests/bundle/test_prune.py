@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint import resources
+from sqsd_lint.bundle import prune as pruning
 from sqsd_lint.bundle.prune import kept, prune
 from sqsd_lint.bundle.pull import cached, pull
 from sqsd_lint.bundle.sources import parse
-from sqsd_lint.bundle.store import install, open_bundle
+from sqsd_lint.bundle.store import install, open_bundle, remove_bundle
 
 DAY = 86_400
 
@@ -79,3 +80,31 @@ def test_what_killed_pulls_left_goes_once_nobody_comes_back(cache: Path) -> None
     assert len(done.leftovers) == 2
     assert done.size == 5
     assert not left.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+def test_a_link_among_the_leftovers_goes_and_not_what_it_leads_to(cache: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("x" * 10_000)
+    link = cache / "bundles" / ".pulling-0123"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    done = prune(now=time.time() + 3 * DAY)
+    assert done.leftovers == (link,)
+    assert done.size < 1000, "its own"
+    assert not link.is_symlink()
+    assert (outside / "mine").exists()
+
+
+def test_another_process_may_be_faster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulled = pull(parse(f"file://{folder}"))
+    remove = remove_bundle
+
+    def late(name: str, *, cache_dir: Path | None = None) -> Path:
+        remove(name, cache_dir=cache_dir)
+        return remove(name, cache_dir=cache_dir)
+
+    monkeypatch.setattr(pruning, "remove_bundle", late)
+    assert len(prune(unused_for=0).bundles) == 1
+    assert not pulled.root.exists()

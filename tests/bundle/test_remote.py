@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sqsd_lint.bundle import pull as pulling
-from sqsd_lint.bundle import remote
+from sqsd_lint.bundle import pulled, remote
 from sqsd_lint.bundle.cache import bundles_folder
 from sqsd_lint.bundle.card import card
 from sqsd_lint.bundle.pull import pull
 from sqsd_lint.bundle.push import push
 from sqsd_lint.bundle.sources import Address, folder_of, parse
+from sqsd_lint.bundle.stage import PARTIAL
 from sqsd_lint.bundle.store import Bundle, list_bundles, open_bundle
 from sqsd_lint.errors import BundleCorruptError, BundleError, BundleNotFoundError, UsageError
 from tests.bundle.hub_fixtures import contents
@@ -122,7 +127,7 @@ def test_a_link_that_somebody_laid_into_the_cache_is_not_written_through(
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    stage = bundles_folder(cache) / f"{pulling.PARTIAL}{bundle.digest[:24]}"
+    stage = bundles_folder(cache) / f"{PARTIAL}{bundle.digest[:24]}"
     (stage / "danger").mkdir(parents=True)
     (stage / "danger" / ".adapter_config.json.part").symlink_to(victim)
     assert contents(pull(published, cache_dir=cache).root) == contents(bundle.root)
@@ -175,6 +180,21 @@ def test_a_store_that_understates_a_size_is_found_out(published: Address, tmp_pa
         list(remote.connect(published).copy(WEIGHTS, tmp_path / "part", limit=100))
 
 
+@pytest.mark.parametrize("stated", ["nothing", "less"])
+def test_all_files_together_are_bounded_whatever_a_store_says(
+    published: Address, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, stated: str
+) -> None:
+    total = sum(len(data) for name, data in contents(folder).items() if name != "bundle.json")
+    monkeypatch.setattr(remote.Remote, "size", lambda *_: None if stated == "nothing" else 1)
+    monkeypatch.setattr(pulling, "_MAX_BUNDLE", total - 1)
+    with pytest.raises(BundleError, match="all that a bundle may have"):
+        pull(published)
+    assert nothing_cached(cache)
+    assert not any(contents(cache).values()), "what can never be whole takes no space"
+    monkeypatch.setattr(pulling, "_MAX_BUNDLE", total)
+    assert contents(pull(published).root) == contents(folder)
+
+
 def test_a_full_disk_is_said_before_anything_is_fetched(
     published: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,3 +227,83 @@ def test_no_text_of_a_manifest_becomes_markup(bundle: Bundle) -> None:
     assert not [line for line in prose if re.search(r"(?<!\\)<|(?<!\\)\[click", line)]
     assert json.dumps(hostile) in written  # in the front matter, as one YAML string
     assert manifest.digest in written
+
+
+def stage_of(bundle: Bundle, cache: Path) -> Path:
+    return bundles_folder(cache) / f"{PARTIAL}{bundle.digest[:24]}"
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_written_through(
+    published: Address, bundle: Bundle, cache: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    stage = stage_of(bundle, cache)
+    stage.parent.mkdir(parents=True)
+    stage.with_name(f"{stage.name}.lock").symlink_to(victim)
+    assert pull(published).digest == bundle.digest
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("damage", ["a file", "another bundle"])
+def test_a_pull_replaces_what_is_damaged_in_the_cache(
+    published: Address, bundle: Bundle, cache: Path, damage: str
+) -> None:
+    there = pull(published).root
+    if damage == "a file":
+        (there / WEIGHTS).write_bytes(b"x")
+    else:
+        raw = json.loads((there / "bundle.json").read_text())
+        (there / "bundle.json").write_text(json.dumps({**raw, "metric": "dot"}))
+    assert pull(published).digest == bundle.digest
+    assert contents(bundles_folder(cache) / f"tiny@{bundle.digest[:12]}") == contents(bundle.root)
+
+
+def test_a_full_disk_in_the_middle_is_no_fault_of_the_store(
+    published: Address, bundle: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    opened = Path.open
+
+    class Full(io.BytesIO):
+        def write(self, *_: object) -> int:
+            raise full
+
+    def scarce(self: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        return Full() if self.name.endswith(".part") and "a" in mode else opened(self, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", scarce)
+    with pytest.raises(BundleError, match="cannot be written: No space left") as caught:
+        pull(published)
+    assert "--cache-dir" in str(caught.value.hint)
+    monkeypatch.undo()
+    assert nothing_cached(cache)
+    assert pull(published, cache_dir=cache).digest == bundle.digest
+
+
+def test_a_cache_that_cannot_be_written(
+    published: Address, bundle: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write_text("a file")
+    with pytest.raises(BundleError, match="cannot be written"):
+        pull(published)
+    cache.unlink()
+    pull(published)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for module, name in ((os, "utime"), (pulled, "write_json")):
+        monkeypatch.setattr(module, name, refuse)
+    assert pull(published).digest == bundle.digest, "what is there already needs no writing"
+
+
+def test_processes_that_come_late_leave_nothing_behind(
+    published: Address, bundle: Bundle, cache: Path
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        digests = {got.digest for got in pool.map(lambda _: pull(published), range(16))}
+    assert digests == {bundle.digest}
+    assert not list(bundles_folder(cache).glob(f"{PARTIAL}*"))

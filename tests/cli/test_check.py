@@ -98,6 +98,7 @@ def test_every_setting_has_an_option(command: str) -> None:
     params = {param.name for param in get_command(app).commands[command].params}  # type: ignore[attr-defined]
     judgement = {
         *("threshold", "warning_threshold", "select", "ignore", "rules", "redact", "severity", "fail_on"),
+        "consensus",
         *("per_file_ignores", "baseline", "suppressions", "learning_rate", "epochs", "batch_size", "scope"),
         *("staged", "changed_since", "policy_ref", "output_format", "inline_suppressions"),
     }
@@ -105,9 +106,9 @@ def test_every_setting_has_an_option(command: str) -> None:
     # A severity has no option: a single run has --select, --ignore and --fail-on.
     other = {"cache": "no_cache", "inline_suppressions": "no_inline_suppressions"}
     other |= {"output_format": "output_formats"}
-    other |= {"bundle": "opinions_of"} if command == "score" else {}
-    # Nor have the bundles of other models, for which there is --bundle, or the lock, which is a file.
-    assert wanted - params <= {*other, "severity", "bundles", "lock"}
+    # Nor have the bundles of other models, or of other opinions, for which there is --bundle, or the lock,
+    # which is a file.
+    assert wanted - params <= {*other, "severity", "bundles", "opinions", "lock"}
     assert {name for setting, name in other.items() if setting in wanted} <= params
 
 

@@ -61,6 +61,34 @@ def test_lock_check_and_upgrade(
     assert json.loads(Path("sqsd-lint.lock").read_text())["bundles"][base]["revision"] == second
 
 
+def test_what_is_damaged_in_the_cache_is_pulled_again_as_it_is_locked(
+    hub: Hub, base: str, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lock"]) == 0
+    assert main(["bundle", "pull"]) == 0
+    (got,) = [e for e in list_bundles(tmp_path / "cache") if not e.embedded]
+    (got.root / "danger" / "adapter_model.safetensors").write_bytes(b"x")
+    assert main(["bundle", "pull"]) == 0
+    assert load_bundle(got.root).digest == load_bundle(tiny_bundle).digest
+    hub.requests.clear()
+    assert main(["bundle", "pull"]) == 0
+    assert hub.requests == []
+
+
+def test_an_id_is_not_locked_and_its_address_is_named(
+    hub: Hub, base: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bundle", "pull", "hf://org/tiny@main"]) == 0
+    Path("sqsd-lint.toml").write_text('bundle = "tiny"\n')
+    Path("sqsd-lint.lock").write_text('{"version": 1, "bundles": {}}')
+    for command in (["lock"], ["lock", "--check"]):
+        capsys.readouterr()
+        assert main(command) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "the bundle 'tiny' is neither an address nor a folder" in said
+        assert "name its address instead: hf://org/tiny@main" in said
+
+
 def test_a_check_with_another_bundle_is_refused(
     base: str, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -133,6 +133,20 @@ def test_files_outside_of_the_repository_are_no_part_of_a_change(repo: Repositor
     assert load()[0].threshold == "p94"
 
 
+@pytest.mark.parametrize("key", ["extend", "rules", "cache-dir", "bundle"])
+def test_more_dots_than_there_are_folders(key: str, repo: Repository) -> None:
+    """In a copy that lies deeper they would lead to a folder that anybody may write to."""
+    ups = "/".join([".."] * len(repo.root.parts))
+    repo.write("sqsd-lint.toml", f'{key} = "{ups}/etc/x.json"\n')
+    repo.commit()
+    with pytest.raises(ConfigError, match=rf"^{repo.root}/sqsd-lint\.toml: {key}: .* leads above the root"):
+        load()
+    enough = ups.removeprefix("../")
+    repo.write("sqsd-lint.toml", f'cache-dir = "{enough}/var/x"\n')
+    repo.commit()
+    assert os.path.abspath(str(load()[0].cache_dir)) == "/var/x"
+
+
 def test_a_configuration_that_is_named(repo: Repository) -> None:
     repo.write("ci/lint.toml", 'threshold = "p99"\nbaseline = "known.json"\n')
     repo.commit()
@@ -248,3 +262,79 @@ def test_a_bundle_in_the_repository_is_held_to_the_commit(
     with pytest.raises(UsageError, match="the bundle bundle differs from what it is at"):
         policy.refuse_change("bundle", "the bundle")
     policy.close()
+
+
+@posix
+@pytest.mark.parametrize("target", ["/nowhere/at/all", "examples", "../outside"])
+def test_a_link_above_the_cache_that_a_change_adds(target: str, repo: Repository, tmp_path: Path) -> None:
+    """Nothing of the change lies below the cache's own name, wherever the link leads."""
+    repo.write("examples/sqsd/scores.sqlite", "an old one")
+    (tmp_path / "outside").mkdir()
+    base = repo.commit()
+    policy = PolicyRef(base)
+    try:
+        policy.refuse_change(".cache/sqsd", "the cache")
+        os.symlink(target, ".cache")
+        repo.commit()
+        with pytest.raises(UsageError, match=r"the cache \.cache/sqsd differs from what .*: \.cache$"):
+            policy.refuse_change(".cache/sqsd", "the cache")
+    finally:
+        policy.close()
+    policy = PolicyRef("HEAD")  # what the commit itself has is no change
+    policy.refuse_change(".cache/sqsd", "the cache")
+    policy.close()
+
+
+@posix
+def test_a_link_from_outside_leads_to_what_the_commit_has(repo: Repository, tmp_path: Path) -> None:
+    repo.write("conf/own.json", "strict")
+    repo.write("lax/own.json", "lax")
+    repo.commit()
+    (tmp_path / "policy").symlink_to(repo.root / "conf")
+    shutil.rmtree("conf")
+    policy = PolicyRef("HEAD")
+    try:
+        for target in ("lax", str(tmp_path)):
+            os.symlink(target, "conf")
+            (tmp_path / "own.json").write_text("loose")
+            assert policy.holds(str(tmp_path / "policy" / "own.json"))
+            assert policy.read(str(tmp_path / "policy" / "own.json")) == b"strict"
+            os.unlink("conf")
+    finally:
+        policy.close()
+
+
+def test_a_submodule_that_a_change_moves_or_adds(repo: Repository, tmp_path: Path) -> None:
+    """Its files are in a repository of their own: only the submodule itself tells of them."""
+    source = Repository.new(tmp_path / "source")
+    source.write("x/bundle.json", "the good one")
+    source.commit()
+    repo.write("README.md", "")
+    before = repo.commit()
+    repo.git("submodule", "add", "-q", str(source.root), "bundles")
+    base = repo.commit()
+    with pytest.raises(UsageError, match=r"differs from what it is at .*: bundles"):
+        refuse(before, "bundles/x")
+    refuse(base, "bundles/x")
+    source.write("x/bundle.json", "another")
+    source.commit()
+    repo.git("-C", "bundles", "pull", "-q")
+    repo.commit()
+    with pytest.raises(UsageError, match=r"differs from what it is at .*: bundles"):
+        refuse(base, "bundles/x")
+
+
+def test_a_bundle_that_is_gone_is_not_looked_for_in_the_cache(repo: Repository) -> None:
+    repo.write("tiny/bundle.json", "{}")
+    base = repo.commit()
+    shutil.rmtree("tiny")
+    with pytest.raises(UsageError, match=r"the bundle tiny differs from what it is at .*: tiny/bundle\.json"):
+        refuse(base, "tiny")
+
+
+def refuse(ref: str, path: str) -> None:
+    policy = PolicyRef(ref)
+    try:
+        policy.refuse_change(path, "the bundle")
+    finally:
+        policy.close()
