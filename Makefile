@@ -60,7 +60,7 @@ demo: $(READY)
 	@echo 'Now lint your own: $(BIN)/sqsd-lint check FILE'
 
 test: $(READY_DEV)
-	"$(BIN)/python" -m pytest -q
+	"$(BIN)/python" -m pytest -q --durations=20
 
 lint: $(READY_DEV)
 	"$(BIN)/python" -m ruff check .
