@@ -212,12 +212,15 @@ def _fit(bundle: Bundle, settings: Settings, cache: Path) -> Iterator[Fact]:
         yield Fact("memory", error.message, "note", error.hint or "")
         return
     rows = "a row" if found.rows == 1 else f"{found.rows} rows"
+    merging = found.loading > found.running
     batch = f"{rows} of {found.tokens:,} tokens{', checkpointed' if found.checkpointed else ''}"
     yield Fact(
         "memory",
         f"about {f.gigabytes(found.total)} of {f.gigabytes(found.free)} free: "
         f"weights {f.gigabytes(found.weights)} ({found.parameters / 1e6:,.1f} million parameters), "
-        f"adapters {f.gigabytes(found.adapters)}, activations {f.gigabytes(found.activations)} ({batch})",
+        f"adapters {f.gigabytes(found.adapters)}, activations {f.gigabytes(found.activations)} ({batch})"
+        + (f", libraries {f.gigabytes(found.runtime)}" if found.runtime else "")
+        + (", less than loading takes: the base adapter is merged in float32" if merging else ""),
         "ok" if found.fits else "note",
         ""
         if found.fits

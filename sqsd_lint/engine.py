@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from sqsd_lint.score import Direction, Scorer
 
 _DIRECTIONS = ("danger", "safety")
+# Measured: docs/large-models.md.
+_FOUR_BITS = (
+    "4-bit weights: such scores tell harmful rows from benign ones but hardly rank rows of one kind "
+    "(Spearman with float32 on a 135M model: 0.95 over all rows, 0.78 over benign ones; 8bit: over 0.99)"
+)
 
 
 class Engine:
@@ -90,9 +95,10 @@ class Engine:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the report has to say: how rows were rendered, and whether the cache works."""
+        """What the report has to say: how rows were rendered, what packing costs, whether the cache works."""
         rendering = self._loaded[0].notes if self._loaded else ()
-        return (*rendering, *((self.cache.note,) if self.cache.note else ()))
+        packed = (_FOUR_BITS,) if self._settings.quantize == "4bit" else ()
+        return (*rendering, *packed, *((self.cache.note,) if self.cache.note else ()))
 
     def score(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
         """Score samples that the cache does not know, batch by batch, each committed at once.

@@ -34,6 +34,8 @@ class Fit:
         flops: floating-point operations for 1,000 rows of `tokens` tokens.
         rate: floating-point operations per second that are expected.
         free: memory of the device that nobody uses.
+        loading: what loading takes for a moment, where that is more than the weights.
+        runtime: what the libraries take, whatever the batch.
     """
 
     device: str
@@ -48,10 +50,16 @@ class Fit:
     flops: float
     rate: float
     free: int
+    loading: int = 0
+    runtime: int = 0
+
+    @property
+    def running(self) -> int:
+        return self.weights + self.adapters + self.activations + self.runtime
 
     @property
     def total(self) -> int:
-        return self.weights + self.adapters + self.activations
+        return max(self.running, self.loading)
 
     @property
     def fits(self) -> bool:
@@ -76,7 +84,7 @@ def estimate(bundle: Bundle, model: Path, settings: Settings) -> Fit:
     from sqsd_lint.score.batching import default_budget, free_bytes
     from sqsd_lint.score.memory import rehearse, weight_bytes
     from sqsd_lint.score.model import dtype_name, pick_device, pick_dtype
-    from sqsd_lint.score.needs import HEADROOM
+    from sqsd_lint.score.needs import HEADROOM, RUNTIME
     from sqsd_lint.score.speed import UTILISATION, product_rate
 
     device = pick_device(settings.device)
@@ -86,7 +94,8 @@ def estimate(bundle: Bundle, model: Path, settings: Settings) -> Fit:
     widest = max((shapes for shapes, _ in points), key=lambda s: sum(r for _, r, _ in s.values()))
     columns = max(columns for _, columns in points)
     tokens = settings.max_length
-    headroom = HEADROOM[device.type == "cpu"]
+    on_cpu = device.type == "cpu"
+    headroom, runtime = HEADROOM[on_cpu], RUNTIME[on_cpu]
 
     def peak(rows: int, checkpointed: bool = False) -> int:
         taken = rehearsal.run(widest, columns=columns, rows=rows, tokens=tokens, checkpointing=checkpointed)
@@ -96,9 +105,9 @@ def estimate(bundle: Bundle, model: Path, settings: Settings) -> Fit:
         one = rehearsal.run(widest, columns=columns, rows=1, tokens=tokens)
         single = round(one.peak * headroom)
         weights = weight_bytes(rehearsal.model, settings.quantize)
-        adapters = _adapter_bytes(bundle, points, dtype.itemsize)
+        adapters = _adapter_bytes(bundle, points, dtype.itemsize, settings)
         free = free_bytes(device)
-        left = free - weights - adapters
+        left = free - weights - adapters - runtime
         budget = settings.batch_tokens or default_budget(device, -(-single // tokens), free=max(left, 0))
         rows = max(1, budget // tokens)
         checkpointed = (single > left and settings.checkpointing != "off") or settings.checkpointing == "on"
@@ -121,28 +130,34 @@ def estimate(bundle: Bundle, model: Path, settings: Settings) -> Fit:
         flops=_ROWS * len(points) * one.flops * (4 / 3 if checkpointed else 1),
         rate=product_rate(device, dtype) * UTILISATION,
         free=free,
+        loading=_loading(bundle, rehearsal.parameters, settings) if on_cpu else 0,
+        runtime=runtime,
     )
 
 
 def remedies(fit: Fit, settings: Settings) -> Iterator[str]:
     """What would make it fit, each by itself, with the memory that it then takes."""
-    half = fit.weights // 2 + fit.adapters + fit.activations // 2
+
+    def needed(activations: float, weights: int = fit.weights) -> int:
+        return max(round(weights + fit.adapters + activations + fit.runtime), fit.loading)
+
+    half = needed(fit.activations // 2, fit.weights // 2)
     if fit.dtype == "float32" and half <= fit.free:
         yield f"`--dtype bfloat16` ({gigabytes(half)})"
     per_token = fit.activations / (fit.rows * fit.tokens)
-    floor = fit.weights + fit.adapters
-    if fit.rows > 1 and floor + per_token * fit.tokens <= fit.free:
-        yield f"`--batch-tokens {fit.tokens}` ({gigabytes(round(floor + per_token * fit.tokens))})"
+    row = needed(per_token * fit.tokens)
+    if fit.rows > 1 and row <= fit.free:
+        yield f"`--batch-tokens {fit.tokens}` ({gigabytes(row)})"
     length = fit.tokens // 2
     while length >= 128:
-        if floor + per_token * length <= fit.free:
-            yield f"`--max-length {length}` ({gigabytes(round(floor + per_token * length))})"
+        if (shorter := needed(per_token * length)) <= fit.free:
+            yield f"`--max-length {length}` ({gigabytes(shorter)})"
             break
         length //= 2
     if settings.quantize is None:
         width = 4 if fit.dtype == "float32" else 2
-        packed = fit.parameters * 6 // 10 + fit.adapters + fit.activations
-        if width * fit.parameters > fit.free and packed <= fit.free:
+        packed = fit.parameters * 6 // 10 + fit.adapters + fit.activations + fit.runtime
+        if max(width * fit.parameters, fit.loading) > fit.free and packed <= fit.free:
             yield f"`--quantize 4bit` ({gigabytes(packed)})"
     if settings.device_map is None:
         yield "`--device-map auto`, which spreads the model over what devices and main memory there are"
@@ -166,13 +181,24 @@ def _points(bundle: Bundle, settings: Settings) -> list[tuple[Shapes, int]]:
     return [(inspect_adapter(bundle.adapter_dir(name or first)).shapes, n) for (name, _), n in places.items()]
 
 
-def _adapter_bytes(bundle: Bundle, points: list[tuple[Shapes, int]], width: int) -> int:
+def _merged(bundle: Bundle, settings: Settings) -> str | None:
+    """The base adapter, where it goes into the weights and is no more."""
+    return None if settings.quantize or settings.device_map else bundle.manifest.base_adapter
+
+
+def _loading(bundle: Bundle, parameters: int, settings: Settings) -> int:
+    """A base adapter is merged into float32 weights, whatever they become then."""
+    return 4 * parameters if _merged(bundle, settings) else 0
+
+
+def _adapter_bytes(bundle: Bundle, points: list[tuple[Shapes, int]], width: int, settings: Settings) -> int:
     """The factors as they are read, in float32, and per pass those of the expansion point and P and Q."""
+    merged = _merged(bundle, settings)
 
     def numbers(shapes: Shapes) -> int:
         return sum(rank * (d_out + d_in) for d_out, rank, d_in in shapes.values())
 
     manifest = bundle.manifest
-    names = (name for name in manifest.adapters if name != manifest.base_adapter)
+    names = (name for name in manifest.adapters if name != merged)
     read = sum(4 * numbers(inspect_adapter(bundle.adapter_dir(name)).shapes) for name in names)
     return read + sum((width + 4 * columns) * numbers(shapes) for shapes, columns in points)

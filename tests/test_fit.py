@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sqsd_lint.bundle.importer import import_bundle
 from sqsd_lint.bundle.store import load_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.fit import Fit, estimate, remedies
@@ -37,6 +38,29 @@ def test_what_helps_is_what_fits() -> None:
     assert [each.split("`")[1] for each in remedies(close, Settings(device_map="auto"))] == [
         "--batch-tokens 1024",
         "--max-length 512",
+    ]
+
+
+def test_a_base_adapter_is_merged_in_float32(
+    tiny_bundle: Path, tiny_model_folder: Path, tiny_adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    based = import_bundle(
+        str(tiny_model_folder), **tiny_adapters, base=tiny_adapters["initial"], output=tmp_path / "based"
+    )
+    settings = Settings(device="cpu", dtype="bfloat16", max_length=16, batch_tokens=16)
+    found = estimate(based, tiny_model_folder, settings)
+    assert found.loading == 4 * found.parameters
+    assert found.loading > found.weights
+    packed = estimate(based, tiny_model_folder, replace(settings, quantize="8bit"))
+    assert packed.loading == 0
+    assert packed.adapters > found.adapters  # kept beside the packed weights
+    assert estimate(load_bundle(tiny_bundle), tiny_model_folder, settings).loading == 0
+    # Where loading is what does not fit, smaller batches and shorter rows are no help.
+    short = replace(LARGE, dtype="bfloat16", weights=16 * GB, activations=2 * GB, loading=32 * GB)
+    assert (short.running, short.total, short.fits) == (19 * GB, 32 * GB, False)
+    assert [each.split("`")[1] for each in remedies(short, Settings())] == [
+        "--quantize 4bit",
+        "--device-map auto",
     ]
 
 

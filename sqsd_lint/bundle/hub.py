@@ -90,13 +90,15 @@ def explained(error: Exception, address: Address, doing: str) -> BundleError:
     Args:
         doing: what cannot be done, "fetched" or "written".
     """
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     name, page = address.repository, f"https://huggingface.co/{address.repository}"
-    if isinstance(error, errors.OfflineModeIsEnabled):
+    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)):
+        why = "is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "cannot be reached"
         return BundleError(
-            f"{address}: the Hub is switched off (HF_HUB_OFFLINE) and this bundle is not in the cache",
-            hint=f"run `sqsd-lint bundle pull {address}` once with the network, or name the bundle's folder",
+            f"{address}: the Hub {why} and not all that is needed of it is in the cache",
+            hint=f"run the same command, or `sqsd-lint bundle pull {address}` for a bundle, once with the"
+            " network; or name a folder",
         )
     if isinstance(error, errors.GatedRepoError):
         return BundleError(

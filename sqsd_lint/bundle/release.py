@@ -4,13 +4,14 @@
     Direction/<name with "safety">/      one
     initial-state/<name>/                one
 
-Each is a PEFT folder. Of a repository on the Hub only their configurations and safetensors weights are
-fetched, at the commit that the revision names.
+Each is a PEFT folder. Of a repository on the Hub, at the commit that the revision names, all configurations
+are fetched, since they tell which adapters there are, and then the safetensors weights of those in use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import glob
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ _TRAINED_ON = {
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Adapter folders by their names.
+    """Adapter folders by their names; those that come from the Hub have their configurations alone.
 
     Attributes:
         source: where they come from: "hf://org/name", or the folder's name.
@@ -76,9 +77,15 @@ def import_release(
     """
     release = open_release(reference, status)
     name, folder = choose(release.danger, danger)
-    parts = {"danger": (name, folder), "safety": (release.safety.name, release.safety)}
-    parts["initial"] = (release.initial.name, release.initial)
-    facts = {role: _facts(release, named) for role, (named, _) in parts.items()}
+    if release.revision is not None:
+        address = parse(release.source).at(release.revision)
+        if status:
+            status(f"fetching {name}, {release.safety.name} and {release.initial.name}")
+        used = [f"{_DIRECTIONS}/{name}", f"{_DIRECTIONS}/{release.safety.name}"]
+        used.append(f"{_STATES}/{release.initial.name}")
+        _fetch(address, [f"{glob.escape(place)}/{WEIGHTS}" for place in used])
+    names = {"danger": name, "safety": release.safety.name, "initial": release.initial.name}
+    facts = {role: _facts(release, named) for role, named in names.items()}
     return import_bundle(
         model,
         folder,
@@ -92,7 +99,7 @@ def import_release(
 
 
 def open_release(reference: str, status: Status | None = None) -> Release:
-    """Find the adapters of a release, fetching them first where it lies on the Hub.
+    """Find the adapters of a release, fetching their configurations first where it lies on the Hub.
 
     Raises:
         AdapterError: a piece is missing, or there is more than one safety adapter or initial state.
@@ -102,8 +109,11 @@ def open_release(reference: str, status: Status | None = None) -> Release:
     if is_remote(reference):
         address = parse(reference)
         if status:
-            status(f"fetching {address}")
-        root, revision = _fetch(address)
+            status(f"looking into {address}")
+        if not address.on_hub:
+            raise UsageError(f"{address}: a release is a folder or hf://org/name[@revision]")
+        root = _fetch(address, [f"{top}/*/{CONFIG}" for top in (_DIRECTIONS, _STATES)])
+        revision = root.name  # a snapshot's folder is named after its commit
         source = address.url
     directions, states = _adapters(root / _DIRECTIONS), _adapters(root / _STATES)
     danger = {name: path for name, path in directions.items() if "danger" in name.casefold()}
@@ -163,16 +173,17 @@ def _facts(release: Release, name: str) -> dict[str, Any]:
     return {**facts, "authors_say": known[0]} if known else facts
 
 
-def _fetch(address: Address) -> tuple[Path, str]:
-    """The folder and the commit of a repository's adapters; no pickle is fetched, and nothing else."""
-    if not address.on_hub:
-        raise UsageError(f"{address}: a release is a folder or hf://org/name[@revision]")
+def _fetch(address: Address, patterns: Sequence[str]) -> Path:
+    """Fetch the files of a repository that the patterns match; returns the snapshot's folder.
+
+    Raises:
+        BundleError: they cannot be fetched.
+    """
     from huggingface_hub import snapshot_download
 
-    wanted = [f"{top}/*/{file}" for top in (_DIRECTIONS, _STATES) for file in (CONFIG, WEIGHTS)]
     try:
-        folder = Path(snapshot_download(address.repository, revision=address.revision, allow_patterns=wanted))
+        wanted = list(patterns)
+        return Path(snapshot_download(address.repository, revision=address.revision, allow_patterns=wanted))
     # The Hub client raises its own errors, those of its HTTP library and OSError, by version and cause.
     except Exception as error:
         raise explained(error, address, "fetched") from error
-    return folder, folder.name  # a snapshot's folder is named after its commit

@@ -8,6 +8,7 @@ the same without the model.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ def uncovered_share(model: nn.Module) -> float:
     """The share of parameters in matrices that belong to no linear layer, embedding or output head."""
     from torch import nn
 
-    from sqsd_lint.score.linear import is_linear
+    from sqsd_lint.score.linear import is_linear, linear_shape
+    from sqsd_lint.score.quantized import is_packed
 
     total, outside = 0, 0
     seen: set[int] = set()
@@ -33,7 +35,9 @@ def uncovered_share(model: nn.Module) -> float:
             if id(parameter) in seen:
                 continue
             seen.add(id(parameter))
-            total += parameter.numel()
+            # A packed weight is an array of bytes.
+            packed = parameter.dim() >= 2 and is_packed(module)
+            total += math.prod(linear_shape(module)) if packed else parameter.numel()
             if parameter.dim() >= 2 and not known:
                 outside += parameter.numel()
     return outside / total if total else 0.0

@@ -8,7 +8,8 @@ hand anyway, of which every update is made (METHOD section 5): x, d = dl/dy, h =
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from sqsd_lint.score.directions import ExpansionPoint
     from sqsd_lint.score.projections import Layer, Sink
+
+# One of several experts that a router sends tokens to, as older code of models keeps them.
+_ROUTED = re.compile(r"(^|\.)experts\.\d+\.")
 
 
 class _ExpandedLinear(torch.autograd.Function):
@@ -64,18 +68,45 @@ def _forward(module: nn.Module, x: Tensor, h: Tensor, layer: Layer) -> Tensor:
     return y
 
 
+class Running:
+    """The shape (b, t) of the batch that is on its way through the model."""
+
+    def __init__(self) -> None:
+        self.shape: tuple[int, ...] = ()
+
+    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """A forward pre-hook of the model's body."""
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        self.shape = () if ids is None else tuple(ids.shape)
+
+    def is_flat(self, x: Tensor, name: str) -> bool:
+        """Whether x is [b * t, features]: the whole batch, token after token.
+
+        A routed expert gets its own tokens in an order of its own, perhaps all that there are.
+        """
+        whole = len(self.shape) == 2 and len(x) == self.shape[0] * self.shape[1]
+        return x.dim() == 2 and whole and not _ROUTED.search(name)
+
+
 def _scored_forward(
-    module: nn.Module, name: str, layer: Layer, sink: Sink, anchor: Tensor, x: Tensor
+    module: nn.Module,
+    name: str,
+    layer: Layer,
+    sink: Sink,
+    anchor: Tensor,
+    running: Running,
+    x: Tensor,
 ) -> Tensor:
-    if x.dim() != 3:
+    flat = running.is_flat(x, name)
+    if x.dim() != 3 and not flat:
         raise ModelError(
             f"layer {name!r} gets an input of shape {tuple(x.shape)}, expected [batch, tokens, features]",
             hint="this architecture mixes the tokens of several rows; leave the layer out of `modules`",
         )
     out: Tensor = _ExpandedLinear.apply(  # type: ignore[no-untyped-call]
-        x, anchor, module, name, layer, sink
+        x.reshape(*running.shape, -1) if flat else x, anchor, module, name, layer, sink
     )
-    return out
+    return out.flatten(0, 1) if flat else out
 
 
 def _plain_forward(module: nn.Module, layer: Layer, x: Tensor) -> Tensor:
@@ -91,11 +122,14 @@ def expanded(model: nn.Module, point: ExpansionPoint, sink: Sink) -> Iterator[No
     parameter = next(model.parameters())
     anchor = torch.zeros((), device=parameter.device, requires_grad=True)
     changed: list[tuple[nn.Module, Any]] = []
+    running = Running()
+    body: Any = getattr(model, "base_model", model)
+    handle = body.register_forward_pre_hook(running.enter, with_kwargs=True)
     try:
         for name, layer in point.layers.items():
             module = modules[name]
             forward = (
-                partial(_scored_forward, module, name, layer, sink, anchor)
+                partial(_scored_forward, module, name, layer, sink, anchor, running)
                 if layer.scored
                 else partial(_plain_forward, module, layer)
             )
@@ -103,6 +137,7 @@ def expanded(model: nn.Module, point: ExpansionPoint, sink: Sink) -> Iterator[No
             module.forward = forward
         yield
     finally:
+        handle.remove()
         for module, own in changed:
             if own is None:
                 del module.forward  # the class's own method shows again

@@ -136,7 +136,7 @@ class Rehearsal:
 
     def _at_depth(self, depth: int, shapes: Shapes, columns: int, rows: int, tokens: int) -> Pass:
         live, flops = _LiveBytes(), FlopCounterMode(display=False)
-        with self._mode, _first_layers(self.model, depth), _unpacked_positions():
+        with self._mode, _first_layers(self.model, depth), _foretellable():
             point = self._point(shapes, columns)
             ids = torch.zeros(rows, tokens, dtype=torch.long, device=self._device)
             live.ignore(*self.model.parameters(), *self.model.buffers(), ids)
@@ -274,13 +274,27 @@ def _first_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
 
 
 @contextmanager
-def _unpacked_positions() -> Iterator[None]:
-    """transformers looks whether positions start anew within a row, which fake ones cannot tell."""
+def _foretellable() -> Iterator[None]:
+    """Inside, nothing that transformers calls asks fake tensors for values or knows no such dtype."""
+    from torch.nn import functional
     from transformers import masking_utils
 
-    known = masking_utils.find_packed_sequence_indices
+    known = masking_utils.find_packed_sequence_indices, getattr(functional, "grouped_mm", None)
+    # Whether positions start anew within a row.
     masking_utils.find_packed_sequence_indices = lambda position_ids: None
+    if known[1] is not None:
+        functional.grouped_mm = _one_expert  # type: ignore[assignment]
     try:
         yield
     finally:
-        masking_utils.find_packed_sequence_indices = known
+        masking_utils.find_packed_sequence_indices = known[0]
+        if known[1] is not None:
+            functional.grouped_mm = known[1]
+
+
+def _one_expert(tokens: Tensor, weight: Tensor, **_: Any) -> Tensor:
+    """A mixture's product as if the router sent every token to one expert: of the same size and cost.
+
+    On fake tensors torch knows the grouped product in bfloat16 alone.
+    """
+    return tokens @ weight[0]

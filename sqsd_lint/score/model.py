@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sqsd_lint.errors import ModelError, UsageError
+from sqsd_lint.score.adapters import check_shapes
+from sqsd_lint.score.beside import attach
 from sqsd_lint.score.quantized import hush, keep_layout, quantization_config
 
 if TYPE_CHECKING:
@@ -83,23 +85,18 @@ def load_model(
     """Load a causal LM from a local folder, safetensors only.
 
     Args:
-        base_adapter: merged into the weights in float32 before they are cast, for targets that are
-            themselves a base plus an adapter.
+        base_adapter: for targets that are themselves a base plus an adapter; merged into the weights in
+            float32 before they are cast, or kept beside those that are packed or put away (`beside`).
         device_map: "auto" spreads the model over all GPUs, main memory and disk; None puts it on `device`.
         quantize: "4bit" or "8bit" packs the linear layers (`quantized`).
 
     Raises:
-        ModelError: transformers cannot load a causal LM from the folder, bitsandbytes is missing, or an
-            adapter is to be merged into packed or spread weights.
+        AdapterError: the base adapter belongs to another model.
+        ModelError: transformers cannot load a causal LM from the folder, or bitsandbytes is missing.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
-    if base_adapter is not None and (device_map or quantize):
-        raise ModelError(
-            "the bundle's base adapter cannot be merged into a model that is packed or spread over devices",
-            hint="leave out --quantize and --device-map, or save the merged model and build a bundle for it",
-        )
     options: dict[str, Any] = {}
     if quantize:
         options["quantization_config"] = quantization_config(quantize, dtype)
@@ -113,7 +110,7 @@ def load_model(
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch.float32 if base_adapter else dtype,
+            dtype=torch.float32 if base_adapter and not options else dtype,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
@@ -125,7 +122,11 @@ def load_model(
             hint="give a folder with config.json and *.safetensors, as save_pretrained() writes it",
         ) from error
     if base_adapter is not None:
-        merge(model, base_adapter)
+        check_shapes(base_adapter, model, "the base adapter")
+        if options:
+            attach(model, base_adapter, dtype)
+        else:
+            merge(model, base_adapter)
     keep_layout(model)
     if not options:
         torch.nn.Module.to(model, device=device, dtype=dtype)  # in place

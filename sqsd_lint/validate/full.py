@@ -63,7 +63,7 @@ class FullRun(Runs):
         moved = {id(w): m - s for w, m, s in zip(self._weights, self._masters, self._start, strict=True)}
         found = {}
         for name, module in self.model.named_modules():
-            if is_linear(module) and module.weight is not self._head:
+            if is_linear(module) and module is not self._head:
                 delta = moved[id(module.weight)]
                 found[name] = delta if isinstance(module, torch.nn.Linear) else delta.T  # Conv1D's
         return found

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from sqsd_lint.score.linear import is_linear, linear_shape, weight_of
+from sqsd_lint.score.linear import bias_of, is_linear, linear_shape, weight_of
 from sqsd_lint.validate.runs import Runs
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ class LoraRuns(Runs):
     ) -> None:
         super().__init__(model, seeds, tokens=tokens)
         self._scaling = alpha / r
-        causal: Any = model
-        head = causal.get_output_embeddings()
-        self._modules = {n: m for n, m in model.named_modules() if is_linear(m) and m is not head}
+        self._modules = {n: m for n, m in model.named_modules() if is_linear(m) and m is not self._head}
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._A: dict[str, Tensor] = {}  # [R, r, d_in]
         self._B: dict[str, Tensor] = {}  # [R, r, d_out]
@@ -55,19 +53,22 @@ class LoraRuns(Runs):
     @contextmanager
     def adapted(self) -> Iterator[None]:
         """Inside, the model's linear layers carry the adapters of the active runs."""
+        before = {name: module.__dict__.get("forward") for name, module in self._modules.items()}
         try:
             for name, module in self._modules.items():
                 module.forward = self._forward(name, module)
             yield
         finally:
-            for module in self._modules.values():
-                del module.forward
+            for name, module in self._modules.items():
+                own = before[name]
+                if own is None:
+                    del module.forward  # the class's own method shows again
+                else:  # accelerate's, of a model that is spread over devices
+                    module.forward = own
 
     def _forward(self, name: str, module: nn.Module) -> Any:
-        weight, bias = weight_of(module), module.bias
-
         def forward(x: Tensor) -> Tensor:  # [runs * b, t, d_in]
-            y = nn.functional.linear(x, weight, bias)  # type: ignore[arg-type]
+            y = nn.functional.linear(x, weight_of(module, x.dtype), bias_of(module))
             A, B = self._A[name][self._active], self._B[name][self._active]
             rows = x.reshape(len(A), -1, x.shape[-1])  # [runs, b * t, d_in]
             low = torch.bmm(rows, A.to(x.dtype).transpose(1, 2))

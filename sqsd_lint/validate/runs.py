@@ -15,6 +15,7 @@ import torch.utils.checkpoint
 from torch import nn
 
 from sqsd_lint.score.batching import pad
+from sqsd_lint.score.linear import weight_of
 from sqsd_lint.types import Encoded
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Runs(ABC):
         self._tokens = tokens
         self._device = next(model.parameters()).device
         causal: Any = model
-        self._head: Tensor = causal.get_output_embeddings().weight  # [vocabulary, d]
+        self._head: nn.Module = causal.get_output_embeddings()
         self._active = slice(0, len(seeds))
 
     def __len__(self) -> int:
@@ -144,7 +145,8 @@ class Runs(ABC):
         return torch.zeros(len(rows), device=self._device).index_add(0, row, torch.cat(parts)) / counts
 
     def _cross_entropy(self, states: Tensor, targets: Tensor) -> Tensor:
-        return nn.functional.cross_entropy((states @ self._head.T).float(), targets, reduction="none")
+        logits = states @ weight_of(self._head, states.dtype).T  # [n, vocabulary]
+        return nn.functional.cross_entropy(logits.float(), targets, reduction="none")
 
     def _parts(self, batches: Sequence[Sequence[Encoded]]) -> Iterator[slice]:
         start = longest = 0

@@ -10,10 +10,14 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
+from sqsd_lint.errors import ModelError
 from sqsd_lint.score import Direction, Scorer, load_adapter
 from sqsd_lint.score.coverage import recall, remember, uncovered_share
-from tests import tiny
-from tests.score.cases import random_rows
+from sqsd_lint.score.expansion import Running
+from sqsd_lint.score.memory import Rehearsal
+from sqsd_lint.score.model import load_model
+from tests import oracle, tiny
+from tests.score.cases import encoded, random_rows
 
 COMMON: dict[str, Any] = {
     "vocab_size": tiny.VOCAB,
@@ -35,19 +39,33 @@ CONFIGS = {
         mlp_only_layers=[0],
         norm_topk_prob=True,
     ),
+    # A shared expert, and its gate, get the batch's tokens in one long row.
+    "qwen2-moe": lambda: transformers.Qwen2MoeConfig(
+        **COMMON,
+        intermediate_size=48,
+        moe_intermediate_size=24,
+        shared_expert_intermediate_size=40,
+        num_experts=4,
+    ),
 }
 
 
-def make(arch: str) -> Any:
+LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "shared_expert_gate"]
+
+
+def make(arch: str, **options: Any) -> Any:
     torch.manual_seed(0)
-    return transformers.AutoModelForCausalLM.from_config(CONFIGS[arch]()).eval()
+    model: Any = transformers.AutoModelForCausalLM.from_config(CONFIGS[arch](), **options)
+    with torch.no_grad():  # a fresh model's layers hardly add to what passes them by
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and "embed" not in name:
+                parameter.mul_(8)
+    return model.eval()
 
 
-def adapter(arch: str, folder: Path, seed: int) -> Path:
-    """As PEFT makes it of `all-linear`."""
-    wrapped: Any = get_peft_model(
-        make(arch), LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
-    )
+def adapter(arch: str, folder: Path, seed: int, targets: Any = "all-linear") -> Path:
+    """As PEFT makes it."""
+    wrapped: Any = get_peft_model(make(arch), LoraConfig(r=2, target_modules=targets, task_type="CAUSAL_LM"))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
@@ -71,6 +89,69 @@ def test_linear_layers_are_scored_and_experts_are_not(arch: str, tmp_path: Path)
     assert set(found.per_module) == set(danger.factors)
 
 
+def test_a_shared_expert_is_scored_as_autograd_has_it(tmp_path: Path) -> None:
+    arch, rows = "qwen2-moe", random_rows(5, seed=3)
+    names = ("danger", "safety", "initial")
+    folders = {name: adapter(arch, tmp_path / name, i, LINEAR) for i, name in enumerate(names)}
+
+    def exact() -> Any:
+        return make(arch, attn_implementation="eager", experts_implementation="eager").double()
+
+    model = make(arch)
+    danger, safety, initial = (load_adapter(folders[name], model) for name in names)
+    directions = [Direction("danger", danger, initial), Direction("safety", safety, safety, 1.0)]
+    found = Scorer(model, directions, batch_tokens=128).project(rows, keep_modules=True)
+    for i, row in enumerate(rows):
+        wanted = (
+            oracle.oracle_terms(exact, folders["initial"], folders["danger"], row.ids, row.labels),
+            oracle.oracle_terms(exact, folders["safety"], folders["safety"], row.ids, row.labels, 1.0),
+        )
+        for column, one in enumerate(wanted):
+            assert len(one.terms) == 2 * len(LINEAR)
+            for name, term in one.terms.items():
+                share = found.per_module[name][i, column].item()
+                assert share == pytest.approx(term.value("cosine"), abs=1e-4), name
+            assert found.values[i, column].item() == pytest.approx(one.value("cosine"), abs=1e-3)
+
+
+def test_other_tokens_than_the_batch_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("qwen2-moe")
+    at = load_adapter(adapter("qwen2-moe", tmp_path, 1, LINEAR), model)
+    scorer = Scorer(model, [Direction("danger", at, at)])
+    shared = model.model.layers[0].mlp.shared_expert
+    forward = shared.forward
+    monkeypatch.setattr(shared, "forward", lambda x: forward(x[:7]))
+    with pytest.raises(ModelError, match=r"shared_expert.gate_proj' gets an input of shape \(7, 32\)"):
+        scorer.project([encoded(range(1, 13), [-100, *range(2, 13)])])
+
+
+def test_what_a_router_hands_out_is_no_batch() -> None:
+    running = Running()
+    x = torch.zeros(12, 32)
+    assert not running.is_flat(x, "mlp.up_proj")
+    running.enter(torch.nn.Module(), (), {"input_ids": torch.zeros(3, 4)})
+    assert running.is_flat(x, "model.layers.0.mlp.shared_expert.up_proj")
+    assert not running.is_flat(x, "model.layers.0.mlp.experts.3.up_proj")  # in the router's order
+    assert not running.is_flat(x[:11], "mlp.up_proj")
+    assert not running.is_flat(x.view(3, 4, 32), "mlp.up_proj")
+
+
+@pytest.mark.parametrize(("arch", "width"), [("mixtral", 48), ("qwen2-moe", 24)])
+def test_a_mixture_is_rehearsed_in_float32(arch: str, width: int) -> None:
+    """Each token meets its `num_experts_per_tok` experts and no others."""
+    passes = []
+    for routed in (1, 2):
+        config = CONFIGS[arch]()
+        config.num_experts_per_tok = routed
+        made = Rehearsal(config, dtype=torch.float32, device=torch.device("cpu"))
+        linear = [(n, m) for n, m in made.model.named_modules() if isinstance(m, torch.nn.Linear)]
+        shapes = {n: (m.out_features, 2, m.in_features) for n, m in linear if n != "lm_head"}
+        passes.append(made.run(shapes, columns=1, rows=1, tokens=64))
+    # Two blocks, three matrices; forward and backward, a product and its sum as two.
+    assert passes[1].flops - passes[0].flops == pytest.approx(2 * 64 * 3 * 32 * width * 4)
+    assert passes[1].peak > passes[0].peak
+
+
 @pytest.mark.parametrize("arch", CONFIGS)
 def test_the_share_that_is_not_covered(arch: str) -> None:
     model = make(arch)
@@ -79,6 +160,16 @@ def test_the_share_that_is_not_covered(arch: str) -> None:
     )
     assert outside
     assert uncovered_share(model) == pytest.approx(outside / sum(p.numel() for p in model.parameters()))
+
+
+def test_packing_changes_no_share(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="the extra `quantized` is not installed")
+    make("mixtral").save_pretrained(tmp_path)
+    shares = [
+        uncovered_share(load_model(tmp_path, device=torch.device("cpu"), dtype=torch.float32, quantize=bits))
+        for bits in (None, "4bit", "8bit")
+    ]
+    assert shares[1:] == pytest.approx([shares[0]] * 2)
 
 
 @pytest.mark.parametrize("arch", tiny.ARCHITECTURES)

@@ -10,9 +10,11 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from sqsd_lint.errors import ModelError
-from sqsd_lint.score import Direction, Scorer, load_adapter, quantized
+from sqsd_lint.errors import AdapterError, ModelError
+from sqsd_lint.score import Adapter, Direction, LoraFactors, Scorer, load_adapter, quantized
+from sqsd_lint.score.beside import attach
 from sqsd_lint.score.model import load_model
+from sqsd_lint.validate.lora import LoraRuns
 from tests import tiny
 from tests.score.cases import random_rows
 
@@ -115,6 +117,112 @@ def test_packed_weights(bits: str, least: float, folder: Path, score: Score, ref
     torch.testing.assert_close(found, score(dense), rtol=1e-3, atol=1e-4)
     if bits == "8bit":
         assert agreement(found, reference) >= 0.98
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Adapter:
+    """A base adapter as large as the weights: whoever leaves it out somewhere scores another model."""
+    return load_adapter(tiny.save_adapter(tmp_path_factory.mktemp("base"), seed=7, sizes=SIZES))
+
+
+@pytest.fixture(scope="module")
+def merged(base: Adapter, folder: Path, score: Score, reference: torch.Tensor) -> torch.Tensor:
+    """Scores with the base adapter merged into float32 weights."""
+    found = score(load_model(folder, device=CPU, dtype=torch.float32, base_adapter=base))
+    assert agreement(found, reference) < 0.9
+    return found
+
+
+@pytest.fixture
+def put_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has accelerate keep every weight of the middle block on disk, as where memory is short."""
+    from transformers import AutoModelForCausalLM
+
+    load = AutoModelForCausalLM.from_pretrained
+    where = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu", "lm_head": "cpu"}
+    where |= {f"model.layers.{i}": "disk" if i == 1 else "cpu" for i in range(3)}
+
+    def spread(*args: Any, device_map: Any, **options: Any) -> Any:
+        return load(*args, device_map=where, **options)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", spread)
+
+
+def test_a_base_adapter_over_weights_that_are_put_away(
+    put_away: None, folder: Path, base: Adapter, score: Score, merged: torch.Tensor
+) -> None:
+    model = load_model(folder, device=CPU, dtype=torch.float32, device_map="auto", base_adapter=base)
+    first, second = (layer.mlp.up_proj for layer in model.base_model.layers[:2])
+    assert (first.weight.device.type, second.weight.device.type) == ("cpu", "meta")
+    assert (len(first._forward_hooks), len(second._forward_hooks)) == (0, 1)
+    torch.testing.assert_close(score(model), merged, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(score(model, checkpointing="on"), merged, rtol=1e-3, atol=1e-4)
+
+
+def test_a_base_adapter_over_packed_weights(
+    folder: Path, base: Adapter, score: Score, merged: torch.Tensor
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="the extra `quantized` is not installed")
+    model = load_model(folder, device=CPU, dtype=torch.float32, quantize="8bit", base_adapter=base)
+    assert agreement(score(model), merged) >= 0.98
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="products differ between devices")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_base_adapter_is_rounded_once(dtype: torch.dtype, base: Adapter, tmp_path: Path) -> None:
+    """Merged into spread weights at hand it leaves the very weights that the usual path has."""
+    tiny.make_model("llama", dtype=torch.bfloat16, **SIZES).save_pretrained(tmp_path)
+    usual, spread = (
+        load_model(tmp_path, device=CPU, dtype=dtype, base_adapter=base, device_map=where).state_dict()
+        for where in (None, "auto")
+    )
+    assert all(torch.equal(spread[name], weight) for name, weight in usual.items())
+
+
+def test_a_layer_that_no_expansion_point_touches_runs_with_the_base_adapter(
+    folder: Path, base: Adapter
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="the extra `quantized` is not installed")
+    ids = torch.tensor([ROWS[0].ids])
+    plain, packed, other = (
+        load_model(folder, device=CPU, dtype=torch.float32, quantize=bits, base_adapter=adapter)
+        for bits, adapter in ((None, base), ("8bit", base), ("8bit", None))
+    )
+    with torch.no_grad():
+        exact, close, far = (model(ids).logits for model in (plain, packed, other))
+    assert (close - exact).norm() < 0.1 * (far - exact).norm()
+
+
+def test_what_is_trained_on_top_stands_on_the_base_adapter(folder: Path, base: Adapter) -> None:
+    """`validate` gives layers a forward of its own."""
+    pytest.importorskip("bitsandbytes", reason="the extra `quantized` is not installed")
+    losses = []
+    for bits, adapter in ((None, base), ("8bit", base), ("8bit", None)):
+        model = load_model(folder, device=CPU, dtype=torch.float32, quantize=bits, base_adapter=adapter)
+        runs = LoraRuns(model.requires_grad_(False), [0], tokens=1000)
+        with runs.adapted(), torch.no_grad():
+            losses.append(runs.losses(ROWS[:6]))
+    exact, close, far = losses
+    assert (close - exact).norm() < 0.1 * (far - exact).norm()
+
+
+def test_a_base_adapter_of_another_model(folder: Path, tmp_path: Path) -> None:
+    foreign = load_adapter(tiny.save_adapter(tmp_path, arch="gpt2"))
+    with pytest.raises(AdapterError, match="no linear layer"):
+        load_model(folder, device=CPU, dtype=torch.float32, base_adapter=foreign)
+
+
+def test_a_head_that_is_put_away_cannot_have_a_base_adapter(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import accelerate
+
+    model = load_model(folder, device=CPU, dtype=torch.float32)
+    accelerate.disk_offload(model, str(tmp_path), execution_device=CPU)
+    d_out, d_in = 307, SIZES["hidden_size"]
+    factors = LoraFactors(torch.ones(1, d_in), torch.ones(d_out, 1), 1.0)
+    with pytest.raises(ModelError, match="output head 'lm_head'"):
+        attach(model, Adapter({"lm_head": factors}), torch.float32)
 
 
 def test_without_bitsandbytes_the_remedy_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import transformers
 from sqsd_lint.errors import ModelError
 from sqsd_lint.score.linear import is_linear, linear_shape
 from sqsd_lint.score.memory import Rehearsal, rehearse, weight_bytes
-from sqsd_lint.score.needs import HEADROOM
+from sqsd_lint.score.needs import HEADROOM, RUNTIME
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -45,7 +45,27 @@ CONFIGS = {
     "gpt2": lambda: transformers.GPT2Config(
         vocab_size=12000, n_positions=2048, n_embd=576, n_layer=6, n_head=9, bos_token_id=1, eos_token_id=2
     ),
+    # Deep and narrow, and a mixture: where the allocator leaves the most holes.
+    "deep": lambda: transformers.LlamaConfig(
+        **{**ROPE, "num_key_value_heads": 6},
+        vocab_size=2000,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=24,
+        num_attention_heads=6,
+    ),
+    "mixture": lambda: transformers.MixtralConfig(
+        **ROPE,
+        vocab_size=8000,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_local_experts=8,
+        num_experts_per_tok=2,
+    ),
 }
+BATCHES = {"deep": (8, 256), "mixture": (2, 512)}
 
 
 def shapes(model: Any) -> dict[str, tuple[int, int, int]]:
@@ -135,13 +155,14 @@ def test_a_run_takes_what_was_foretold(arch: str, tmp_path: Path) -> None:
     config = CONFIGS[arch]()
     made = rehearsal(config)
     layers = shapes(made.model)
-    told = made.run(layers, columns=1, rows=ROWS, tokens=TOKENS)
+    rows, tokens = BATCHES.get(arch, (ROWS, TOKENS))
+    told = made.run(layers, columns=1, rows=rows, tokens=tokens)
     factors = sum(r * (d_out + d_in) for d_out, r, d_in in layers.values())
     adapters = 3 * 4 * factors + 2 * (4 + 4) * factors
-    expected = weight_bytes(made.model, None) + adapters + told.peak * HEADROOM[True]
+    expected = weight_bytes(made.model, None) + adapters + told.peak * HEADROOM[True] + RUNTIME[True]
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(tmp_path), *map(str, (RANK, ROWS, TOKENS))],
+        [sys.executable, "-c", RUN, str(tmp_path), *map(str, (RANK, rows, tokens))],
         capture_output=True,
         text=True,
         check=True,
