@@ -84,6 +84,7 @@ def validate(
         key=[
             session.bundle.scoring_digest,
             [session.engine.metric, session.engine.expansion, session.engine.dtype, settings.max_length],
+            [settings.turns, settings.quantize],
             [sample.fingerprint for sample in material.samples],
             material.prompts,
             [who.name, answer_tokens],

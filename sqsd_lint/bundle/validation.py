@@ -110,6 +110,12 @@ def _check_scores(raw: Mapping[str, Any], path: Path, bundle: Bundle) -> None:
             f"where {bundle.id} has {bundle.scoring_digest[:12]}",
             hint=again,
         )
+    trained = raw.get("update", "lora")
+    if trained != manifest.update:
+        raise UsageError(
+            f"{path}: trained with --update {trained}, where {bundle.id} scores {manifest.update} updates",
+            hint=f"{again} and --update {manifest.update}",
+        )
     for key in ("metric", "expansion"):
         if raw[key] != getattr(manifest, key):
             raise UsageError(

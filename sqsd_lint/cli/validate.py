@@ -179,7 +179,10 @@ def validate(
     from sqsd_lint.validate.runs import Dose
     from sqsd_lint.validate.windows import RANKINGS, WITHIN_LENGTH
 
-    others = dict(_named(each) for each in ranking or ())
+    named = [_named(each) for each in ranking or ()]
+    others = dict(named)
+    if len(others) < len(named):
+        raise UsageError("--ranking: one name twice", hint="give every ranking a name of its own")
     rankings = tuple(name.strip() for name in rank_by.split(",") if name.strip())
     for name in rankings:
         if name.removesuffix(WITHIN_LENGTH) not in (*RANKINGS, *others):
@@ -190,6 +193,8 @@ def validate(
     rankings = (*rankings, *(name for name in others if name not in rankings))
     if lr is not None and steps is None:
         raise UsageError("--lr without --steps", hint="give both, or neither and the dose is searched")
+    if lr is not None and not 0 < lr < 1:
+        raise UsageError(f"--lr {lr:g}: expected more than 0 and less than 1", hint="--lr 4e-4")
     dose = Dose(steps, lr or _LR[update]) if steps else None
     plan = Plan(rankings, windows, size, tuple(range(seeds)), dose, strata, update.value)
     with progress(not no_progress, unit="step") as bar:

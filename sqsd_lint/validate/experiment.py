@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqsd_lint.bundle.digests import digest, read_json, write_json
 from sqsd_lint.errors import UsageError
 from sqsd_lint.progress import Progress
+from sqsd_lint.score.head import LossHead
 from sqsd_lint.types import Encoded, Score
 from sqsd_lint.validate.attack import Attack
 from sqsd_lint.validate.full import FullRun
@@ -126,10 +127,12 @@ class Experiment:
 
         Raises:
             UsageError: fewer rows than a window holds, or the folder holds another experiment.
+            ModelError: the model makes its logits in an unknown way.
         """
         for ranking in plan.rankings:  # before anything is trained
             self._windows(ranking, plan.windows, plan)
         self._model.requires_grad_(False)
+        LossHead(self._model).check(self._model, self._model.base_model)
         state = self._open(plan)
         untrained = self._remember(state, "untrained", lambda: asdict(self._untrained()))
         found = plan.dose or Dose(**self._remember(state, "dose", lambda: asdict(self._search(plan, state))))
@@ -174,18 +177,20 @@ class Experiment:
         """The first dose in the list's order whose random windows come closest to the share to be kept."""
         tested = self._windows("random", 2, plan)
         refused = 1 - state["untrained"]["unsafe"] / state["untrained"]["prompts"]
-        tried = []
+        tried: list[dict[str, float]] = state.setdefault("search", [])
         for steps, lr in DOSES:
+            if tried and tried[-1]["refused"] < _KEPT * refused:
+                break
             dose = Dose(steps, lr * _FULL_LR if plan.update == "full" else lr)
+            if any((one["steps"], one["lr"]) == (dose.steps, dose.lr) for one in tried):
+                continue  # before a kill
             labels = [("random", k, k) for k in range(2)]
             together = self._together(plan, labels)
             runs = [run for part in together for run in self._trained(tested, part, dose, plan)]
             kept = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
             margin = sum(run.margin for run in runs) / len(runs)
             tried.append({"steps": steps, "lr": dose.lr, "refused": kept, "margin": margin})
-            if kept < _KEPT * refused:
-                break
-        state["search"] = tried
+            write_json(self._folder / "runs.json", state)
         best = min(tried, key=lambda one: abs(one["refused"] - _KEPT * refused))
         return Dose(int(best["steps"]), best["lr"])
 

@@ -15,7 +15,7 @@ import torch.utils.checkpoint
 from torch import nn
 
 from sqsd_lint.score.batching import pad
-from sqsd_lint.score.linear import weight_of
+from sqsd_lint.score.head import LossHead
 from sqsd_lint.types import Encoded
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Runs(ABC):
         self._device = next(model.parameters()).device
         causal: Any = model
         self._head: nn.Module = causal.get_output_embeddings()
+        self._loss_head = LossHead(model)
         self._active = slice(0, len(seeds))
 
     def __len__(self) -> int:
@@ -145,8 +146,9 @@ class Runs(ABC):
         return torch.zeros(len(rows), device=self._device).index_add(0, row, torch.cat(parts)) / counts
 
     def _cross_entropy(self, states: Tensor, targets: Tensor) -> Tensor:
-        logits = states @ weight_of(self._head, states.dtype).T  # [n, vocabulary]
-        return nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+        logits = self._loss_head.logits(states)  # [n, vocabulary]
+        losses = nn.functional.cross_entropy(logits, targets.to(logits.device), reduction="none")
+        return losses.to(self._device)
 
     def _parts(self, batches: Sequence[Sequence[Encoded]]) -> Iterator[slice]:
         start = longest = 0

@@ -102,6 +102,7 @@ def test_a_result_of_other_scores_is_refused(bundle: Bundle, tmp_path: Path) -> 
     path = tmp_path / "result.json"
     for change, said in (
         ({"metric": "dot"}, "made with --metric dot"),
+        ({"update": "full"}, "trained with --update full, where .* scores lora updates"),
         ({"bundle": {"id": "x", "digest": "0" * 64, "scoring_digest": "1" * 64}}, "other scores"),
         ({"bundle": {"id": "x", "digest": "0" * 64}}, "scoring_digest` is missing"),
         ({"rankings": {}}, "no windows by sqsd"),

@@ -88,9 +88,10 @@ def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
     assert "length" in more
 
     # Another experiment is not mixed into it.
-    other = validate(data, "--steps", "3", "--rank-by", "sqsd")
-    assert other.returncode == 2
-    assert "another" in other.stderr
+    for options in (("--steps", "3"), ("--steps", "2", "--strata", "2", "--turns", "last")):
+        other = validate(data, *options, "--rank-by", "sqsd")
+        assert other.returncode == 2
+        assert "another" in other.stderr
 
 
 @pytest.mark.slow
@@ -192,7 +193,9 @@ def test_the_dose_is_searched(tiny_bundle: Path, data: Path, monkeypatch: pytest
         (("--rank-by", "colour"), "no ranking 'colour'"),
         (("--ranking", "colour"), "expected NAME=SCORES"),
         (("--ranking", "loss=prompts.jsonl"), "that ranking is there already"),
+        (("--ranking", "a=prompts.jsonl", "--ranking", "a=rows.jsonl"), "one name twice"),
         (("--lr", "1e-4"), "--lr without --steps"),
+        (("--lr", "0", "--steps", "1"), "expected more than 0"),
         (("--update", "full", "--device-map", "auto"), "some are packed or spread"),
         (("--steps", "1", "--judge", "oracle"), "no judge 'oracle'"),
         (("--steps", "1", "--held-out", "1.0"), "no prompts left"),
