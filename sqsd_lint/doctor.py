@@ -168,10 +168,9 @@ def _model(bundle: Bundle, settings: Settings, cache: Path) -> Fact:
     from sqsd_lint.bundle.basemodel import EMBEDDED_MODEL_ID, check_base_model
     from sqsd_lint.bundle.build.embedded import find_gguf, unpacked_folder
 
-    base = bundle.manifest.base_model.id
-    name = base if settings.proxy else settings.model or base
+    name = _named(settings) or bundle.manifest.base_model.id
     try:
-        folder = _place(name, cache)
+        folder = _place(bundle, settings, cache)
         if name == EMBEDDED_MODEL_ID and not unpacked_folder(cache).is_dir():
             return Fact("model", f"{name}: the first check unpacks it from {find_gguf()}")
         if folder is None:
@@ -186,10 +185,8 @@ def _model(bundle: Bundle, settings: Settings, cache: Path) -> Fact:
     return Fact("model", f"{name} in {folder}")
 
 
-def _folder(name: str) -> Path | None:
-    """The folder of a model: `name` itself, or what was downloaded under it. The Hub is not asked."""
-    if Path(name).is_dir():
-        return Path(name)
+def _downloaded(name: str) -> Path | None:
+    """The folder of what was downloaded from the Hub under a name. The Hub is not asked."""
     try:
         from huggingface_hub import snapshot_download
 
@@ -202,8 +199,7 @@ def _fit(bundle: Bundle, settings: Settings, cache: Path) -> Iterator[Fact]:
     """What a check would take in memory and time; says nothing of a model whose configuration is not here."""
     from sqsd_lint import fit as f
 
-    base = bundle.manifest.base_model.id
-    folder = _place(base if settings.proxy else settings.model or base, cache)
+    folder = _place(bundle, settings, cache)
     if folder is None or not (folder / "config.json").is_file():
         return
     try:
@@ -239,12 +235,21 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:,.1f} hours"
 
 
-def _place(name: str, cache: Path) -> Path | None:
-    """The folder of a model, if there is one."""
-    from sqsd_lint.bundle.basemodel import EMBEDDED_MODEL_ID
+def _named(settings: Settings) -> str | None:
+    """The base model that the settings name: with --proxy they name what the bundle stands in for."""
+    return None if settings.proxy else settings.model
+
+
+def _place(bundle: Bundle, settings: Settings, cache: Path) -> Path | None:
+    """The folder of the model that a check would load, if there is one."""
+    from sqsd_lint.bundle.basemodel import EMBEDDED_MODEL_ID, local_folder
     from sqsd_lint.bundle.build.embedded import unpacked_folder
 
-    return unpacked_folder(cache) if name == EMBEDDED_MODEL_ID else _folder(name)
+    named = _named(settings)
+    name = named or bundle.manifest.base_model.id
+    if name == EMBEDDED_MODEL_ID:
+        return unpacked_folder(cache)
+    return local_folder(name, own_folder=named is not None) or _downloaded(name)
 
 
 def _rules(settings: Settings) -> Fact:

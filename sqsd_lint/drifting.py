@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqsd_lint.bundle.basemodel import check_base_model, resolve_model
+from sqsd_lint.bundle.basemodel import base_folder, check_base_model
 from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.choose import open_for
 from sqsd_lint.bundle.store import Bundle
@@ -72,9 +72,11 @@ def _base(bundle: Bundle, settings: Settings, cache_dir: Path, progress: Progres
     from sqsd_lint.score.adapters import load_adapter
 
     manifest = bundle.manifest
-    wanted = manifest.base_model.id if settings.proxy else settings.model or manifest.base_model.id
+    named = None if settings.proxy else settings.model
     try:
-        folder = resolve_model(wanted, cache_dir=cache_dir, status=progress.status if progress else None)
+        folder = base_folder(
+            manifest, named, cache_dir=cache_dir, status=progress.status if progress else None
+        )
         check_base_model(manifest, folder, cache_dir=cache_dir)
     except SqsdLintError as error:
         hint = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqsd_lint.bundle.basemodel import check_base_model, resolve_model
+from sqsd_lint.bundle.basemodel import base_folder, base_place, check_base_model
 from sqsd_lint.bundle.blocks import top_blocks
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.config import Settings
@@ -131,6 +131,16 @@ class Engine:
             self.cache.put(score for _, score in done)
             yield from done
 
+    @property
+    def _named(self) -> str | None:
+        """The base model that the settings name: with --proxy they name what the bundle stands in for."""
+        return None if self._settings.proxy else self._settings.model
+
+    @property
+    def base_place(self) -> Path | None:
+        """Where the base model is read from, if it is read at all; None where that is within the cache."""
+        return base_place(self.bundle.manifest, self._named)
+
     def release(self) -> None:
         """Let go of the model, to make room for another."""
         self._loaded = None
@@ -148,11 +158,9 @@ class Engine:
         """The frozen base model, the bundle's base adapter merged, in the run's dtype, and its tokenizer."""
         manifest, settings = self.bundle.manifest, self._settings
         status = self._progress.status if self._progress else (lambda text: None)
-        # With --proxy, --model names what the bundle stands in for, not what it runs on.
-        wanted = manifest.base_model.id if settings.proxy else settings.model or manifest.base_model.id
-        folder = resolve_model(wanted, cache_dir=self._cache_dir, status=status)
+        folder = base_folder(manifest, self._named, cache_dir=self._cache_dir, status=status)
         check_base_model(manifest, folder, cache_dir=self._cache_dir)
-        status(f"loading {wanted} on {self.device} in {self.dtype}")
+        status(f"loading {self._named or manifest.base_model.id} on {self.device} in {self.dtype}")
 
         from sqsd_lint.encode import load_tokenizer
         from sqsd_lint.score import load_adapter

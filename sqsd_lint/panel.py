@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, UsageError
 from sqsd_lint.judge import Pack, Policy, Voice
@@ -33,15 +34,20 @@ def open_sessions(settings: Sequence[Settings], progress: Progress | None = None
     """A session for each bundle, by its id; by id and digest where two have the same id.
 
     Raises:
-        UsageError: one bundle twice.
+        UsageError: two bundles that give the same scores, as one does that was calibrated anew.
         BundleError: as `Session`.
     """
     sessions = [Session(each, progress) for each in settings]
     bundles = [session.bundle for session in sessions]
-    if len({bundle.digest for bundle in bundles}) < len(bundles):
-        raise UsageError(
-            "the same bundle is named twice: it agrees with itself", hint="name different bundles"
-        )
+    first: dict[str, Bundle] = {}
+    for bundle in bundles:
+        same = first.setdefault(bundle.scoring_digest, bundle)
+        if same is not bundle:
+            wrong = "the same bundle is named twice: it agrees with itself"
+            if same.digest != bundle.digest:
+                pair = f"{same.id}@{same.digest[:12]} and {bundle.id}@{bundle.digest[:12]}"
+                wrong = f"{pair} give the same scores: they are one opinion, not two"
+            raise UsageError(wrong, hint="name different bundles")
     ids = [bundle.id for bundle in bundles]
     names = [b.id if ids.count(b.id) == 1 else f"{b.id}@{b.digest[:12]}" for b in bundles]
     return dict(zip(names, sessions, strict=True))

@@ -46,6 +46,10 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
         # First: with --policy-ref it refuses a bundle or a cache that a change moved, before either is used.
         book = stack.enter_context(open_rulebook(settings))
         sessions = open_sessions(settings_of_each(settings), progress)
+        # Only now it is known which models these bundles are made for; nothing of them has been read yet.
+        for session in sessions.values():
+            if place := session.engine.base_place:
+                book.hold(str(place), "the base model")
         found = stack.enter_context(closing(_select(settings, book.ignore_files)))
         fresh = Rows(found, settings)
         read_once = "-" in settings.paths and len(sessions) > 1
@@ -69,7 +73,11 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
         seconds=time.perf_counter() - begun,
         rows=tuple(heard.rows),
         next_steps=next_steps(
-            judged.violations, coverage, said[0].voice.policy, baseline=book.accepted.baseline is not None
+            judged.violations,
+            coverage,
+            said[0].voice.policy,
+            others=[each.voice.policy for each in said[1:]],
+            baseline=book.accepted.baseline is not None,
         ),
         baselined=judged.baselined,
         suppressed=judged.suppressed,

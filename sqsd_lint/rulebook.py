@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.choose import configured
 from sqsd_lint.bundle.sources import folder_of
 from sqsd_lint.config import Settings
@@ -28,18 +30,24 @@ from sqsd_lint.judge import (
 from sqsd_lint.judge.packs import embedded_packs
 
 
+def _hold_nothing(path: str, what: str) -> None:
+    """Without a policy's commit, the work tree is as it should be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rulebook:
     """What judges the rows.
 
     Attributes:
         notes: what the report's head says about it.
+        hold: refuses a folder that is not as the commit of the policy has it, named as its second argument.
     """
 
     pack: Pack
     accepted: Accepted
     ignore_files: IgnoreFiles = ON_DISK
     notes: tuple[str, ...] = ()
+    hold: Callable[[str, str], None] = _hold_nothing
 
 
 @contextmanager
@@ -66,7 +74,7 @@ def _at(policy: PolicyRef, settings: Settings) -> Rulebook:
     folders = [
         *(("bundle", folder_of(bundle)) for bundle in bundles if bundle),
         ("model", settings.model),
-        ("cache", settings.cache_dir),
+        ("cache", str(cache_root(Path(settings.cache_dir) if settings.cache_dir else None))),
     ]
     for what, folder in folders:
         if folder:
@@ -80,6 +88,7 @@ def _at(policy: PolicyRef, settings: Settings) -> Rulebook:
         _accepted(settings, policy, inline=inline),
         IgnoreFiles(text=policy.text),
         notes,
+        policy.refuse_change,
     )
 
 

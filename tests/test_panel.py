@@ -202,6 +202,12 @@ def test_two_names_of_one_bundle_are_no_two_opinions(run: Run, data: Path) -> No
         pipeline.check(run(data, opinions=(one, one + "/")))
 
 
+def test_one_bundle_with_two_calibrations_is_no_two_opinions(run: Run, data: Path, tiny_bundle: Path) -> None:
+    one = run(data).opinions[0]  # the other is as it was before its calibration
+    with pytest.raises(UsageError, match=r"^tiny@\w{12} and tiny@\w{12} give the same scores"):
+        pipeline.check(run(data, opinions=(one, str(tiny_bundle))))
+
+
 def test_bundles_of_the_same_id_are_told_apart(
     run: Run, data: Path, two_bundles: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -219,8 +225,9 @@ def test_the_lock_holds_for_each(
     monkeypatch.chdir(tmp_path)
     settings = run(data, lock="sqsd-lint.lock")
     # A lock has one bundle for each base model, and these two have the same one.
-    with pytest.raises(ConfigError, match="two bundles for"):
+    with pytest.raises(ConfigError, match="two bundles for") as caught:
         make_lock(settings, None, "sqsd-lint.lock")
+    assert "one bundle for each base model" in str(caught.value.hint)
     lock = make_lock(replace(settings, opinions=(), bundle=settings.opinions[1]), None, "sqsd-lint.lock")
     Lock(lock.path, lock.bundles).write()
     with pytest.raises(BundleError, match=r"expected the bundle two .* found .*one"):

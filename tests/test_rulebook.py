@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from sqsd_lint import pipeline
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import find_files
-from sqsd_lint.errors import ConfigError, SqsdLintError, UsageError
+from sqsd_lint.engine import Engine
+from sqsd_lint.errors import ConfigError, ModelNotFoundError, SqsdLintError, UsageError
 from sqsd_lint.judge import DEFAULT_BASELINE, DEFAULT_SUPPRESSIONS
 from sqsd_lint.rulebook import Rulebook, open_rulebook
 from tests.repository import Repository
@@ -165,3 +167,60 @@ def test_a_cache_that_a_change_moves_is_refused_before_it_is_used(repo: Reposito
     with pytest.raises(UsageError, match=r"the cache .* differs"):
         pipeline.check(settings)
     assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["tiny", "org/tiny"])
+def test_a_base_model_that_comes_with_a_change_is_refused(
+    name: str,
+    repo: Repository,
+    tiny_bundle: Path,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No setting names the model: the manifest of a bundle outside of the repository does."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(repo.root / ".hub"))
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["base_model"]["id"] = name
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    repo.rows("a.jsonl", 1)
+    if name == "tiny":
+        shutil.copytree(tiny_model_folder, "tiny")
+    base = repo.commit()
+    settings = Settings(
+        paths=("a.jsonl",),
+        bundle=str(bundle),
+        threshold="1000",
+        dtype="float32",
+        device="cpu",
+        cache_dir=str(tmp_path / "cache"),
+        policy_ref=base,
+    )
+    if name == "tiny":  # as the commit has it, it is used
+        assert pipeline.check(settings).coverage.scored == 1
+        config = json.loads(Path("tiny/config.json").read_text())
+        repo.write("tiny/config.json", json.dumps({**config, "rms_norm_eps": 0.5}))
+    else:
+        shutil.copytree(tiny_model_folder, "org/tiny")
+        repo.commit()
+        with pytest.raises(ModelNotFoundError, match="org/tiny"):
+            pipeline.check(settings)
+        shutil.copytree(tiny_model_folder, ".hub/models--org--tiny/snapshots/1")
+    repo.commit()
+    monkeypatch.setattr(Engine, "score", None)  # refused before any row is scored
+    with pytest.raises(UsageError, match=r"the base model .* differs"):
+        pipeline.check(settings)
+
+
+def test_the_cache_of_the_environment_is_held_too(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQSD_LINT_CACHE_DIR", "mine")
+    repo.rows("a.jsonl", 1)
+    base = repo.commit()
+    repo.write("mine/scores.sqlite", "planted")
+    repo.commit()
+    with pytest.raises(UsageError, match="the cache mine differs"):
+        book(policy_ref=base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from sqsd_lint.errors import ModelNotFoundError, WrongBaseModelError
 EMBEDDED_MODEL_ID = "SmolLM2-135M-Instruct-Q4_1"
 Status = Callable[[str], None]
 
+# A Hub id with its owner. As a folder it would be one that a pull request can bring along.
+_OWNED = re.compile(r"[\w.-]+/[\w.-]+\Z")
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 
 
@@ -80,12 +83,51 @@ def check_base_model(
     )
 
 
+def base_folder(
+    manifest: Manifest,
+    model: str | None = None,
+    *,
+    cache_dir: Path | None = None,
+    status: Status | None = None,
+) -> Path:
+    """The local folder of a bundle's base model.
+
+    Args:
+        model: the one that the settings name; else it is the one that the manifest does, whose `org/name` is
+            never a folder of the working folder.
+
+    Raises:
+        ModelNotFoundError: as `resolve_model`.
+    """
+    return resolve_model(
+        model or manifest.base_model.id, own_folder=model is not None, cache_dir=cache_dir, status=status
+    )
+
+
+def base_place(manifest: Manifest, model: str | None = None) -> Path | None:
+    """Where `base_folder` would look, without a look at the network; None where it is within the cache."""
+    name = model or manifest.base_model.id
+    if name == EMBEDDED_MODEL_ID:
+        return None
+    if local_folder(name, own_folder=model is not None) or not _is_hub_id(name):
+        return Path(name)
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE, f"models--{name.replace('/', '--')}")
+
+
 def resolve_model(
-    name: str, *, revision: str | None = None, cache_dir: Path | None = None, status: Status | None = None
+    name: str,
+    *,
+    revision: str | None = None,
+    own_folder: bool = True,
+    cache_dir: Path | None = None,
+    status: Status | None = None,
 ) -> Path:
     """The local folder of a model: a folder's own path, the embedded default, or a Hub id's snapshot.
 
     Args:
+        own_folder: whether `org/name` may be a folder of the working folder.
         status: told what takes its time (converting, downloading).
 
     Raises:
@@ -95,13 +137,30 @@ def resolve_model(
         from sqsd_lint.bundle.build.embedded import embedded_model
 
         return embedded_model(cache_dir=cache_dir, status=status)
-    path = Path(name)
-    if path.is_dir():
+    if path := local_folder(name, own_folder=own_folder):
         read_config(path)
         return path
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+    if not _is_hub_id(name):
         raise ModelNotFoundError(f"{name}: no such folder", hint="give a model folder or a Hub id (org/name)")
     return _snapshot(name, revision, status)
+
+
+def local_folder(name: str, *, own_folder: bool = True) -> Path | None:
+    """The folder that a model's name is, None for what is to be looked up on the Hub.
+
+    Args:
+        own_folder: as for `resolve_model`.
+    """
+    path = Path(name)
+    return path if path.is_dir() and (own_folder or not _is_owned(name)) else None
+
+
+def _is_owned(name: str) -> bool:
+    return bool(_OWNED.match(name)) and not name.startswith(".")
+
+
+def _is_hub_id(name: str) -> bool:
+    return not (Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1)
 
 
 def _snapshot(name: str, revision: str | None, status: Status | None) -> Path:

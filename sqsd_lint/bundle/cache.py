@@ -13,6 +13,7 @@ from typing import Any
 
 _CACHED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(@[0-9a-f]{12})?\Z")
 _USED = ".used"
+_REPLACED = ".old-"
 
 
 def cache_root(cache_dir: Path | None = None) -> Path:
@@ -68,15 +69,32 @@ def staging(target: Path) -> Iterator[Path]:
 
 
 def swap_in(folder: Path, target: Path) -> None:
-    """Put `folder` in the place of `target`; what stood there goes away only once the new one stands."""
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    if target.exists():
+    """Put `folder` in the place of `target`; what stood there goes away only once the new one stands.
+
+    Of a link only the link goes.
+    """
+    old = target.with_name(f".{target.name}{_REPLACED}{os.getpid()}")
+    if os.path.lexists(target):
         os.replace(target, old)
     try:
         os.replace(folder, target)
     except OSError:
-        if old.exists():
+        if os.path.lexists(old):
             with suppress(OSError):
                 os.replace(old, target)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
+
+
+def replaced(folder: Path) -> Iterator[Path]:
+    """What `swap_in` put aside in a folder and was killed before it could remove it."""
+    yield from folder.glob(f".*{_REPLACED}*")
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with its content, a file or a link, as far as that can be done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

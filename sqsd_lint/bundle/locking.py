@@ -65,7 +65,9 @@ def make_lock(
         if found.setdefault(key, locked) != locked:
             raise ConfigError(
                 f"two bundles for {key}: {found[key].source} and {locked.source}",
-                hint="name the same bundle as `bundle` and under [bundles], or leave one of them out",
+                hint="a lock has one bundle for each base model: name others, or have no lock"
+                if settings.opinions
+                else "name the same bundle as `bundle` and under [bundles], or leave one of them out",
             )
     if unknown := sorted(set(models) - set(found)):
         known = ", ".join(sorted(found))

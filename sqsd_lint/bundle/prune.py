@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import time
 from collections.abc import Collection, Iterator
@@ -12,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqsd_lint.bundle import pulled
-from sqsd_lint.bundle.cache import bundles_folder, last_used
+from sqsd_lint.bundle.cache import bundles_folder, last_used, remove, replaced
 from sqsd_lint.bundle.manifest import MANIFEST
 from sqsd_lint.bundle.stage import PARTIAL
 from sqsd_lint.bundle.store import Entry, list_bundles, remove_bundle
 from sqsd_lint.errors import BundleNotFoundError
 
 _DAY = 86_400
-# A pull that has written nothing for so long was killed, and nobody has come back for it.
+# What nobody has written to for so long is of a process that was killed, and nobody has come back for it.
 _ABANDONED = 1 * _DAY
 
 
@@ -91,9 +90,10 @@ def prune(
         and (own or each.sources)
         and each.digest not in locked
     ]
+    folder = bundles_folder(cache_dir)
     left = [
         path
-        for path in sorted(bundles_folder(cache_dir).glob(f"{PARTIAL}*"))
+        for path in sorted({*folder.glob(f"{PARTIAL}*"), *replaced(folder)})
         if now - _touched(path) >= _ABANDONED
     ]
     size = sum(each.size for each in old) + sum(map(_size, left))
@@ -102,10 +102,7 @@ def prune(
             with suppress(BundleNotFoundError):  # another process was faster
                 remove_bundle(each.entry.id, cache_dir=cache_dir)
         for path in left:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
     return Pruned(tuple(old), tuple(left), size)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sqsd_lint.errors import BundleError
+
 PARTIAL = ".pulling-"
 
 
@@ -16,6 +18,9 @@ def alone(target: Path, digest: str, status: Callable[[str], None] | None) -> It
     """The folder for a bundle that will stand at `target`; no other process writes to it meanwhile.
 
     It stays where the block fails, for the next pull to go on from.
+
+    Raises:
+        BundleError: the file system of the cache has no locks.
     """
     from filelock import FileLock, Timeout
 
@@ -31,6 +36,11 @@ def alone(target: Path, digest: str, status: Callable[[str], None] | None) -> It
         if status:
             status(f"waiting for another process that pulls {target.name}")
         lock.acquire()
+    except NotImplementedError as error:  # filelock's name for a kernel that answers ENOSYS
+        raise BundleError(
+            f"{path}: this file system has no file locks",
+            hint="name a cache on another one with --cache-dir or SQSD_LINT_CACHE_DIR",
+        ) from error
     done = False
     try:
         with suppress(OSError):

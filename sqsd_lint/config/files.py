@@ -15,7 +15,7 @@ from sqsd_lint.errors import ConfigError
 # A configuration may come with a pull request; nobody writes a megabyte of settings by hand.
 _MAX_BYTES = 1 << 20
 _PATH_KEYS = ("paths", "cache-dir", "baseline", "suppressions")  # always paths
-_MAYBE_PATH_KEYS = ("bundle", "model", "rules")  # a name, or a path if there is something there
+MAYBE_PATH_KEYS = ("bundle", "model", "rules")  # a name, or a path if there is something there
 LOCK = "sqsd-lint.lock"
 
 
@@ -142,9 +142,9 @@ def _rebased(key: str, value: Any, folder: Path, cwd: Path) -> Any:
         return [_relative(folder, item, cwd) for item in value]
     if key in _PATH_KEYS:
         return _relative(folder, value, cwd)
-    if isinstance(value, list) and key in _MAYBE_PATH_KEYS:
+    if isinstance(value, list) and key in MAYBE_PATH_KEYS:
         return [_maybe(item, folder, cwd) for item in value]
-    return _maybe(value, folder, cwd) if key in _MAYBE_PATH_KEYS else value
+    return _maybe(value, folder, cwd) if key in MAYBE_PATH_KEYS else value
 
 
 def _maybe(value: str, folder: Path, cwd: Path) -> str:

@@ -7,15 +7,18 @@ of any change, and are read where they lie.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from sqsd_lint.discover.git import Git
 from sqsd_lint.discover.objects import NotInRepositoryError, Objects
-from sqsd_lint.discover.way import way
+from sqsd_lint.discover.way import links_below, way
 from sqsd_lint.errors import ConfigError, UsageError
 
 OPTION = "--policy-ref"
 # A baseline of a large repository holds an entry of some hundred bytes for each accepted finding.
 _MAX_BYTES = 64 << 20
+# A command line holds them all, at a few hundred bytes each.
+_MAX_SPECS = 500
 
 
 class PolicyRef:
@@ -51,6 +54,14 @@ class PolicyRef:
         """Whether a path lies inside of the repository, so that the commit decides what is there."""
         return self._named(path) is not None
 
+    def has_folder(self, path: str) -> bool:
+        """Whether the commit has a folder there."""
+        inside = self._named(path)
+        if not inside:
+            return inside == ""
+        tree = ("ls-tree", "-d", "-z", "--name-only", "--full-tree")
+        return bool(self.git.items(*tree, self.commit, "--", f":(top,literal){inside}"))
+
     def read(self, path: str) -> bytes | None:
         """The content of a file, from the commit if it `holds` the path; None where there is none.
 
@@ -75,24 +86,40 @@ class PolicyRef:
     def refuse_change(self, path: str, what: str) -> None:
         """Holds a folder inside of the repository, and the way to it, to what the commit has there.
 
+        What links in it lead to, inside of the repository, is held likewise.
+
         Raises:
             UsageError: a file in it differs; a link or a submodule that leads to it does; it is gone.
         """
         if not self.git.root:
             return
-        # By its name and by where it leads: a link may be new, and so may what an old link points to.
-        found = way(path, self.git.root)
-        places = sorted({each for each in (found.name, found.end, *found.met) if each is not None})
-        if not places:
-            return
-        specs = [f":(top,literal){each}" if each else ":/" for each in places]
+        held: set[str] = set()
+        walked: set[str | None] = {None}
+        paths = [path]
+        while paths:
+            ways = [way(each, self.git.root) for each in paths]
+            new = {place for each in ways for place in each.places} - held
+            if changed := self._changed(sorted(new)):
+                raise UsageError(
+                    f"{what} {path} differs from what it is at {self.label}: {changed}",
+                    hint="Keep it outside of the repository, or change it in a change of its own first.",
+                )
+            held |= new
+            # A link that a change brought was refused just now: those that are left can be followed.
+            ends = {each.end for each in ways} - walked
+            walked |= ends
+            paths = [link for end in ends for link in links_below(os.path.join(self.git.root, end or ""))]
+
+    def _changed(self, places: Sequence[str]) -> str:
+        """The first file that differs from the commit's; "" if none does."""
         plain = ("--name-only", "-z", "--no-relative", "--no-ext-diff", "--no-textconv")
-        changed = self.git.items("diff", *plain, "--ignore-submodules=dirty", self.commit, "--", *specs)
-        if changed:
-            raise UsageError(
-                f"{what} {path} differs from what it is at {self.label}: {changed[0]}",
-                hint="Keep it outside of the repository, or change it in a change of its own first.",
-            )
+        specs = [f":(top,literal){each}" if each else ":/" for each in places]
+        for begin in range(0, len(specs), _MAX_SPECS):
+            some = specs[begin : begin + _MAX_SPECS]
+            found = self.git.items("diff", *plain, "--ignore-submodules=dirty", self.commit, "--", *some)
+            if found:
+                return found[0]
+        return ""
 
 
 def _read(path: str) -> bytes | None:

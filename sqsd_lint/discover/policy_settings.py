@@ -10,12 +10,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from sqsd_lint.config import Resolved, load_settings
-from sqsd_lint.config.files import LOCK, find_file
+from sqsd_lint.config.files import LOCK, MAYBE_PATH_KEYS, find_file
 from sqsd_lint.discover.policy import OPTION, PolicyRef
 from sqsd_lint.errors import ConfigError, SqsdLintError
 
@@ -145,6 +146,23 @@ class _Mirror:
         copy.write_bytes(data)
         return copy
 
+    def _lay_named(self, file: Path, table: Mapping[str, Any]) -> None:
+        """Puts what a configuration may name beside it, since a name is a path only if something is there.
+
+        A folder comes without its content, of which the settings need nothing.
+        """
+        for key in (*MAYBE_PATH_KEYS, "bundles"):
+            for text in _texts(table.get(key)):
+                place = Path(os.path.normpath(file.parent / os.path.expanduser(text)))
+                if "\0" in text or not place.is_relative_to(self._top):
+                    continue
+                real = Path(place.anchor) / place.relative_to(self._top)
+                with suppress(OSError):  # something else is there, so that it is a path already
+                    if real.is_dir() or self._policy.has_folder(str(real)):
+                        place.mkdir(parents=True, exist_ok=True)
+                    elif key == "rules":
+                        self._lay(real)
+
     def _lay_extended(self, file: Path) -> None:
         """Puts what a configuration extends beside it, link by link."""
         seen: set[Path] = set()
@@ -152,6 +170,7 @@ class _Mirror:
             seen.add(file)
             table = _table(file)
             self._refuse_above(file, table)
+            self._lay_named(file, table)
             following = table.get("extend")
             if not isinstance(following, str):
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,11 @@ class Way:
     met: tuple[str, ...]
     end: str | None
 
+    @property
+    def places(self) -> set[str]:
+        """All of them that are in the repository: a link may be new, and so may what an old one leads to."""
+        return {each for each in (self.name, self.end, *self.met) if each is not None}
+
 
 def way(path: str, root: str) -> Way:
     """Follow a path, which need not exist, from the root of the file system on.
@@ -34,7 +40,7 @@ def way(path: str, root: str) -> Way:
         root: the top folder of the repository.
     """
     top = os.stat(root)
-    absolute = Path(os.path.abspath(path))
+    absolute = Path(os.path.join(os.getcwd(), path))  # `link/..` is not where the link lies
     anchor, rest = absolute.anchor, list(reversed(absolute.parts[1:]))
     here, name, links = anchor, None, 0
     met: list[str] = []
@@ -66,6 +72,13 @@ def way(path: str, root: str) -> Way:
         if led.is_absolute():
             here, within = led.anchor, None
         rest += reversed(led.parts[1:] if led.is_absolute() else led.parts)
+
+
+def links_below(folder: str) -> Iterator[str]:
+    """The links in a folder and its folders, none of which is followed."""
+    for at, folders, files in os.walk(folder):
+        yield from (path for each in (*folders, *files) if os.path.islink(path := os.path.join(at, each)))
+        folders[:] = [each for each in folders if each != ".git"]
 
 
 def _below(rest: str) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqsd_lint.errors import ConfigError
-from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES
+from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES, GRAVER
 from sqsd_lint.judge.names import name_in
 from sqsd_lint.judge.untrusted import load_json, read_limited
 from sqsd_lint.types import Violation
@@ -57,8 +57,9 @@ class Baseline:
         object.__setattr__(self, "_keys", frozenset((one.fingerprint, one.rule) for one in self.entries))
 
     def __contains__(self, violation: Violation) -> bool:
-        """Whether a finding is accepted, in whatever file it is now."""
-        return (violation.fingerprint, violation.rule) in self._keys
+        """Whether a finding is accepted, as it is or graver, in whatever file it is now."""
+        rules = (violation.rule, GRAVER.get(violation.rule))
+        return any((violation.fingerprint, rule) in self._keys for rule in rules)
 
     def entry_of(self, violation: Violation) -> Entry:
         """The entry that would accept a finding."""
@@ -78,8 +79,13 @@ class Baseline:
             acceptable, stale: what a run over the data said, as in `Judged`.
         """
         kept = self.entries - set(stale) - self._of_missing_files()
-        known = [violation for violation in acceptable if violation in self]
-        return Baseline(self.source, self.folder, kept).with_findings(known)
+        left = Baseline(self.source, self.folder, kept)
+        return left.with_findings(v for v in acceptable if v in self and not left._holds_graver(v))
+
+    def _holds_graver(self, violation: Violation) -> bool:
+        """Whether an entry for the finding's own file accepts a graver one."""
+        rule = GRAVER.get(violation.rule)
+        return rule is not None and self.entry_of(violation)._replace(rule=rule) in self.entries
 
     def _of_missing_files(self) -> set[Entry]:
         missing = {

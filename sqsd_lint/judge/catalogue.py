@@ -105,6 +105,8 @@ _TABLE = (
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _TABLE}
 LINE_RULES = ("SQSD101", "SQSD102")
+# Who has accepted a row above the error line has accepted it above the warning line.
+GRAVER = {"SQSD102": "SQSD101"}
 UNSCORED_RULES = ("SQSD301", "SQSD303", "SQSD304")  # their rows have no score: the run is incomplete
 ROW_RULES = ("SQSD101", "SQSD102", "SQSD302")  # about one row that has a score
 FILE_RULES = ("SQSD201", "SQSD202")  # about all rows of a file together

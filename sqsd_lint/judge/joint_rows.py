@@ -10,7 +10,7 @@ from sqsd_lint.judge.findings import of_row
 from sqsd_lint.judge.heard import Voice
 from sqsd_lint.judge.judge import gravest_line, percentile_of, rank_text, score_text, truncation
 from sqsd_lint.judge.policy import Policy
-from sqsd_lint.judge.vote import Vote, count_votes
+from sqsd_lint.judge.vote import Vote, count_votes, has_say
 from sqsd_lint.types import ConsensusRule, Opinion, ScoredRow, Severity, Violation
 
 _VOTES = {None: Vote.CLEAR, Severity.WARNING: Vote.WARNING, Severity.ERROR: Vote.ERROR}
@@ -29,19 +29,29 @@ def opinion_of(voice: Voice, row: ScoredRow) -> Opinion:
     )
 
 
-def vote_on(opinions: Sequence[Opinion], rule: ConsensusRule) -> Vote:
-    """What the bundles that have scored a row find together."""
-    return count_votes([_VOTES[opinion.line] for opinion in opinions], rule)
+def vote_on(opinions: Sequence[Opinion], voices: Sequence[Voice], rule: ConsensusRule) -> Vote:
+    """What the bundles that have scored a row find together; `voices` are those that `opinions` are of."""
+    return count_votes([_VOTES[o.line] for o in opinions], rule, [_lines(voice) for voice in voices])
+
+
+def _lines(voice: Voice) -> list[Vote]:
+    drawn = ((Vote.ERROR, voice.policy.error_line), (Vote.WARNING, voice.policy.warning_line))
+    return [level for level, line in drawn if line is not None]
 
 
 def judge_row_together(
-    rows: Sequence[ScoredRow], opinions: tuple[Opinion, ...], vote: Vote, policy: Policy, bundles: int
+    rows: Sequence[ScoredRow],
+    opinions: tuple[Opinion, ...],
+    voices: Sequence[Voice],
+    vote: Vote,
+    policy: Policy,
+    bundles: int,
 ) -> list[Violation]:
     """The findings in a row, each with every opinion.
 
     Args:
         rows: the row as each bundle has scored it that could, one or more.
-        opinions: theirs.
+        opinions, voices: theirs.
         bundles: how many there are, those included that could not score it.
     """
     row = rows[0]
@@ -51,7 +61,12 @@ def judge_row_together(
     if vote is not Vote.CLEAR and severity is not None:
         # What too few find is no error, whatever SQSD102 weighs.
         weight = Severity.WARNING if vote is Vote.DISSENT else severity
-        found.append(_finding(line_rule(vote), weight, _message(vote, seen, bundles), seen, row))
+        silent = sum(
+            not has_say(_VOTES[opinion.line], _lines(voice), vote)
+            for opinion, voice in zip(opinions, voices, strict=True)
+        )
+        message = _message(vote, seen, bundles, silent)
+        found.append(_finding(line_rule(vote), weight, message, seen, row))
     severity = policy.severity("SQSD302", row.where.file)
     lost = {o.bundle: said for o, own in zip(opinions, rows, strict=True) if (said := truncation(own))}
     if lost and severity is not None:
@@ -77,7 +92,8 @@ def _finding(code: str, severity: Severity, message: str, seen: Consensus, row: 
     return replace(single, score=None, opinions=seen.opinions)
 
 
-def _message(vote: Vote, seen: Consensus, bundles: int) -> str:
+def _message(vote: Vote, seen: Consensus, bundles: int, silent: int) -> str:
+    """A finding in words; so many bundles have no line to find it by."""
     if vote is Vote.DISSENT:
         few = len(seen.risky)
         text = f"only {few} of {bundles} bundles {'finds' if few == 1 else 'find'} it risky"
@@ -85,9 +101,13 @@ def _message(vote: Vote, seen: Consensus, bundles: int) -> str:
     else:
         kind = "error" if vote is Vote.ERROR else "warning"
         above = sum(_VOTES[opinion.line] >= vote for opinion in seen.opinions)
-        text = (
-            f"{above} of {bundles} bundles {'has' if above == 1 else 'have'} it at or above the {kind} line"
+        have = "has" if above == 1 else "have"
+        who, line = (
+            (f"{bundles - silent} bundles that have a {kind} line", "it")
+            if silent
+            else (f"{bundles} bundles", f"the {kind} line")
         )
+        text = f"{above} of {who} {have} it at or above {line}"
     return f"{text}{_figures(seen)}: {', '.join(map(_opinion, seen.opinions))}"
 
 

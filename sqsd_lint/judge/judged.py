@@ -11,6 +11,7 @@ from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES, ROW_RULES
 from sqsd_lint.judge.findings import in_order
 from sqsd_lint.judge.heard import Heard
 from sqsd_lint.judge.names import name_in
+from sqsd_lint.judge.suppressions import silenced
 from sqsd_lint.judge.unused import (
     inline_fault,
     stale_entries,
@@ -103,7 +104,7 @@ def _inline(rows: Iterable[ScoredRow]) -> Mapping[Where, tuple[str, ...]]:
 
 
 def _is_suppressed(violation: Violation, inline: Mapping[Where, tuple[str, ...]], accepted: Accepted) -> bool:
-    if violation.rule in ROW_RULES and violation.rule in inline.get(violation.where, ()):
+    if violation.rule in ROW_RULES and silenced(violation.rule, inline.get(violation.where, ())):
         return True
     return accepted.suppressions is not None and violation in accepted.suppressions
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sqsd_lint.judge.catalogue import GRAVER
 from sqsd_lint.judge.policy import Policy
 from sqsd_lint.judge.scorable import why_unscorable
 from sqsd_lint.types import Problem, ScoredRow, Violation
@@ -49,9 +50,10 @@ class Looked:
         return cls(policy, keys, frozenset(unscored), undecided)
 
     def lacks(self, fingerprint: str, rule: str, file: str) -> bool:
-        """Whether a finding was looked for in a file and is neither there nor elsewhere."""
+        """Whether a finding was looked for in a file and is nowhere, nor is it there as a lighter one."""
+        answered = (rule, *(lighter for lighter, graver in GRAVER.items() if graver == rule))
         return (
-            (fingerprint, rule) not in self.found
+            not any((fingerprint, each) in self.found for each in answered)
             and fingerprint not in self.unscored
             and self.policy.severity(rule, file) is not None
             and not (rule == "SQSD201" and file in self.undecided)

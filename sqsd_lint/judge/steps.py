@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqsd_lint.judge.catalogue import FILE_RULES, UNSCORED_RULES
 from sqsd_lint.judge.policy import Policy
 from sqsd_lint.judge.suppressions import DEFAULT_SUPPRESSIONS
-from sqsd_lint.types import Coverage, Violation
+from sqsd_lint.types import Coverage, Line, Violation
+
+# Of several bundles, whose lines differ. SQSD102 is also what too few of them find.
+_PLACES = {
+    "SQSD101": "that enough bundles find to be errors",
+    "SQSD102": "that one or more bundles find risky",
+}
 
 
 def next_steps(
-    violations: Iterable[Violation], coverage: Coverage, policy: Policy, *, baseline: bool = False
+    violations: Iterable[Violation],
+    coverage: Coverage,
+    policy: Policy,
+    *,
+    others: Sequence[Policy] = (),
+    baseline: bool = False,
 ) -> tuple[str, ...]:
     """Concrete next steps for what was found, the most urgent first; none if all is well.
 
     Args:
+        policy, others: of the first bundle, and of the others if there are several.
         baseline: whether the run had a baseline.
     """
     counts = Counter(violation.rule for violation in violations)
@@ -25,13 +37,15 @@ def next_steps(
         steps.append(_unscored_step(counts, coverage, policy))
     for code, kind in (("SQSD101", "error"), ("SQSD102", "warning")):
         if counts[code]:
-            steps.append(_read_step(code, kind, counts[code]))
+            place = _PLACES[code] if others else f"at or above the {kind} line"
+            steps.append(_read_step(code, place, counts[code]))
             break
-    if counts["SQSD101"] and policy.error_line is not None:
+    lines = [line for each in (policy, *others) if (line := each.error_line) is not None]
+    if counts["SQSD101"] and lines:
         accept = f"`sqsd-lint baseline {'update' if baseline else 'create'}`"
         steps.append(
             f"Are they harmless? Accept them with {accept}, or one by one in {DEFAULT_SUPPRESSIONS}, or move "
-            f"the error line, now {policy.error_line.spec}: {_how(policy)}."
+            f"the error line, now {' and '.join(dict.fromkeys(line.spec for line in lines))}: {_how(lines)}."
         )
     for code in FILE_RULES:
         if counts[code]:
@@ -44,8 +58,8 @@ def next_steps(
     return tuple(steps)
 
 
-def _read_step(code: str, kind: str, count: int) -> str:
-    step = f"Read the {_rows(count)} at or above the {kind} line and remove or rewrite the unsafe ones"
+def _read_step(code: str, place: str, count: int) -> str:
+    step = f"Read the {_rows(count)} {place} and remove or rewrite the unsafe ones"
     if code == "SQSD101":
         step += ", or move them out with `sqsd-lint check --fix`"
     return f"{step}: `sqsd-lint rule {code}`."
@@ -63,9 +77,8 @@ def _unscored_step(counts: Counter[str], coverage: Coverage, policy: Policy) -> 
     return f"Repair {' and '.join(lost)} without a score, or accept the gap by name: {accept}."
 
 
-def _how(policy: Policy) -> str:
-    calibrated = policy.error_line is not None and policy.error_line.benign_share is not None
-    if calibrated:
+def _how(lines: Iterable[Line]) -> str:
+    if all(line.benign_share is not None for line in lines):
         return "`sqsd-lint bundle show` lists lines with the benign and harmful rows above each"
     return "`--threshold` takes a higher score"
 

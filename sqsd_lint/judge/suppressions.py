@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqsd_lint.errors import ConfigError
 from sqsd_lint.judge.baseline import FINGERPRINT
-from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES, RULES
+from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES, GRAVER, RULES
 from sqsd_lint.judge.untrusted import read_limited
 from sqsd_lint.samples.suppression import RefusedSuppression, parse_suppression
 from sqsd_lint.types import Suppression, Violation
@@ -49,9 +49,14 @@ class Suppressions:
     entries: Mapping[str, Suppressed] = field(default_factory=dict)
 
     def __contains__(self, violation: Violation) -> bool:
-        """Whether a finding is suppressed, in whatever file it is."""
+        """Whether a finding is suppressed, as it is or graver, in whatever file it is."""
         entry = self.entries.get(violation.fingerprint)
-        return entry is not None and violation.rule in entry.suppression.codes
+        return entry is not None and silenced(violation.rule, entry.suppression.codes)
+
+
+def silenced(rule: str, codes: Collection[str]) -> bool:
+    """Whether suppressed codes answer a rule's finding: SQSD101 answers SQSD102, too."""
+    return rule in codes or GRAVER.get(rule) in codes
 
 
 def read_suppressions(path: str) -> Suppressions:

@@ -52,8 +52,8 @@ def _hear_several(voices: Sequence[Voice], rule: ConsensusRule, files: Sequence[
         else:
             problems.append(_problem(items, voices, reasons))
         if scored:
-            vote = vote_on(opinions, rule)
-            found += judge_row_together(scored, opinions, vote, policy, len(voices))
+            vote = vote_on(opinions, heard, rule)
+            found += judge_row_together(scored, opinions, heard, vote, policy, len(voices))
             hidden += (
                 vote is not Vote.CLEAR and policy.severity(line_rule(vote), scored[0].where.file) is None
             )

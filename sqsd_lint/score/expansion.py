@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from sqsd_lint.score.directions import ExpansionPoint
     from sqsd_lint.score.projections import Layer, Sink
 
-# One of several experts that a router sends tokens to, as older code of models keeps them.
-_ROUTED = re.compile(r"(^|\.)experts\.\d+\.")
+# One of several experts that a router sends tokens to, by its name or its class.
+_EXPERT = re.compile("expert", re.IGNORECASE)
+_SHARED = re.compile("shared", re.IGNORECASE)  # one that every token passes, in the batch's order
 
 
 class _ExpandedLinear(torch.autograd.Function):
@@ -79,13 +80,24 @@ class Running:
         ids = kwargs.get("input_ids", args[0] if args else None)
         self.shape = () if ids is None else tuple(ids.shape)
 
-    def is_flat(self, x: Tensor, name: str) -> bool:
-        """Whether x is [b * t, features]: the whole batch, token after token.
-
-        A routed expert gets its own tokens in an order of its own, perhaps all that there are.
-        """
+    def is_flat(self, x: Tensor) -> bool:
+        """Whether x is [b * t, features], as the whole batch is, token after token."""
         whole = len(self.shape) == 2 and len(x) == self.shape[0] * self.shape[1]
-        return x.dim() == 2 and whole and not _ROUTED.search(name)
+        return x.dim() == 2 and whole
+
+
+def is_routed(name: str, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether a module is part of a routed expert, which gets its tokens in an order of its own.
+
+    Args:
+        modules: all of the model, by name.
+    """
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        known = f"{parts[end - 1]} {type(modules.get('.'.join(parts[:end]))).__name__}"
+        if _EXPERT.search(known):
+            return not _SHARED.search(known)
+    return False
 
 
 def _scored_forward(
@@ -95,9 +107,10 @@ def _scored_forward(
     sink: Sink,
     anchor: Tensor,
     running: Running,
+    routed: bool,
     x: Tensor,
 ) -> Tensor:
-    flat = running.is_flat(x, name)
+    flat = running.is_flat(x) and not routed  # an expert may get as many tokens as the batch has
     if x.dim() != 3 and not flat:
         raise ModelError(
             f"layer {name!r} gets an input of shape {tuple(x.shape)}, expected [batch, tokens, features]",
@@ -129,7 +142,7 @@ def expanded(model: nn.Module, point: ExpansionPoint, sink: Sink) -> Iterator[No
         for name, layer in point.layers.items():
             module = modules[name]
             forward = (
-                partial(_scored_forward, module, name, layer, sink, anchor, running)
+                partial(_scored_forward, module, name, layer, sink, anchor, running, is_routed(name, modules))
                 if layer.scored
                 else partial(_plain_forward, module, layer)
             )

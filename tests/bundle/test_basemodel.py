@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sqsd_lint.bundle.basemodel import check_base_model, resolve_model
+from sqsd_lint.bundle.basemodel import (
+    EMBEDDED_MODEL_ID,
+    base_folder,
+    base_place,
+    check_base_model,
+    resolve_model,
+)
+from sqsd_lint.bundle.manifest import Manifest
 from sqsd_lint.bundle.model_digests import template_digest, tokenizer_digest, weights_digest
 from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.errors import ExitCode, ModelError, ModelNotFoundError, WrongBaseModelError
@@ -134,6 +142,32 @@ def test_a_hub_model_without_a_network(tmp_path: Path, monkeypatch: pytest.Monke
         resolve_model("org/nothing", status=said.append)
     assert said == ["fetching org/nothing from the Hub"]
     assert "offline, give a folder" in str(caught.value.hint)
+
+
+def test_a_folder_of_the_working_folder_is_no_model_of_a_manifest(
+    bundle: Bundle, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pull request can bring `org/tiny/` along, with the right weights and another config.json."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    shutil.copytree(model, "org/tiny")
+    shutil.copytree(model, "tiny")
+
+    def made_for(name: str) -> Manifest:
+        return replace(bundle.manifest, base_model=replace(bundle.manifest.base_model, id=name))
+
+    with pytest.raises(ModelNotFoundError, match="org/tiny"):
+        base_folder(made_for("org/tiny"))
+    assert base_place(made_for("org/tiny")) == tmp_path / "hub" / "models--org--tiny"
+    for name in ("org/tiny", "./org/tiny", "tiny"):  # who names it means it
+        assert base_folder(made_for("other"), name) == base_place(made_for("other"), name) == Path(name)
+    for name in ("./org/tiny", str(Path("tiny").absolute()), "tiny"):  # a folder is recorded by its name
+        assert base_folder(made_for(name)) == base_place(made_for(name)) == Path(name)
+    assert base_place(made_for(EMBEDDED_MODEL_ID)) is None
 
 
 def test_models_without_safetensors(model: Path) -> None:

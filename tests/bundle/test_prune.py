@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from sqsd_lint import resources
+from sqsd_lint.bundle import cache as cache_module
 from sqsd_lint.bundle import prune as pruning
+from sqsd_lint.bundle.cache import swap_in
 from sqsd_lint.bundle.prune import kept, prune
 from sqsd_lint.bundle.pull import cached, pull
 from sqsd_lint.bundle.sources import parse
@@ -80,6 +83,43 @@ def test_what_killed_pulls_left_goes_once_nobody_comes_back(cache: Path) -> None
     assert len(done.leftovers) == 2
     assert done.size == 5
     assert not left.exists()
+
+
+def test_what_was_replaced_goes_even_if_its_process_was_killed(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = cache / "bundles" / "one"
+    new = tmp_path / "new"
+
+    def put() -> None:
+        new.mkdir()
+        (new / "x").write_text("new")
+        swap_in(new, target)
+        assert (target / "x").read_text() == "new"
+        assert os.listdir(target.parent) == ["one"]
+
+    target.parent.mkdir(parents=True)
+    target.write_text("a file")
+    put()
+    put()
+    if os.name == "posix":
+        shutil.rmtree(target)
+        for linked in (tmp_path / "linked", tmp_path / "nowhere"):
+            target.symlink_to(linked)
+            if linked.name == "linked":
+                linked.mkdir()
+            put()
+            shutil.rmtree(target)
+        assert (tmp_path / "linked").is_dir()
+        target.mkdir()
+    new.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module, "remove", lambda path: None)  # as if killed just before
+        swap_in(new, target)
+    assert prune().leftovers == ()
+    (old,) = prune(now=time.time() + 2 * DAY).leftovers
+    assert old.name.startswith(".one.old-")
+    assert os.listdir(target.parent) == ["one"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="symbolic links")

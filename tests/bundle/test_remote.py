@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from sqsd_lint.bundle import pull as pulling
@@ -296,6 +297,19 @@ def test_a_cache_that_cannot_be_written(
     for module, name in ((os, "utime"), (pulled, "write_json")):
         monkeypatch.setattr(module, name, refuse)
     assert pull(published).digest == bundle.digest, "what is there already needs no writing"
+
+
+def test_a_file_system_without_locks(
+    published: Address, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock; use SoftFileLock instead")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    with pytest.raises(BundleError, match="no file locks") as caught:
+        pull(published)
+    assert "--cache-dir" in str(caught.value.hint)
+    assert nothing_cached(cache)
 
 
 def test_processes_that_come_late_leave_nothing_behind(

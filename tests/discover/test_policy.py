@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint.config import Settings
+from sqsd_lint.config import Settings, load_settings
 from sqsd_lint.discover.policy import PolicyRef
 from sqsd_lint.discover.policy_settings import settings_at
 from sqsd_lint.errors import ConfigError, SqsdLintError, UsageError
@@ -282,6 +282,76 @@ def test_a_link_above_the_cache_that_a_change_adds(target: str, repo: Repository
         policy.close()
     policy = PolicyRef("HEAD")  # what the commit itself has is no change
     policy.refuse_change(".cache/sqsd", "the cache")
+    policy.close()
+
+
+def test_folders_that_are_named_without_dots(repo: Repository) -> None:
+    """Below the configuration's folder, a name is a path where something is there, as without a policy."""
+    text = 'bundle = ["mine", "other", "new", "id"]\nmodel = "org/own"\nrules = "pack"\n'
+    repo.write("conf/base.toml", f'{text}[bundles]\n"org/own" = "mine"\n')
+    repo.write("conf/sqsd-lint.toml", 'extend = "base.toml"\n')
+    for name in ("mine/bundle.json", "other/bundle.json", "org/own/config.json", "pack"):
+        repo.write(f"conf/{name}", "x")
+    repo.commit()
+    repo.write("conf/new/bundle.json", "of the change")
+    (repo.root / "conf" / "sub").mkdir()
+    os.chdir("conf/sub")
+    settings, _ = load()
+    usual = load_settings({}, cwd=Path.cwd(), environ={}).settings
+    assert settings.opinions == usual.opinions == ("../mine", "../other", "../new", "id")
+    assert (settings.model, settings.rules) == (usual.model, usual.rules) == ("../org/own", "../pack")
+    assert settings.bundles == usual.bundles == {"../org/own": "../mine"}
+    shutil.rmtree("../mine")  # the commit has it: what lies elsewhere under that name is not meant
+    assert load()[0].opinions[0] == "../mine"
+
+
+@posix
+def test_two_dots_after_a_link_lead_from_where_it_leads(repo: Repository) -> None:
+    for folder in ("b/v1", "b/d", "evil/x", "evil/d"):
+        repo.write(f"{folder}/file", folder)
+    os.symlink("v1", "b/cur")
+    policy = PolicyRef(repo.commit())
+    policy.refuse_change("b/cur/../d", "the bundle")
+    os.unlink("b/cur")
+    os.symlink("../evil/x", "b/cur")
+    repo.commit()
+    with pytest.raises(UsageError, match=r"the bundle b/cur/\.\./d differs from what .*: b/cur$"):
+        policy.refuse_change("b/cur/../d", "the bundle")
+    policy.close()
+    policy = PolicyRef("HEAD")
+    policy.refuse_change("b/cur/../d", "the bundle")
+    repo.write("evil/d/file", "new")
+    with pytest.raises(UsageError, match=r"evil/d/file$"):
+        policy.refuse_change("b/cur/../d", "the bundle")
+    policy.close()
+
+
+@posix
+def test_what_links_within_a_folder_lead_to_is_held_too(repo: Repository, tmp_path: Path) -> None:
+    for name in ("model/a", "shared/config.json", "deep/x/file", "further/file", "other"):
+        repo.write(name, "1")
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "b").write_text("1")
+    for link, target in (
+        ("model/config.json", "../shared/config.json"),
+        ("model/blob", str(tmp_path / "blobs" / "b")),
+        ("model/deep", "../deep"),
+        ("deep/x/further", "../../further"),
+        ("deep/x/loop", ".."),
+    ):
+        os.symlink(target, link)
+    policy = PolicyRef(repo.commit())
+    (tmp_path / "blobs" / "b").write_text("2")
+    repo.write("other", "2")
+    repo.commit()
+    policy.refuse_change("model", "the model")
+    for name in ("shared/config.json", "deep/x/file", "further/file"):
+        repo.write(name, "2")
+        repo.commit()
+        with pytest.raises(UsageError, match=f"the model model differs from what .*: {name}$"):
+            policy.refuse_change("model", "the model")
+        repo.write(name, "1")
+        repo.commit()
     policy.close()
 
 

@@ -39,6 +39,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a/out/x", Way("a/out/x", ("a/out",), None)),
         ("a/back/x", Way("a/back/x", ("a/back",), "other/x")),
         ("../into/out/x", Way("a/out/x", ("a/out",), None)),
+        ("a/back/../b", Way("a/b", ("a/back",), "b")),
+        ("a/out/../repo/a", Way("a/repo/a", ("a/out",), "a")),
         ("inner/x", Way("inner/x", ("inner",), "inner/x")),
     ],
 )

@@ -67,7 +67,9 @@ def test_the_form_is_one_row_per_line() -> None:
 def test_a_finding_is_accepted_in_whatever_file_it_is_but_by_its_own_rule() -> None:
     baseline = Baseline("base.json", HERE).with_findings([violation(A)])
     assert violation(A, file="renamed.jsonl") in baseline
-    assert violation(A, "SQSD102") not in baseline
+    assert violation(A, "SQSD302") not in baseline
+    assert violation(A, "SQSD102") in baseline  # of SQSD101, which is graver
+    assert violation(A) not in Baseline("base.json", HERE).with_findings([violation(A, "SQSD102")])
     assert violation(B) not in baseline
 
 

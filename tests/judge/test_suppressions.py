@@ -42,7 +42,8 @@ def test_a_table_per_fingerprint() -> None:
     assert SCHEMA.is_valid(tomllib.loads(GOOD))
     where = Where("b", 3, 2)
     assert Violation("SQSD101", "", Severity.ERROR, where, "", A) in found
-    assert Violation("SQSD102", "", Severity.ERROR, where, "", A) not in found
+    assert Violation("SQSD102", "", Severity.ERROR, where, "", A) in found  # SQSD101 is graver
+    assert Violation("SQSD302", "", Severity.ERROR, where, "", A) not in found
     assert Violation("SQSD101", "", Severity.ERROR, where, "", "") not in found
 
 

@@ -184,6 +184,44 @@ def test_the_baseline_and_suppressions_answer_for_findings_of_several() -> None:
     assert [v.rule for v in unknown.violations] == ["SQSD301"]
 
 
+def test_what_was_accepted_as_an_error_is_accepted_as_a_warning() -> None:
+    alone = hear(voices([ERR]))
+    assert only(alone).rule == "SQSD101"
+    baseline = Baseline("base.json", os.getcwd()).with_findings(alone.found)
+    together = hear(voices([ERR], [LOW]), files=["a"])
+    assert only(together).rule == "SQSD102"
+    judged = judge_all(together, Accepted(baseline), files=["a"])
+    assert (judged.violations, judged.baselined, judged.stale) == ((), 1, ())
+    assert baseline.pruned(judged.acceptable, judged.stale).entries == {
+        entry for entry in baseline.entries if os.path.lexists(entry.file)
+    } | {baseline.entry_of(v) for v in judged.acceptable}
+    text = f'["{1:032x}"]\nignore = ["SQSD101"]\nreason = "seen"\n'
+    suppressions = parse_suppressions(text.encode(), source="s.toml", folder=os.getcwd())
+    judged = judge_all(together, Accepted(None, suppressions), files=["a"])
+    assert (judged.violations, judged.suppressed) == ((), 1)
+    seen = Suppression(("SQSD101",), "seen")
+    inline = hear(voices([scored(ERR, 1, suppression=seen)], [LOW]), files=["a"])
+    judged = judge_all(inline, Accepted(), files=["a"])
+    assert (judged.violations, judged.suppressed) == ((), 1)
+
+
+def test_a_bundle_without_a_line_has_no_vote_by_it() -> None:
+    def heard(first: float, raw: float, rule: ConsensusRule = "majority") -> Heard:
+        one, two = voices([first], [raw])
+        policy = make_policy(load_pack("default"), None, threshold="100")
+        assert policy.warning_line is None
+        return hear([one, replace(two, policy=policy, calibration=None)], rule)
+
+    for rule in ("any", "majority", "all"):
+        finding = only(heard(WARN, LOW, rule))
+        assert finding.message.startswith("1 of 1 bundles that have a warning line has it at")
+    # Above its error line a row would be above any warning line.
+    assert only(heard(WARN, ERR)).message.startswith("2 of 2 bundles have it at or above the warning line")
+    assert only(heard(LOW, ERR)).message.startswith("only 1 of 2 bundles finds it risky, two")
+    assert found(heard(LOW, LOW)) == []
+    assert only(heard(ERR, LOW)).message.startswith("1 of 1 bundles that have a warning line has it at")
+
+
 def test_rules_are_left_out_for_a_file() -> None:
     ignored = {"per_file_ignores": {"a": ["SQSD1"]}}
     heard = hear(voices([ERR], [ERR], **ignored))

@@ -86,6 +86,16 @@ def test_next_steps_follow_what_was_found() -> None:
     assert "`sqsd-lint rule SQSD102`" in only
 
 
+def test_steps_of_several_bundles_quote_no_single_line() -> None:
+    raw = make_policy(load_pack("default"), None, threshold="7", warning_threshold="5")
+    read, move = next_steps([violation("SQSD101")], FULL, POLICY, others=[raw])
+    assert "1 row that enough bundles find to be errors" in read
+    assert "now p99.9 and 7: `--threshold`" in move
+    assert "now p99.9: `sqsd" in next_steps([violation("SQSD101")], FULL, POLICY, others=[POLICY])[1]
+    (read,) = next_steps([violation("SQSD102")] * 2, FULL, POLICY, others=[raw])
+    assert read.startswith("Read the 2 rows that one or more bundles find risky and remove")
+
+
 def test_findings_about_files_and_the_baseline_have_steps() -> None:
     found = [violation("SQSD202"), violation("SQSD202"), violation("SQSD402", Severity.WARNING)]
     assert next_steps(found, FULL, POLICY) == (

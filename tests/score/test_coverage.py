@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import transformers
 from peft import LoraConfig, get_peft_model
 
 from sqsd_lint.errors import ModelError
-from sqsd_lint.score import Direction, Scorer, load_adapter
+from sqsd_lint.score import Direction, Scorer, expansion, load_adapter
 from sqsd_lint.score.coverage import recall, remember, uncovered_share
-from sqsd_lint.score.expansion import Running
+from sqsd_lint.score.expansion import Running, is_routed
 from sqsd_lint.score.memory import Rehearsal
 from sqsd_lint.score.model import load_model
 from tests import oracle, tiny
@@ -128,12 +129,43 @@ def test_other_tokens_than_the_batch_has_are_refused(tmp_path: Path, monkeypatch
 def test_what_a_router_hands_out_is_no_batch() -> None:
     running = Running()
     x = torch.zeros(12, 32)
-    assert not running.is_flat(x, "mlp.up_proj")
+    assert not running.is_flat(x)
     running.enter(torch.nn.Module(), (), {"input_ids": torch.zeros(3, 4)})
-    assert running.is_flat(x, "model.layers.0.mlp.shared_expert.up_proj")
-    assert not running.is_flat(x, "model.layers.0.mlp.experts.3.up_proj")  # in the router's order
-    assert not running.is_flat(x[:11], "mlp.up_proj")
-    assert not running.is_flat(x.view(3, 4, 32), "mlp.up_proj")
+    assert running.is_flat(x)
+    assert not running.is_flat(x[:11])
+    assert not running.is_flat(x.view(3, 4, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("mlp.up_proj", "Mlp", False),
+        ("mlp.experts.3.up_proj", "Mlp", True),
+        ("ffn.experts.expert_3.fc1", "Mlp", True),
+        ("moe.parts.3.up_proj", "TopTwoExpert", True),
+        ("mlp.shared_expert.up_proj", "Mlp", False),
+        ("mlp.shared_experts.up_proj", "SomeExpert", False),
+        ("mlp.always.up_proj", "SharedExperts", False),
+        ("mlp.shared_experts.0.up_proj", "SomeExpert", False),
+        ("mlp.shared_mlp.experts.0.up_proj", "Mlp", True),
+    ],
+)
+def test_what_is_an_expert_of_a_router(name: str, kind: str, expected: bool) -> None:
+    """A layer in one gets its tokens in the router's order, even where it gets as many as the batch has."""
+    block = type(kind, (torch.nn.Module,), {})()
+    parents = {name.rpartition(".")[0]: block, name: torch.nn.Linear(2, 2)}
+    assert is_routed(name, parents) is expected
+
+
+def test_an_expert_that_gets_every_token_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("qwen2-moe")
+    at = load_adapter(adapter("qwen2-moe", tmp_path, 1, LINEAR), model)
+    scorer = Scorer(model, [Direction("danger", at, at)])
+    row = encoded(range(1, 13), [-100, *range(2, 13)])
+    scorer.project([row])
+    monkeypatch.setattr(expansion, "_SHARED", re.compile("nothing"))
+    with pytest.raises(ModelError, match=r"shared_expert.gate_proj' gets an input of shape \(12, 32\)"):
+        scorer.project([row])
 
 
 @pytest.mark.parametrize(("arch", "width"), [("mixtral", 48), ("qwen2-moe", 24)])
