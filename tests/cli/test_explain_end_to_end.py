@@ -60,10 +60,12 @@ def test_the_commands_work_together(lint: Command, tiny_bundle: Path, tmp_path: 
     assert whole == pytest.approx(row["sqsd"], abs=1e-4)
     assert row["sqsd"] == pytest.approx(found["row"]["sqsd"], abs=1e-3)
 
-    done = lint("score", data, "--bundle", bundle, "--bundle", tiny_bundle)
-    assert done.returncode == 0, done.stderr
-    opinions = [json.loads(line)["opinions"] for line in done.stdout.splitlines()]
-    assert all(one["sqsd"] == two["sqsd"] for one, two in opinions), "sketches change no score"
+    plain = lint("score", data, "--bundle", tiny_bundle, "--no-cache")
+    assert plain.returncode == 0, plain.stderr
+    without = json.loads(plain.stdout.splitlines()[1])
+    assert without["sqsd"] == pytest.approx(row["sqsd"], abs=1e-6), "sketches change no score"
+    both = lint("score", data, "--bundle", bundle, "--bundle", tiny_bundle)
+    assert (both.returncode, "one opinion, not two" in both.stderr) == (2, True)
 
 
 def test_wrong_rows_and_sketches(lint: Command, tiny_bundle: Path, tmp_path: Path) -> None:
