@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from sqsd_lint.errors import ModelError
+from sqsd_lint.score.forwards import replaced
 
 
 def block_list(model: nn.Module) -> tuple[nn.Module, str]:
@@ -32,15 +32,6 @@ def block_list(model: nn.Module) -> tuple[nn.Module, str]:
 @contextmanager
 def checkpointed(model: nn.Module, *, on: bool = True) -> Iterator[None]:
     """Keep no activation inside the model's blocks while a forward pass runs in this block of code."""
-    changed: list[tuple[nn.Module, Any]] = []
-    try:
-        for block in getattr(*block_list(model)) if on else ():
-            changed.append((block, block.__dict__.get("forward")))
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    blocks = getattr(*block_list(model)) if on else ()
+    with replaced((block, partial(checkpoint, block.forward, use_reentrant=False)) for block in blocks):
         yield
-    finally:
-        for block, own in changed:
-            if own is None:
-                del block.forward  # the class's own method shows again
-            else:
-                block.forward = own

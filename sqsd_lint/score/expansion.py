@@ -9,7 +9,7 @@ hand anyway, of which every update is made (METHOD section 5): x, d = dl/dy, h =
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from sqsd_lint.errors import ModelError
+from sqsd_lint.score.forwards import replaced
 from sqsd_lint.score.linear import bias_of, weight_of
 
 if TYPE_CHECKING:
@@ -134,25 +135,19 @@ def expanded(model: nn.Module, point: ExpansionPoint, sink: Sink) -> Iterator[No
     modules = dict(model.named_modules())
     parameter = next(model.parameters())
     anchor = torch.zeros((), device=parameter.device, requires_grad=True)
-    changed: list[tuple[nn.Module, Any]] = []
     running = Running()
+
+    def forward_of(name: str, layer: Layer) -> Callable[[Tensor], Tensor]:
+        module = modules[name]
+        if not layer.scored:
+            return partial(_plain_forward, module, layer)
+        routed = is_routed(name, modules)
+        return partial(_scored_forward, module, name, layer, sink, anchor, running, routed)
+
     body: Any = getattr(model, "base_model", model)
     handle = body.register_forward_pre_hook(running.enter, with_kwargs=True)
     try:
-        for name, layer in point.layers.items():
-            module = modules[name]
-            forward = (
-                partial(_scored_forward, module, name, layer, sink, anchor, running, is_routed(name, modules))
-                if layer.scored
-                else partial(_plain_forward, module, layer)
-            )
-            changed.append((module, module.__dict__.get("forward")))
-            module.forward = forward
-        yield
+        with replaced((modules[name], forward_of(name, layer)) for name, layer in point.layers.items()):
+            yield
     finally:
         handle.remove()
-        for module, own in changed:
-            if own is None:
-                del module.forward  # the class's own method shows again
-            else:  # accelerate's, of a model that is spread over devices
-                module.forward = own

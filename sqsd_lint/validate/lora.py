@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from sqsd_lint.score.forwards import replaced
 from sqsd_lint.score.linear import bias_of, is_linear, linear_shape, weight_of
 from sqsd_lint.validate.runs import Runs
 
@@ -53,18 +54,8 @@ class LoraRuns(Runs):
     @contextmanager
     def adapted(self) -> Iterator[None]:
         """Inside, the model's linear layers carry the adapters of the active runs."""
-        before = {name: module.__dict__.get("forward") for name, module in self._modules.items()}
-        try:
-            for name, module in self._modules.items():
-                module.forward = self._forward(name, module)
+        with replaced((module, self._forward(name, module)) for name, module in self._modules.items()):
             yield
-        finally:
-            for name, module in self._modules.items():
-                own = before[name]
-                if own is None:
-                    del module.forward  # the class's own method shows again
-                else:  # accelerate's, of a model that is spread over devices
-                    module.forward = own
 
     def _forward(self, name: str, module: nn.Module) -> Any:
         def forward(x: Tensor) -> Tensor:  # [runs * b, t, d_in]
