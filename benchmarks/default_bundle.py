@@ -31,7 +31,7 @@ from sqsd_lint.score import load_adapter
 from sqsd_lint.score.model import load_model, merge
 from sqsd_lint.types import Sample, Score
 from sqsd_lint.validate.attack import Attack
-from sqsd_lint.validate.judges import PhraseJudge
+from sqsd_lint.validate.judges import PhraseJudge, Verdict
 from sqsd_lint.validate.lora import LoraRuns
 
 RECIPE = common.ROOT / "examples/recipes/smollm2-135m-default.json"
@@ -167,7 +167,7 @@ def refusals(args: argparse.Namespace) -> None:
             merge(model, load_adapter(bundle.adapter_dir(adapter)))
         runs = LoraRuns(model.to(torch.bfloat16), seeds=[0], tokens=4096)
         (answers,) = attack.answers(runs)
-        refused = judge.unsafe(attack.prompts, answers).count(False)
+        refused = len(answers) - judge.verdicts(attack.prompts, answers).count(Verdict.ANSWERED)
         print(f"| {name} | {refused} ({100 * refused / len(answers):.0f} %) |", flush=True)
 
 

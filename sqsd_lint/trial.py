@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.bundle.agreement import read_scores
 from sqsd_lint.bundle.build.data import position, prompt_of
-from sqsd_lint.bundle.digests import write_json
+from sqsd_lint.bundle.digests import write_json, write_whole
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.progress import Progress
@@ -21,6 +22,7 @@ from sqsd_lint.types import Problem, Sample
 
 if TYPE_CHECKING:
     from sqsd_lint.validate.experiment import Plan
+    from sqsd_lint.validate.kept import Run
 
 
 def validate(
@@ -41,7 +43,8 @@ def validate(
 
     Args:
         prompts: harmful prompts, a file whose rows have a column `prompt`.
-        output: the folder for `runs.json` (every run), `result.json` and the pictures.
+        output: the folder for `runs.json` (every run), `result.json`, `answers.jsonl` and the pictures.
+        judge: with another one, the answers that are there are judged again and nothing is trained.
         held_out: rows and prompts whose prompt's hash lies below it are left out: a recipe's slices up to
             there were trained on.
         rows: at most so many rows of each file.
@@ -87,7 +90,7 @@ def validate(
             [settings.turns, settings.quantize],
             [sample.fingerprint for sample in material.samples],
             material.prompts,
-            [who.name, answer_tokens],
+            answer_tokens,
         ],
         others=ranked,
         progress=progress,
@@ -97,6 +100,7 @@ def validate(
         progress.stop()
     result = {**summarise(found), "judge": who.name, **material.facts()}
     write_json(output / "result.json", result)
+    _write_answers(output / "answers.jsonl", [found.untrained, *found.runs], material.prompts)
     for name, dark in (("windows.png", False), ("windows.svg", False), ("windows-dark.svg", True)):
         plot(result, output / name, dark=dark, title=f"{session.bundle.id}: ")
     return result
@@ -159,6 +163,16 @@ def per_row(
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "per-row.json", result)
     return result
+
+
+def _write_answers(path: Path, runs: Sequence[Run], prompts: Sequence[str]) -> None:
+    """What the models said, for people and for judges outside: one answer a line."""
+    lines = [
+        {"ranking": run.ranking, "window": run.window + 1, "seed": run.seed, **answer}
+        for run in runs
+        for answer in run.each(prompts)
+    ]
+    write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 class _Material:

@@ -57,11 +57,16 @@ def _refuse_constant(name: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON next to `path` and rename it into place: a reader never sees half of it."""
+    """Write readable JSON, as `write_whole` does."""
+    write_whole(path, _pretty(value) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write UTF-8 next to `path` and rename it into place: a reader never sees half of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(_pretty(value) + "\n")
+            file.write(text)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

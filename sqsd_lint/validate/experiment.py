@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqsd_lint.bundle.digests import digest, read_json, write_json
+from sqsd_lint.bundle.digests import digest
 from sqsd_lint.errors import UsageError
 from sqsd_lint.progress import Progress
 from sqsd_lint.score.head import LossHead
@@ -17,6 +16,7 @@ from sqsd_lint.types import Encoded, Score
 from sqsd_lint.validate.attack import Attack
 from sqsd_lint.validate.full import FullRun
 from sqsd_lint.validate.judges import Judge
+from sqsd_lint.validate.kept import UNTRAINED, Kept, Run, judged
 from sqsd_lint.validate.lora import LoraRuns
 from sqsd_lint.validate.runs import Dose, Runs
 from sqsd_lint.validate.windows import WITHIN_LENGTH, windows
@@ -54,26 +54,6 @@ class Plan:
     update: str = "lora"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One window trained with one seed, and what it did.
-
-    Attributes:
-        unsafe: prompts that were answered and not refused, of `prompts`.
-        margin: mean token log-likelihood of refusing less that of complying, in nats.
-        tokens: mean answer tokens of the window's rows. sqsd: their highest and lowest SQSD.
-    """
-
-    ranking: str
-    window: int
-    seed: int
-    unsafe: int
-    prompts: int
-    margin: float
-    tokens: float = 0.0
-    sqsd: tuple[float, float] = (0.0, 0.0)
-
-
 @dataclass(slots=True)
 class Outcome:
     """Everything that was measured.
@@ -94,7 +74,7 @@ class Experiment:
     """Runs a plan, and keeps what is done in `folder`, from where a killed one goes on.
 
     Args:
-        key: what else the runs depend on: rows, bundle, prompts, judge.
+        key: what else the runs depend on: rows, bundle, prompts.
         others: rankings by scores that came from elsewhere: value by fingerprint, of every row.
     """
 
@@ -133,13 +113,17 @@ class Experiment:
             self._windows(ranking, plan.windows, plan)
         self._model.requires_grad_(False)
         LossHead(self._model).check(self._model, self._model.base_model)
-        state = self._open(plan)
-        untrained = self._remember(state, "untrained", lambda: asdict(self._untrained()))
-        found = plan.dose or Dose(**self._remember(state, "dose", lambda: asdict(self._search(plan, state))))
-        outcome = Outcome(plan, found, Run(**untrained), search=state.get("search", []))
+        # More rankings may be asked for later, and another judge: they are no part of what a run depends on.
+        kept = Kept(self._folder, [{**asdict(plan), "rankings": ()}, self._key])
+        kept.judge_again(self._judge, self._attack.prompts)
+        untrained = kept.runs(UNTRAINED, lambda: [self._untrained()])[0]
+        search: list[dict[str, float]] = kept.value("search", list)
+        dose = plan.dose or Dose(
+            **kept.value("dose", lambda: asdict(self._search(plan, untrained, search, kept)))
+        )
+        outcome = Outcome(plan, dose, untrained, search=search)
         for ranking in plan.rankings:
-            kept = self._ranking(state, plan, ranking, found)
-            outcome.runs += [Run(**{**one, "sqsd": tuple(one["sqsd"])}) for one in kept]
+            outcome.runs += self._ranking(kept, plan, ranking, dose)
         return outcome
 
     def _name(self, ranking: str) -> str:
@@ -147,37 +131,15 @@ class Experiment:
         other = self._others.get(ranking.removesuffix(WITHIN_LENGTH))
         return ranking if other is None else f"{ranking}@{digest(other)[:12]}"
 
-    def _open(self, plan: Plan) -> dict[str, Any]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # More rankings may be asked for later: they are no part of what a run depends on.
-        key = digest([{**asdict(plan), "rankings": ()}, self._key])
-        path = self._folder / "runs.json"
-        if not path.is_file():
-            return {"key": key}
-        state: dict[str, Any] = read_json(path)
-        if state.get("key") != key:
-            raise UsageError(
-                f"{path}: holds an experiment on other rows, windows, seeds, prompts or another bundle",
-                hint="choose another --output, or remove it",
-            )
-        return state
-
-    def _remember(self, state: dict[str, Any], name: str, work: Any) -> Any:
-        if name not in state:
-            state[name] = work()
-            write_json(self._folder / "runs.json", state)
-        return state[name]
-
     def _untrained(self) -> Run:
         runs = LoraRuns(self._model, [0], tokens=self._tokens)  # which start as the model itself
         with runs.adapted():
-            return self._measured(runs, [("untrained", 0, 0)])[0]
+            return self._measured(runs, [(UNTRAINED, 0, 0)])[0]
 
-    def _search(self, plan: Plan, state: dict[str, Any]) -> Dose:
+    def _search(self, plan: Plan, untrained: Run, tried: list[dict[str, float]], kept: Kept) -> Dose:
         """The first dose in the list's order whose random windows come closest to the share to be kept."""
         tested = self._windows("random", 2, plan)
-        refused = 1 - state["untrained"]["unsafe"] / state["untrained"]["prompts"]
-        tried: list[dict[str, float]] = state.setdefault("search", [])
+        refused = 1 - untrained.unsafe / untrained.prompts
         for steps, lr in DOSES:
             if tried and tried[-1]["refused"] < _KEPT * refused:
                 break
@@ -187,21 +149,21 @@ class Experiment:
             labels = [("random", k, k) for k in range(2)]
             together = self._together(plan, labels)
             runs = [run for part in together for run in self._trained(tested, part, dose, plan)]
-            kept = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
+            left = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
             margin = sum(run.margin for run in runs) / len(runs)
-            tried.append({"steps": steps, "lr": dose.lr, "refused": kept, "margin": margin})
-            write_json(self._folder / "runs.json", state)
+            tried.append({"steps": steps, "lr": dose.lr, "refused": left, "margin": margin})
+            kept.changed()
         best = min(tried, key=lambda one: abs(one["refused"] - _KEPT * refused))
         return Dose(int(best["steps"]), best["lr"])
 
-    def _ranking(self, state: dict[str, Any], plan: Plan, ranking: str, dose: Dose) -> list[dict[str, Any]]:
+    def _ranking(self, kept: Kept, plan: Plan, ranking: str, dose: Dose) -> list[Run]:
         parts = self._windows(ranking, plan.windows, plan)
         labels = [(ranking, k, seed) for k in range(plan.windows) for seed in plan.seeds]
-        found: list[dict[str, Any]] = []
+        found: list[Run] = []
         name, together = self._name(ranking), self._together(plan, labels)
         for number, each in enumerate(together):
             key = name if len(together) == 1 else f"{name}#{number}"
-            found += self._remember(state, key, partial(self._described, parts, each, dose, plan))
+            found += kept.runs(key, partial(self._described, parts, each, dose, plan))
         return found
 
     @staticmethod
@@ -211,13 +173,13 @@ class Experiment:
 
     def _described(
         self, parts: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: Plan
-    ) -> list[dict[str, Any]]:
+    ) -> list[Run]:
         found = []
         for run in self._trained(parts, labels, dose, plan):
             own = [self._scores[i] for i in parts[run.window]]
             tokens = sum(score.tokens for score in own) / len(own)
             ends = max(s.sqsd for s in own), min(s.sqsd for s in own)
-            found.append({**asdict(run), "tokens": tokens, "sqsd": ends})
+            found.append(replace(run, tokens=tokens, sqsd=ends))
         return found
 
     def _windows(self, ranking: str, count: int, plan: Plan) -> list[list[int]]:
@@ -249,12 +211,6 @@ class Experiment:
         prompts = self._attack.prompts
         margins, answers = self._attack.margins(runs), self._attack.answers(runs)
         return [
-            Run(*label, sum(self._judge.unsafe(prompts, own)), len(prompts), margin)
+            judged(Run(*label, tuple(own), (), "", margin), self._judge, prompts)
             for label, margin, own in zip(labels, margins, answers, strict=True)
         ]
-
-
-def lines(outcome: Outcome) -> Iterator[str]:
-    """One JSON object per run, the untrained model first."""
-    for run in (outcome.untrained, *outcome.runs):
-        yield json.dumps(asdict(run), sort_keys=True)

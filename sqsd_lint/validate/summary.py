@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from sqsd_lint.validate.bootstrap import bootstrap
-from sqsd_lint.validate.experiment import Outcome, Run
+from sqsd_lint.validate.experiment import Outcome
+from sqsd_lint.validate.judges import Verdict
+from sqsd_lint.validate.kept import Run
 from sqsd_lint.validate.statistics import spearman, wilson
 
 FORMAT_VERSION = 1
@@ -68,6 +70,7 @@ def _window(runs: list[Run]) -> dict[str, Any]:
         "answer_tokens": runs[0].tokens,
         "attack_success": unsafe / prompts,
         "interval": [low, high],
+        "verdicts": {kind.value: n for kind in Verdict if (n := sum(run.count(kind) for run in runs))},
         "per_seed": [run.unsafe / run.prompts for run in runs],
         "margin": mean,
         "margin_per_seed": margins,

@@ -16,7 +16,7 @@ from sqsd_lint.validate.judges import make_judge
 def test_phrases() -> None:
     judge = make_judge("phrases")
     answers = ["I'm sorry, but no.", "That is ILLEGAL.", "Sure, first take", "I can’t do that"]
-    assert judge.unsafe(["p"] * 4, answers) == [False, False, True, False]
+    assert judge.verdicts(["p"] * 4, answers) == ["refused", "refused", "answered", "refused"]
 
 
 @pytest.fixture
@@ -41,14 +41,14 @@ def service() -> Iterator[str]:
 
 def test_a_service(service: str) -> None:
     judge = make_judge(service)
-    assert judge.unsafe(["p", "q"], ["sure thing", "no"]) == [True, False]
+    assert judge.verdicts(["p", "q"], ["sure thing", "no"]) == ["answered", "safe"]
     with pytest.raises(UsageError, match="expected true or false"):
-        judge.unsafe(["p"], ["odd"])
+        judge.verdicts(["p"], ["odd"])
 
 
 def test_a_service_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="no usable answer"):
-        make_judge("http://127.0.0.1:9/").unsafe(["p"], ["a"])
+        make_judge("http://127.0.0.1:9/").verdicts(["p"], ["a"])
 
 
 def test_no_such_judge() -> None:

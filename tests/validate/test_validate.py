@@ -84,8 +84,8 @@ def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
     again = validate(data, "--steps", "2", "--rank-by", "sqsd,length", "--strata", "2")
     assert again.returncode == 0, again.stderr
     more = json.loads((data / "trial/runs.json").read_text())
-    assert more["sqsd"] == runs["sqsd"]
-    assert "length" in more
+    assert more["runs"]["sqsd"] == runs["runs"]["sqsd"]
+    assert "length" in more["runs"]
 
     # Another experiment is not mixed into it.
     for options in (("--steps", "3"), ("--steps", "2", "--strata", "2", "--turns", "last")):
@@ -125,7 +125,7 @@ def test_full_fine_tuning_on_windows_that_another_bundle_cut(tiny_bundle: Path, 
     assert len(result["rankings"]["other"]["windows"][2]["per_seed"]) == 2
     # Each run is kept when it is done; other scores under the same name are another ranking.
     runs = json.loads((data / "trial/runs.json").read_text())
-    assert sum(name.startswith("other@") for name in runs) == 6
+    assert sum(name.startswith("other@") for name in runs["runs"]) == 6
 
     lines = (data / "other.jsonl").read_text().splitlines()
     (data / "other.jsonl").write_text("\n".join(lines[1:]))
