@@ -30,7 +30,7 @@ DOSES = ((12, 1e-4), (25, 2e-4), (50, 2e-4), (50, 4e-4), (75, 4e-4), (100, 4e-4)
 _FULL_LR = 0.05  # of LoRA's learning rate, where every parameter is trained
 
 _KEPT = 2 / 3  # the share of refusals that random windows should leave
-_GPU_TOKENS, _CPU_TOKENS = 28_000, 4_096
+_GPU_TOKENS, _CPU_TOKENS = 28_000, 2_048
 _Label = tuple[str, int, int]  # ranking, window, seed
 
 

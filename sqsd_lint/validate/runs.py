@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Positions whose logits are held at once, in float32 [chunk, vocabulary].
 _CHUNK = 8192
+# How long the shortest row of a pass must at least be, of the longest run's: the rest is padding.
+_LEAST_FILLED = 0.8
 # Sequences that answer side by side on a CPU. A cache of keys and values that grows with every token leaves
 # holes: 250 sequences of SmolLM2-135M took 15 GB for half a GB of cache.
 _CPU_ROWS = 64
@@ -100,9 +102,9 @@ class Runs(ABC):
             at = slice(step * dose.batch_size, (step + 1) * dose.batch_size)
             batches = [[own[i] for i in order[at]] for own, order in zip(rows, orders, strict=True)]
             with torch.enable_grad():
-                for part in self._parts(batches):
+                for part, together in self._passes(batches):
                     self._active = part
-                    loss = self.losses([row for batch in batches[part] for row in batch])
+                    loss = self.losses(together)
                     (loss.sum() / dose.batch_size).backward()  # type: ignore[no-untyped-call]
             self._prepare(dose.max_grad_norm)
             for group in optimizer.param_groups:
@@ -154,12 +156,24 @@ class Runs(ABC):
         losses = nn.functional.cross_entropy(logits, targets.to(logits.device), reduction="none")
         return losses.to(self._device)
 
-    def _parts(self, batches: Sequence[Sequence[Encoded]]) -> Iterator[slice]:
-        start = longest = 0
-        for k, batch in enumerate(batches):
-            own = max(len(row.ids) for row in batch)
-            if k > start and max(longest, own) * len(batch) * (k + 1 - start) > self._tokens:
-                yield slice(start, k)
-                start, longest = k, 0
-            longest = max(longest, own)
-        yield slice(start, len(batches))
+    def _passes(self, batches: Sequence[Sequence[Encoded]]) -> Iterator[tuple[slice, list[Encoded]]]:
+        """A step's rows by forward pass: which runs, and equally many rows of each of them, run by run.
+
+        Rows of like length go together, whatever their place in the batch: the loss is a sum over them.
+        """
+        longest_first = [sorted(batch, key=lambda row: -len(row.ids)) for batch in batches]
+        widths = [max(len(row.ids) for row in rows) for rows in zip(*longest_first, strict=True)]
+        start = 0
+        while start < len(widths):
+            width, end = widths[start], start + 1
+            while (
+                end < len(widths)
+                and widths[end] >= _LEAST_FILLED * width
+                and width * (end + 1 - start) * len(batches) <= self._tokens
+            ):
+                end += 1
+            most = max(1, self._tokens // (width * (end - start)))
+            for first in range(0, len(batches), most):
+                part = slice(first, min(first + most, len(batches)))
+                yield part, [row for batch in longest_first[part] for row in batch[start:end]]
+            start = end
