@@ -73,6 +73,7 @@ class Engine:
         self.cache = ScoreCache(path, self._key(), exact=exact)
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
+        self._rendered: tuple[str, ...] = ()  # notes on rendering by models that were let go
 
     def _key(self) -> bytes:
         return scorer_key(
@@ -96,7 +97,7 @@ class Engine:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the report has to say: how rows were rendered, what packing costs, whether the cache works."""
-        rendering = self._loaded[0].notes if self._loaded else ()
+        rendering = dict.fromkeys((*self._rendered, *(self._loaded[0].notes if self._loaded else ())))
         packed = (_FOUR_BITS,) if self._settings.quantize == "4bit" else ()
         return (*rendering, *packed, *((self.cache.note,) if self.cache.note else ()))
 
@@ -142,7 +143,9 @@ class Engine:
         return base_place(self.bundle.manifest, self._named)
 
     def release(self) -> None:
-        """Let go of the model, to make room for another."""
+        """Let go of the model, to make room for another; what it had to note stays."""
+        if self._loaded:
+            self._rendered = (*self._rendered, *self._loaded[0].notes)
         self._loaded = None
 
     def parts(self) -> tuple[Encoder, Scorer]:

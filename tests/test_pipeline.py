@@ -11,6 +11,7 @@ import pytest
 
 from sqsd_lint import pipeline
 from sqsd_lint.config import Settings
+from sqsd_lint.encode.template import NOTE_SYSTEM, Template
 from sqsd_lint.engine import Engine, scored_modules
 from sqsd_lint.errors import BundleError, UsageError, WrongBaseModelError
 from sqsd_lint.judge import Baseline
@@ -168,6 +169,18 @@ def test_rows_near_a_line_are_scored_again_exactly(run: Run, tmp_path: Path) -> 
     report = pipeline.check(run(data, threshold=repr(near.score.sqsd + 1e-5)))
     assert [r.score.exact for r in report.rows] == [r.fingerprint == near.fingerprint for r in plain]
     assert report.rows[4].score.sqsd == pytest.approx(near.score.sqsd, abs=1e-4)
+
+
+def test_notes_on_rendering_outlive_the_exact_second_look(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Template, "_takes_system", lambda self: False)
+    turns = [("system", "Be brief."), ("user", "What is 3 and 4?"), ("assistant", "It is 7.")]
+    data = write(tmp_path / "a.jsonl", {"messages": [{"role": r, "content": c} for r, c in turns]})
+    (plain,) = pipeline.check(run(data, cache=False)).rows
+    report = pipeline.check(run(data, cache=False, threshold=repr(plain.score.sqsd + 1e-5)))
+    assert report.rows[0].score.exact
+    assert report.head.notes.count(NOTE_SYSTEM) == 1
 
 
 def test_reordering_changes_no_score(run: Run, tmp_path: Path) -> None:

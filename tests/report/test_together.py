@@ -16,7 +16,8 @@ from sqsd_lint.report.ranking import worst_first
 from sqsd_lint.report.safe import _UNSAFE
 from sqsd_lint.types import Opinion, Report
 from tests.report.golden import assert_golden, render
-from tests.report.reports import FULL, HEAD, HOSTILE_MARKUP, HOSTILE_TEXT, TOGETHER
+from tests.report.reports import FULL, HEAD, HOSTILE_MARKUP, HOSTILE_TEXT
+from tests.report.reports_together import TOGETHER
 from tests.report.test_json import HEAD as HEAD_SCHEMA
 from tests.report.test_json import OPTIONAL_NUMBER, REPORT, closed, strict
 

@@ -1,0 +1,18 @@
+"""What the tests of a policy's commit share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqsd_lint.config import Settings
+from sqsd_lint.discover.policy import PolicyRef
+from sqsd_lint.discover.policy_settings import settings_at
+
+
+def load(ref: str = "HEAD", cli: dict[str, Any] | None = None, **options: Any) -> tuple[Settings, str]:
+    policy = PolicyRef(ref)
+    try:
+        resolved, note = settings_at(policy, cli or {}, environ=options.pop("environ", {}), **options)
+        return resolved.settings, note
+    finally:
+        policy.close()
