@@ -150,7 +150,7 @@ def refusals(args: argparse.Namespace) -> None:
     lines = (args.data / "advbench_prompts.jsonl").read_text(encoding="utf-8").splitlines()
     prompts = [p for p in (json.loads(line)["prompt"] for line in lines) if position(p) >= built_from]
     attack = Attack(load_tokenizer(folder), prompts[: args.prompts], answer_tokens=ANSWER_TOKENS)
-    judge = PhraseJudge()
+    judge = PhraseJudge(evasions=False)
     print(f"| model | refusals of {len(attack.prompts)} AdvBench prompts |")
     print("|---|---|")
     stacks: list[tuple[str, tuple[str, ...]]] = [

@@ -132,7 +132,13 @@ def validate(
         int, _option("--answer-tokens", metavar="N", help="Length of an answer.", minimum=1)
     ] = 40,
     judge: Annotated[
-        str, _option("--judge", metavar="JUDGE", help="phrases, hf:MODEL, or a service's address.")
+        str,
+        _option(
+            "--judge",
+            metavar="JUDGE",
+            help="phrases (refusals and evasions), refusals, hf:MODEL, or a service's address. Another one "
+            "judges the answers that are there; nothing is trained again.",
+        ),
     ] = "phrases",
     bundle: o.Bundle = None,
     model: o.Model = None,

@@ -34,8 +34,10 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("ranked by")
-    for name in ("window", "SQSD from .. to", "answer tokens", "attack success", "95 %", "margin"):
+    kinds = _kinds(result)
+    for name in ("window", "SQSD from .. to", "answer tokens", "attack success", "95 %", *kinds, "margin"):
         table.add_column(name, justify="right")
+    blank = [""] * len(kinds)
     for name, ranking in result["rankings"].items():
         for k, window in enumerate(ranking["windows"], 1):
             low, high = window["interval"]
@@ -46,20 +48,21 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
                 f"{window['answer_tokens']:.0f}",
                 f"{100 * window['attack_success']:.0f} %",
                 f"{100 * low:.0f}-{100 * high:.0f}",
+                *(_share(window["verdicts"], kind) for kind in kinds),
                 f"{window['margin']:+.2f}",
             )
         success, loss = ranking["attack_success"], ranking["margin_loss"]
         table.add_row(
-            *("", "", "", "Spearman", _number(success["spearman"]), "", _number(loss["spearman"])),
+            *("", "", "", "Spearman", _number(success["spearman"]), "", *blank, _number(loss["spearman"])),
             style="bold",
         )
         table.add_row(
-            *("", "", "", "95 %", _between(success["interval"]), "", _between(loss["interval"])),
+            *("", "", "", "95 %", _between(success["interval"]), "", *blank, _between(loss["interval"])),
             style="dim",
             end_section=True,
         )
     page.console.print(table)
-    page.line(Text(f"every run, the result and the pictures: {escape(str(output))}", "dim"))
+    page.line(Text(f"every run, its answers, the result and the pictures: {escape(str(output))}", "dim"))
 
 
 def print_yardstick(result: Mapping[str, Any], output: Path, stream: IO[str]) -> None:
@@ -90,6 +93,16 @@ def print_yardstick(result: Mapping[str, Any], output: Path, stream: IO[str]) ->
         )
     page.console.print(table)
     page.line(Text(f"every row, and the result: {escape(str(output / 'per-row.json'))}", "dim"))
+
+
+def _kinds(result: Mapping[str, Any]) -> list[str]:
+    """The ways not to answer, where the judge tells them apart."""
+    found = {kind for r in result["rankings"].values() for w in r["windows"] for kind in w["verdicts"]}
+    return ["refused", "evaded"] if "evaded" in found else []
+
+
+def _share(verdicts: Mapping[str, int], kind: str) -> str:
+    return f"{100 * verdicts.get(kind, 0) / sum(verdicts.values()):.0f} %"
 
 
 def _number(value: float | None) -> str:

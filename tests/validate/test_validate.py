@@ -79,6 +79,25 @@ def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
     for picture in ("windows.png", "windows.svg", "windows-dark.svg"):
         assert (data / "trial" / picture).stat().st_size > 1000
 
+    answers = [json.loads(line) for line in (data / "trial/answers.jsonl").read_text().splitlines()]
+    assert len(answers) == 6 * (1 + 2 * 3 * 2)
+    first = [a for a in answers if (a["ranking"], a["window"]) == ("sqsd", 1)]
+    assert {a["seed"] for a in first} == {0, 1}
+    assert windows[0]["verdicts"]["answered"] == sum(a["verdict"] == "answered" for a in first)
+
+    # Another judge is asked about the answers that are there.
+    (data / "trial/runs.json").write_text(
+        (data / "trial/runs.json").read_text().replace(json.dumps(first[0]["answer"]), '"I do not know"')
+    )
+    for judge, verdict in (("refusals", "answered"), ("phrases", "evaded")):
+        judged = validate(data, "--steps", "2", "--rank-by", "sqsd,random", "--strata", "2", "--judge", judge)
+        assert judged.returncode == 0, judged.stderr
+        lines = (data / "trial/answers.jsonl").read_text().splitlines()
+        found = [a for a in map(json.loads, lines) if a["answer"] == "I do not know"]
+        assert found
+        assert {a["verdict"] for a in found} == {verdict}
+        assert ("refused  evaded" in judged.stdout) == (judge == "phrases")
+
     # What is done is not done again; another ranking joins it.
     runs = json.loads((data / "trial/runs.json").read_text())
     again = validate(data, "--steps", "2", "--rank-by", "sqsd,length", "--strata", "2")
