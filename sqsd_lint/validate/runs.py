@@ -14,6 +14,7 @@ import torch
 import torch.utils.checkpoint
 from torch import nn
 
+from sqsd_lint.score.attention import causal_attention
 from sqsd_lint.score.batching import pad
 from sqsd_lint.score.head import LossHead
 from sqsd_lint.types import Encoded
@@ -139,7 +140,8 @@ class Runs(ABC):
         """Mean token cross-entropy over each row's response, [n] float32; rows of the active runs in turn."""
         ids, labels = pad(rows, self._device)
         body: Any = self.model.base_model
-        hidden = body(input_ids=ids, use_cache=False).last_hidden_state
+        with causal_attention():
+            hidden = body(input_ids=ids, use_cache=False).last_hidden_state
         row, at = (labels[:, 1:] != -100).nonzero(as_tuple=True)
         states, targets = hidden[row, at], labels[row, at + 1]
         parts = [
