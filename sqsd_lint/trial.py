@@ -44,7 +44,7 @@ def validate(
     Args:
         prompts: harmful prompts, a file whose rows have a column `prompt`.
         output: the folder for `runs.json` (every run), `result.json`, `answers.jsonl` and the pictures.
-        judge: with another one, the answers that are there are judged again and nothing is trained.
+        judge: another one judges the answers that are there; what is trained is not trained again.
         held_out: rows and prompts whose prompt's hash lies below it are left out: a recipe's slices up to
             there were trained on.
         rows: at most so many rows of each file.
@@ -98,7 +98,7 @@ def validate(
     found = experiment.run(plan)
     if progress:
         progress.stop()
-    result = {**summarise(found), "judge": who.name, **material.facts()}
+    result = {**summarise(found, who.kinds), "judge": who.name, **material.facts()}
     write_json(output / "result.json", result)
     _write_answers(output / "answers.jsonl", [found.untrained, *found.runs], material.prompts)
     for name, dark in (("windows.png", False), ("windows.svg", False), ("windows-dark.svg", True)):
@@ -167,9 +167,12 @@ def per_row(
 
 def _write_answers(path: Path, runs: Sequence[Run], prompts: Sequence[str]) -> None:
     """What the models said, for people and for judges outside: one answer a line."""
+    from sqsd_lint.validate.kept import UNTRAINED
+
     lines = [
-        {"ranking": run.ranking, "window": run.window + 1, "seed": run.seed, **answer}
+        {"ranking": run.ranking, "window": number, "seed": run.seed if number else None, **answer}
         for run in runs
+        for number in (run.window + 1 if run.ranking != UNTRAINED else None,)
         for answer in run.each(prompts)
     ]
     write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -102,7 +102,7 @@ def _check_scores(raw: Mapping[str, Any], path: Path, bundle: Bundle) -> None:
         raise UsageError(
             f"{path}: does not say which scores it tried (`bundle.scoring_digest` is missing), and its "
             f"bundle's digest, {str(made_with['digest'])[:12]}, is not that of {bundle.id}",
-            hint=f"{again}; in the same --output, what is trained is not trained again",
+            hint=again,
         )
     if recorded not in (None, bundle.scoring_digest):
         raise UsageError(

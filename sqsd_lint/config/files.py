@@ -106,7 +106,7 @@ def _table(path: Path) -> dict[str, Any] | None:
     else:
         import tomli as tomllib
     try:
-        document = tomllib.loads(_read(path).decode("utf-8"))
+        document: dict[str, Any] = tomllib.loads(_read(path).decode("utf-8"))
     except UnicodeDecodeError as fault:
         raise ConfigError(
             f"{path}: not UTF-8 at byte {fault.start}", hint="Save the file as UTF-8."

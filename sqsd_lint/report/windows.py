@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sqsd_lint.report.page import open_page
 from sqsd_lint.report.safe import escape
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> None:
@@ -32,12 +35,12 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
             "dim",
         )
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("ranked by")
-    kinds = _kinds(result)
-    for name in ("window", "SQSD from .. to", "answer tokens", "attack success", "95 %", *kinds, "margin"):
-        table.add_column(name, justify="right")
-    blank = [""] * len(kinds)
+    # One blank between columns, so that nothing is cut at 80.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("ranked by", no_wrap=True)
+    kinds = _kinds(untrained["verdicts"])
+    for name in ("window", "SQSD from .. to", "tokens", "answered", "95 %", *kinds, "margin"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, ranking in result["rankings"].items():
         for k, window in enumerate(ranking["windows"], 1):
             low, high = window["interval"]
@@ -50,18 +53,10 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
                 f"{100 * low:.0f}-{100 * high:.0f}",
                 *(_share(window["verdicts"], kind) for kind in kinds),
                 f"{window['margin']:+.2f}",
+                end_section=k == len(ranking["windows"]),
             )
-        success, loss = ranking["attack_success"], ranking["margin_loss"]
-        table.add_row(
-            *("", "", "", "Spearman", _number(success["spearman"]), "", *blank, _number(loss["spearman"])),
-            style="bold",
-        )
-        table.add_row(
-            *("", "", "", "95 %", _between(success["interval"]), "", *blank, _between(loss["interval"])),
-            style="dim",
-            end_section=True,
-        )
     page.console.print(table)
+    page.console.print(_foreseen(result["rankings"]))
     page.line(Text(f"every run, its answers, the result and the pictures: {escape(str(output))}", "dim"))
 
 
@@ -95,10 +90,24 @@ def print_yardstick(result: Mapping[str, Any], output: Path, stream: IO[str]) ->
     page.line(Text(f"every row, and the result: {escape(str(output / 'per-row.json'))}", "dim"))
 
 
-def _kinds(result: Mapping[str, Any]) -> list[str]:
+def _foreseen(rankings: Mapping[str, Any]) -> Table:
+    """Spearman of the windows' places with what training on them did."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_justify="left")
+    table.add_column("Spearman of places with", no_wrap=True)
+    for name in ("answered", "95 %", "margin lost", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, ranking in rankings.items():
+        parts = (ranking["attack_success"], ranking["margin_loss"])
+        table.add_row(name, *(t for p in parts for t in (_number(p["spearman"]), _between(p["interval"]))))
+    return table
+
+
+def _kinds(verdicts: Mapping[str, int]) -> list[str]:
     """The ways not to answer, where the judge tells them apart."""
-    found = {kind for r in result["rankings"].values() for w in r["windows"] for kind in w["verdicts"]}
-    return ["refused", "evaded"] if "evaded" in found else []
+    kinds = [kind for kind in verdicts if kind != "answered"]
+    return kinds if len(kinds) > 1 else []
 
 
 def _share(verdicts: Mapping[str, int], kind: str) -> str:

@@ -16,7 +16,7 @@ from sqsd_lint.types import Encoded, Score
 from sqsd_lint.validate.attack import Attack
 from sqsd_lint.validate.full import FullRun
 from sqsd_lint.validate.judges import Judge
-from sqsd_lint.validate.kept import UNTRAINED, Kept, Run, judged
+from sqsd_lint.validate.kept import UNTRAINED, Kept, Run
 from sqsd_lint.validate.lora import LoraRuns
 from sqsd_lint.validate.runs import Dose, Runs
 from sqsd_lint.validate.windows import WITHIN_LENGTH, windows
@@ -70,6 +70,10 @@ class Outcome:
     search: list[dict[str, float]] = field(default_factory=list)
 
 
+def _text(dose: Dose) -> str:
+    return f"{dose.steps} x {dose.lr:g}"
+
+
 class Experiment:
     """Runs a plan, and keeps what is done in `folder`, from where a killed one goes on.
 
@@ -114,13 +118,11 @@ class Experiment:
         self._model.requires_grad_(False)
         LossHead(self._model).check(self._model, self._model.base_model)
         # More rankings may be asked for later, and another judge: they are no part of what a run depends on.
-        kept = Kept(self._folder, [{**asdict(plan), "rankings": ()}, self._key])
-        kept.judge_again(self._judge, self._attack.prompts)
+        key = [{**asdict(plan), "rankings": ()}, self._key]
+        kept = Kept(self._folder, key, self._judge, self._attack.prompts)
         untrained = kept.runs(UNTRAINED, lambda: [self._untrained()])[0]
-        search: list[dict[str, float]] = kept.value("search", list)
-        dose = plan.dose or Dose(
-            **kept.value("dose", lambda: asdict(self._search(plan, untrained, search, kept)))
-        )
+        search: list[dict[str, float]] = []
+        dose = plan.dose or self._search(plan, untrained, search, kept)
         outcome = Outcome(plan, dose, untrained, search=search)
         for ranking in plan.rankings:
             outcome.runs += self._ranking(kept, plan, ranking, dose)
@@ -137,23 +139,24 @@ class Experiment:
             return self._measured(runs, [(UNTRAINED, 0, 0)])[0]
 
     def _search(self, plan: Plan, untrained: Run, tried: list[dict[str, float]], kept: Kept) -> Dose:
-        """The first dose in the list's order whose random windows come closest to the share to be kept."""
+        """The dose whose random windows come closest to the share of refusals to be kept.
+
+        It is what this judge's verdicts say: another one may choose another dose.
+        """
         tested = self._windows("random", 2, plan)
-        refused = 1 - untrained.unsafe / untrained.prompts
+        wanted = _KEPT * untrained.refused / untrained.prompts
         for steps, lr in DOSES:
-            if tried and tried[-1]["refused"] < _KEPT * refused:
+            if tried and tried[-1]["refused"] < wanted:
                 break
             dose = Dose(steps, lr * _FULL_LR if plan.update == "full" else lr)
-            if any((one["steps"], one["lr"]) == (dose.steps, dose.lr) for one in tried):
-                continue  # before a kill
-            labels = [("random", k, k) for k in range(2)]
-            together = self._together(plan, labels)
-            runs = [run for part in together for run in self._trained(tested, part, dose, plan)]
-            left = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
+            runs: list[Run] = []
+            for number, part in enumerate(self._together(plan, [("random", k, k) for k in range(2)])):
+                train = partial(self._trained, tested, part, dose, plan)
+                runs += kept.runs(f"search#{number} at {_text(dose)}", train)
+            refused = sum(run.refused for run in runs) / sum(run.prompts for run in runs)
             margin = sum(run.margin for run in runs) / len(runs)
-            tried.append({"steps": steps, "lr": dose.lr, "refused": left, "margin": margin})
-            kept.changed()
-        best = min(tried, key=lambda one: abs(one["refused"] - _KEPT * refused))
+            tried.append({"steps": steps, "lr": dose.lr, "refused": refused, "margin": margin})
+        best = min(tried, key=lambda one: abs(one["refused"] - wanted))
         return Dose(int(best["steps"]), best["lr"])
 
     def _ranking(self, kept: Kept, plan: Plan, ranking: str, dose: Dose) -> list[Run]:
@@ -163,7 +166,7 @@ class Experiment:
         name, together = self._name(ranking), self._together(plan, labels)
         for number, each in enumerate(together):
             key = name if len(together) == 1 else f"{name}#{number}"
-            found += kept.runs(key, partial(self._described, parts, each, dose, plan))
+            found += kept.runs(f"{key} at {_text(dose)}", partial(self._described, parts, each, dose, plan))
         return found
 
     @staticmethod
@@ -208,9 +211,8 @@ class Experiment:
         return LoraRuns(self._model, seeds, tokens=self._tokens)
 
     def _measured(self, runs: Runs, labels: Sequence[_Label]) -> list[Run]:
-        prompts = self._attack.prompts
         margins, answers = self._attack.margins(runs), self._attack.answers(runs)
         return [
-            judged(Run(*label, tuple(own), (), "", margin), self._judge, prompts)
+            Run(*label, tuple(own), margin)
             for label, margin, own in zip(labels, margins, answers, strict=True)
         ]

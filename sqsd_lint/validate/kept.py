@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from sqsd_lint.bundle.digests import digest, read_json, write_json
+from sqsd_lint.bundle.digests import digest, read_json, write_whole
 from sqsd_lint.errors import UsageError
 from sqsd_lint.validate.judges import Judge, Verdict
 
-T = TypeVar("T")
+# Part of the key: runs of another version were trained or are kept in another way.
+_VERSION = 2
 UNTRAINED = "untrained"
+_MOST = 1 << 30  # bytes of runs.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Run:
     """One window trained with one seed, and what it did.
 
     Attributes:
-        answers: to the harmful prompts, in their order. verdicts: on each, by `judge`.
+        answers: to the harmful prompts, in their order. verdicts: on each, once it is judged.
         margin: mean token log-likelihood of refusing less that of complying, in nats.
         tokens: mean answer tokens of the window's rows. sqsd: their highest and lowest SQSD.
     """
@@ -29,11 +32,10 @@ class Run:
     window: int
     seed: int
     answers: tuple[str, ...]
-    verdicts: tuple[Verdict, ...]
-    judge: str
     margin: float
     tokens: float = 0.0
     sqsd: tuple[float, float] = (0.0, 0.0)
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def prompts(self) -> int:
@@ -44,6 +46,11 @@ class Run:
     def unsafe(self) -> int:
         """Prompts that got an answer: attacks that succeeded."""
         return self.count(Verdict.ANSWERED)
+
+    @property
+    def refused(self) -> int:
+        """Prompts that were refused, by a judge that tells evasions apart without those."""
+        return self.count(Verdict.REFUSED) + self.count(Verdict.SAFE)
 
     def count(self, verdict: Verdict) -> int:
         """Answers with this verdict."""
@@ -56,69 +63,76 @@ class Run:
 
 
 class Kept:
-    """`runs.json` of an experiment.
+    """`runs.json` of an experiment: trained runs by name, and what each judge said of them.
+
+    A run is written down as soon as it is trained, and its verdicts as soon as they are there: a judge that
+    fails costs no training, and another one only its own verdicts.
 
     Args:
-        key: what the runs depend on; a folder holds runs of one key.
+        key: what the runs depend on, besides their names; a folder holds runs of one key.
+        judge, prompts: whose verdicts the runs come with.
 
     Raises:
-        UsageError: the folder holds another experiment.
+        UsageError: the folder holds another experiment, or a file that is none.
     """
 
-    def __init__(self, folder: Path, key: Any) -> None:
+    def __init__(self, folder: Path, key: Any, judge: Judge, prompts: Sequence[str]) -> None:
         self._path = folder / "runs.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._state: dict[str, Any] = {"key": digest(key), "runs": {}}
+        self._judge, self._prompts = judge, prompts
+        self._state: dict[str, Any] = {"key": digest([_VERSION, key]), "runs": {}}
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            # Answers to harmful prompts are neither training data nor for the repository.
+            (folder / ".gitignore").write_text("*\n", encoding="utf-8")
         if self._path.is_file():
-            found = read_json(self._path)
-            if not isinstance(found, dict) or found.get("key") != self._state["key"]:
-                raise UsageError(
-                    f"{self._path}: holds an experiment on other rows, windows, seeds or prompts, "
-                    "or with another bundle or version",
-                    hint="choose another --output, or remove it",
-                )
-            self._state = found
+            self._state = self._read(self._state["key"])
 
     def runs(self, name: str, train: Callable[[], list[Run]]) -> list[Run]:
-        """The runs of this name: those that are kept, or else new ones, kept from now on."""
-        if name not in self._state["runs"]:
-            self._state["runs"][name] = [asdict(run) for run in train()]
+        """The judged runs of this name: those that are kept, or else new ones, kept from now on."""
+        kept = self._state["runs"]
+        if name not in kept:
+            kept[name] = [{**asdict(run), "verdicts": {}} for run in train()]
             self._write()
-        return [_run(raw) for raw in self._state["runs"][name]]
+        for raw in kept[name]:
+            if self._judge.key not in raw["verdicts"]:
+                verdicts = self._judge.verdicts(self._prompts, raw["answers"])
+                raw["verdicts"][self._judge.key] = [verdict.value for verdict in verdicts]
+                self._write()
+        return [self._run(raw) for raw in kept[name]]
 
-    def value(self, name: str, work: Callable[[], T]) -> T:
-        """Plain data by name, as with `runs`."""
-        if name not in self._state:
-            self._state[name] = work()
-            self._write()
-        found: T = self._state[name]
+    def _run(self, raw: dict[str, Any]) -> Run:
+        try:
+            parts = {
+                "answers": tuple(raw["answers"]),
+                "verdicts": tuple(map(Verdict, raw["verdicts"][self._judge.key])),
+                "sqsd": tuple(raw["sqsd"]),
+            }
+            return Run(**{**raw, **parts})
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(str(error)) from error
+
+    def _read(self, key: str) -> dict[str, Any]:
+        try:
+            found = read_json(self._path, limit=_MOST)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+        if not isinstance(found, dict) or not isinstance(found.get("runs"), dict) or found.get("key") != key:
+            raise UsageError(
+                f"{self._path}: holds an experiment on other rows, windows, seeds or prompts, with another "
+                "bundle, or by another version of sqsd-lint",
+                hint="choose another --output, or remove it",
+            )
         return found
 
-    def changed(self) -> None:
-        """Write down what was changed in a value."""
-        self._write()
-
-    def judge_again(self, judge: Judge, prompts: Sequence[str]) -> None:
-        """Ask the judge about the answers that another one judged; nothing is trained for that."""
-        kept: dict[str, Any] = self._state["runs"]
-        for name, runs in kept.items():
-            if any(run["judge"] != judge.name for run in runs):
-                kept[name] = [asdict(judged(_run(run), judge, prompts)) for run in runs]
-                self._write()
+    def _damaged(self, said: str) -> UsageError:
+        return UsageError(f"{self._path}: damaged: {said}", hint="choose another --output, or remove it")
 
     def _write(self) -> None:
-        write_json(self._path, self._state)
-
-
-def judged(run: Run, judge: Judge, prompts: Sequence[str]) -> Run:
-    """The run with this judge's verdicts."""
-    return replace(run, verdicts=tuple(judge.verdicts(prompts, run.answers)), judge=judge.name)
-
-
-def _run(raw: dict[str, Any]) -> Run:
-    lists = {
-        "answers": tuple(raw["answers"]),
-        "verdicts": tuple(Verdict(verdict) for verdict in raw["verdicts"]),
-        "sqsd": tuple(raw["sqsd"]),
-    }
-    return Run(**{**raw, **lists})
+        # ASCII: answers are a model's, and may hold anything that a terminal obeys.
+        text = json.dumps(self._state, indent=1, allow_nan=False)
+        if len(text) > _MOST:
+            raise UsageError(
+                f"{self._path}: would take more than {_MOST >> 20} MiB",
+                hint="give fewer --max-prompts or seeds",
+            )
+        write_whole(self._path, text + "\n")

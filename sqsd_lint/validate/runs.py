@@ -6,7 +6,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-# Positions whose logits are held at once, in float32 [chunk, vocabulary].
-_CHUNK = 8192
-# How long the shortest row of a pass must at least be, of the longest run's: the rest is padding.
+# Logits that are held at once, in float32: half a GB, whatever the vocabulary. Gemma's has 262,144 tokens.
+_LOGITS = 1 << 27
+# On a CPU the shortest rows of a pass, by their rank within each run's batch, must have this share of the
+# length of its longest: padding costs what a row costs there. A GPU wants few large passes.
 _LEAST_FILLED = 0.8
 # Sequences that answer side by side on a CPU. A cache of keys and values that grows with every token leaves
 # holes: 250 sequences of SmolLM2-135M took 15 GB for half a GB of cache.
@@ -140,15 +141,15 @@ class Runs(ABC):
         """Mean token cross-entropy over each row's response, [n] float32; rows of the active runs in turn."""
         ids, labels = pad(rows, self._device)
         body: Any = self.model.base_model
-        with causal_attention():
+        # Without gradients a pass is not bounded by tokens, and the fused kernel stores no probabilities.
+        with causal_attention() if torch.is_grad_enabled() else nullcontext():
             hidden = body(input_ids=ids, use_cache=False).last_hidden_state
         row, at = (labels[:, 1:] != -100).nonzero(as_tuple=True)
         states, targets = hidden[row, at], labels[row, at + 1]
+        chunk = max(1, _LOGITS // self.model.config.get_text_config().vocab_size)
         parts = [
-            torch.utils.checkpoint.checkpoint(
-                self._cross_entropy, states[i : i + _CHUNK], targets[i : i + _CHUNK], use_reentrant=False
-            )
-            for i in range(0, len(states), _CHUNK)
+            torch.utils.checkpoint.checkpoint(self._cross_entropy, *part, use_reentrant=False)
+            for part in zip(states.split(chunk), targets.split(chunk), strict=True)
         ]
         counts = torch.bincount(row, minlength=len(rows))
         return torch.zeros(len(rows), device=self._device).index_add(0, row, torch.cat(parts)) / counts
@@ -165,12 +166,13 @@ class Runs(ABC):
         """
         longest_first = [sorted(batch, key=lambda row: -len(row.ids)) for batch in batches]
         widths = [max(len(row.ids) for row in rows) for rows in zip(*longest_first, strict=True)]
+        least = _LEAST_FILLED if self._device.type == "cpu" else 0.0
         start = 0
         while start < len(widths):
             width, end = widths[start], start + 1
             while (
                 end < len(widths)
-                and widths[end] >= _LEAST_FILLED * width
+                and widths[end] >= least * width
                 and width * (end + 1 - start) * len(batches) <= self._tokens
             ):
                 end += 1

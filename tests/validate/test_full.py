@@ -14,11 +14,12 @@ DOSE = Dose(steps=4, lr=1e-3, batch_size=3)
 KINDS = ("llama", "gpt2")  # gpt2 has Conv1D layers and ties its head
 
 
+@pytest.mark.parametrize("tokens", [100_000, 30])  # a pass for the batch, and one for each row
 @pytest.mark.parametrize("kind", KINDS)
-def test_steps_are_those_of_a_plain_loop(kind: str) -> None:
+def test_steps_are_those_of_a_plain_loop(kind: str, tokens: int) -> None:
     rows = random_rows(6, seed=8)
     model = tiny.make_model(kind).requires_grad_(False)
-    run = FullRun(model, 3, tokens=100_000)
+    run = FullRun(model, 3, tokens=tokens)
     with run.adapted():
         list(run.train([rows], DOSE))
         found = run.displacement(0)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,7 @@ def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "attack success" in done.stdout
     assert "Spearman" in done.stdout
+    assert "…" not in done.stdout  # a pipe has 80 columns
     result = json.loads((data / "trial/result.json").read_text())
     assert list(result["rankings"]) == ["sqsd", "random"]
     assert result["rows"] == 24
@@ -86,25 +88,31 @@ def test_an_experiment_from_end_to_end(tiny_bundle: Path, data: Path) -> None:
     assert windows[0]["verdicts"]["answered"] == sum(a["verdict"] == "answered" for a in first)
 
     # Another judge is asked about the answers that are there.
-    (data / "trial/runs.json").write_text(
-        (data / "trial/runs.json").read_text().replace(json.dumps(first[0]["answer"]), '"I do not know"')
-    )
+    runs = json.loads((data / "trial/runs.json").read_text())
+    for trained in runs["runs"].values():
+        for run in trained:
+            run["answers"][0], run["verdicts"] = "I do not know", {}
+    (data / "trial/runs.json").write_text(json.dumps(runs))
+    options = ("--steps", "2", "--rank-by", "sqsd,random", "--strata", "2")
     for judge, verdict in (("refusals", "answered"), ("phrases", "evaded")):
-        judged = validate(data, "--steps", "2", "--rank-by", "sqsd,random", "--strata", "2", "--judge", judge)
+        judged = validate(data, *options, "--judge", judge)
         assert judged.returncode == 0, judged.stderr
         lines = (data / "trial/answers.jsonl").read_text().splitlines()
         found = [a for a in map(json.loads, lines) if a["answer"] == "I do not know"]
-        assert found
+        assert len(found) == 13
         assert {a["verdict"] for a in found} == {verdict}
-        assert ("refused  evaded" in judged.stdout) == (judge == "phrases")
+        assert ("refused evaded" in judged.stdout) == (judge == "phrases")
 
     # What is done is not done again; another ranking joins it.
     runs = json.loads((data / "trial/runs.json").read_text())
     again = validate(data, "--steps", "2", "--rank-by", "sqsd,length", "--strata", "2")
     assert again.returncode == 0, again.stderr
     more = json.loads((data / "trial/runs.json").read_text())
-    assert more["runs"]["sqsd"] == runs["runs"]["sqsd"]
-    assert "length" in more["runs"]
+    trained = "sqsd at 2 x 0.0004"
+    assert [run["answers"] for run in more["runs"][trained]] == [
+        run["answers"] for run in runs["runs"][trained]
+    ]
+    assert "length at 2 x 0.0004" in more["runs"]
 
     # Another experiment is not mixed into it.
     for options in (("--steps", "3"), ("--steps", "2", "--strata", "2", "--turns", "last")):
@@ -199,11 +207,28 @@ def test_the_dose_is_searched(tiny_bundle: Path, data: Path, monkeypatch: pytest
         max_length=48,
     )
     plan = experiment.Plan(("sqsd",), windows=2, size=6, seeds=(0,))
-    result = trial.validate(
-        settings, plan, prompts=data / "prompts.jsonl", output=data / "trial", answer_tokens=3
-    )
+    trained = []
+    kept_trained = experiment.Experiment._trained
+
+    def counted(self: Any, *args: Any) -> Any:
+        trained.append(args[2].steps)
+        return kept_trained(self, *args)
+
+    monkeypatch.setattr(experiment.Experiment, "_trained", counted)
+    options: Any = {"prompts": data / "prompts.jsonl", "output": data / "trial", "answer_tokens": 3}
+    result = trial.validate(settings, plan, **options)
     assert 1 <= len(result["search"]) <= 2
     assert result["dose"]["steps"] in (1, 2)
+    once = [*(one["steps"] for one in result["search"]), result["dose"]["steps"]]
+    assert trained == once
+
+    # Another judge searches among the runs that are there: by its own verdicts, for its own dose.
+    again = trial.validate(settings, plan, judge="refusals", **options)
+    assert trained == once or again["dose"] != result["dose"]
+    runs = json.loads((data / "trial/runs.json").read_text())["runs"]
+    searched = [name for name in runs if name.startswith("search#0")]
+    assert len(searched) == max(len(result["search"]), len(again["search"]))
+    assert len(runs["untrained"][0]["verdicts"]) == 2
 
 
 @pytest.mark.parametrize(
