@@ -149,7 +149,7 @@ class Runs(ABC):
         chunk = max(1, _LOGITS // self.model.config.get_text_config().vocab_size)
         parts = [
             torch.utils.checkpoint.checkpoint(self._cross_entropy, *part, use_reentrant=False)
-            for part in zip(states.split(chunk), targets.split(chunk), strict=True)
+            for part in zip(torch.split(states, chunk), torch.split(targets, chunk), strict=True)
         ]
         counts = torch.bincount(row, minlength=len(rows))
         return torch.zeros(len(rows), device=self._device).index_add(0, row, torch.cat(parts)) / counts
