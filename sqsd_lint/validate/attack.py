@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from sqsd_lint.encode import Encoder
 from sqsd_lint.types import Encoded, Message, Sample, Where
@@ -71,17 +73,32 @@ class Attack:
         found: list[list[str]] = []
         for part in runs.each(len(self.prompts)):
             size = part.stop - part.start
-            out = model.generate(
-                input_ids=ids.repeat(size, 1),
-                attention_mask=mask.repeat(size, 1),
-                max_new_tokens=self._answer_tokens,
-                do_sample=False,
-                pad_token_id=tokenizer.pad_token_id,
-            )
+            with _whole_input(model.get_output_embeddings()):
+                out = model.generate(
+                    input_ids=ids.repeat(size, 1),
+                    attention_mask=mask.repeat(size, 1),
+                    max_new_tokens=self._answer_tokens,
+                    do_sample=False,
+                    pad_token_id=tokenizer.pad_token_id,
+                )
             texts = tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
             n = len(self.prompts)
             found += [texts[k * n : (k + 1) * n] for k in range(size)]
         return found
+
+
+@contextmanager
+def _whole_input(head: nn.Module) -> Iterator[None]:
+    """Inside, the head gets contiguous states.
+
+    Once per answer, generate hands it a slice, `hidden[:, -1:]`. For that a linear layer on a CPU copies its
+    weight for every sequence: 17 GB with Gemma's vocabulary and 50 prompts.
+    """
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _opening(encoder: Encoder, prompt: str, answer: str) -> Encoded:
