@@ -28,8 +28,7 @@ _LOGITS = 1 << 27
 # On a CPU the shortest rows of a pass, by their rank within each run's batch, must have this share of the
 # length of its longest: padding costs what a row costs there. A GPU wants few large passes.
 _LEAST_FILLED = 0.8
-# Sequences that answer side by side on a CPU. A cache of keys and values that grows with every token leaves
-# holes: 250 sequences of SmolLM2-135M took 15 GB for half a GB of cache.
+# Sequences that answer side by side on a CPU: a bound on the cache of keys and values.
 _CPU_ROWS = 64
 
 
