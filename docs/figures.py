@@ -56,11 +56,12 @@ def draw_report() -> None:
 def draw_validation() -> None:
     """One picture per stored result, light and dark."""
     for path in sorted(RESULTS.glob("validation-*.json")):
-        kind = path.stem.removeprefix("validation-")
+        kind = path.stem.removeprefix("validation-").replace("-", " ")
+        title = "task vectors, within strata of length" if kind == "within length" else f"{kind} directions"
         result = json.loads(path.read_text(encoding="utf-8"))
         for suffix, dark in (("", False), ("-dark", True)):
             target = IMAGES / f"{path.stem}{suffix}.svg"
-            plot(result, target, dark=dark, title=f"{kind.replace('-', ' ')} directions: ")
+            plot(result, target, dark=dark, title=f"{title}: ")
             print(target.relative_to(ROOT))
 
 
