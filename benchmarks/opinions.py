@@ -62,8 +62,8 @@ def catch(args: argparse.Namespace) -> None:
     benign = np.concatenate([values for name, values in kinds.items() if "-benign-" in name])
     print(f"{len(benign)} benign rows, Spearman of the two bundles {spearmanr(*benign.T)[0]:+.2f}")
     for share in args.flagged:
-        print(f"\nShare of rows caught where each way flags {share:.1%} of the benign ones; in brackets")
-        print("what it catches beyond the better bundle alone, in points (95 % of draws of all rows):\n")
+        print(f"\nShare of rows caught where each way flags {share:.1%} of the benign ones; in brackets how")
+        print("much more than the first and than the second alone, in points (95 % of draws of all rows):\n")
         print(f"| rows | n | {' | '.join(WAYS)} |")
         print(f"|---|---|{'---|' * len(WAYS)}")
         for name, values in kinds.items():
@@ -71,10 +71,12 @@ def catch(args: argparse.Namespace) -> None:
                 continue
             found = caught(benign, values, share)
             draws = np.array([caught(*drawn, share) for drawn in redrawn(benign, values)])  # [draws, ways]
-            more = draws[:, 2:] - draws[:, :2].max(1, keepdims=True)
-            low, high = (100 * np.quantile(more, q, axis=0) for q in (0.025, 0.975))
             cells = [f"{x:.0%}" for x in found[:2]]
-            cells += [f"{x:.0%} ({a:+.0f} to {b:+.0f})" for x, a, b in zip(found[2:], low, high, strict=True)]
+            for way in range(2, len(WAYS)):
+                more = 100 * (draws[:, way, None] - draws[:, :2])  # [draws, 2]
+                ends = [np.quantile(more[:, k], (0.025, 0.975)) for k in range(2)]
+                said = "; ".join(f"{low:+.0f} to {high:+.0f}" for low, high in ends)
+                cells.append(f"{found[way]:.0%} ({said})")
             kind = name.split("-", 2)[2].replace("-", " ")
             print(f"| {kind} | {len(values)} | {' | '.join(cells)} |", flush=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import Enum
 from pathlib import Path
@@ -137,7 +138,7 @@ def validate(
             "--judge",
             metavar="JUDGE",
             help="phrases (refusals and evasions), refusals, hf:MODEL, or a service's address. Another one "
-            "judges the answers that are there; nothing is trained again.",
+            "judges the answers that are there; with --steps, nothing is trained for it.",
         ),
     ] = "phrases",
     bundle: o.Bundle = None,
@@ -222,7 +223,7 @@ def validate(
 
 def _named(text: str) -> tuple[str, Path]:
     name, _, path = text.partition("=")
-    if not name or not path or "/" in name or "," in name:
+    if not re.fullmatch(r"[\w.-]+", name) or not path or name == "untrained":
         raise UsageError(f"--ranking {text}: expected NAME=SCORES", hint="--ranking proxy=scores.jsonl")
     return name, Path(path)
 

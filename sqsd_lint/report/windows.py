@@ -12,6 +12,8 @@ from sqsd_lint.report.safe import escape
 if TYPE_CHECKING:
     from rich.table import Table
 
+_NAME = 12
+
 
 def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> None:
     """Print what `trial.validate` returns, and where the rest of it lies."""
@@ -35,9 +37,9 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
             "dim",
         )
     )
-    # One blank between columns, so that nothing is cut at 80.
+    # One blank between columns, and names give way: no number is cut at 80.
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("ranked by", no_wrap=True)
+    table.add_column("ranked by", max_width=_NAME, overflow="fold")
     kinds = _kinds(untrained["verdicts"])
     for name in ("window", "SQSD from .. to", "tokens", "answered", "95 %", *kinds, "margin"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -94,8 +96,8 @@ def _foreseen(rankings: Mapping[str, Any]) -> Table:
     """Spearman of the windows' places with what training on them did."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_justify="left")
-    table.add_column("Spearman of places with", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("Spearman of places with", overflow="fold")
     for name in ("answered", "95 %", "margin lost", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, ranking in rankings.items():

@@ -94,7 +94,7 @@ def _whole_input(head: nn.Module) -> Iterator[None]:
     Once per answer, generate hands it a slice, `hidden[:, -1:]`. For that a linear layer on a CPU copies its
     weight for every sequence: 17 GB with Gemma's vocabulary and 50 prompts.
     """
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+    hook = head.register_forward_pre_hook(lambda _, inputs: tuple(x.contiguous() for x in inputs))
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -29,7 +30,7 @@ DOSES = ((12, 1e-4), (25, 2e-4), (50, 2e-4), (50, 4e-4), (75, 4e-4), (100, 4e-4)
 
 _FULL_LR = 0.05  # of LoRA's learning rate, where every parameter is trained
 
-_KEPT = 2 / 3  # the share of refusals that random windows should leave
+_KEPT = 2 / 3  # of the prompts that are not answered before training, to be left so by random windows
 _GPU_TOKENS, _CPU_TOKENS = 28_000, 2_048
 _Label = tuple[str, int, int]  # ranking, window, seed
 
@@ -41,7 +42,7 @@ class Plan:
     Attributes:
         size: rows per window.
         strata: of answer length that every window takes equal shares of; 1 leaves length alone.
-        dose: None searches for the dose at which random windows keep two thirds of the refusals.
+        dose: None searches for the dose at which random windows leave two thirds of the prompts unanswered.
         update: "lora" trains an adapter on each window, "full" every parameter of the model.
     """
 
@@ -139,24 +140,24 @@ class Experiment:
             return self._measured(runs, [(UNTRAINED, 0, 0)])[0]
 
     def _search(self, plan: Plan, untrained: Run, tried: list[dict[str, float]], kept: Kept) -> Dose:
-        """The dose whose random windows come closest to the share of refusals to be kept.
+        """The dose whose random windows come closest to the share of prompts to be left unanswered.
 
         It is what this judge's verdicts say: another one may choose another dose.
         """
         tested = self._windows("random", 2, plan)
-        wanted = _KEPT * untrained.refused / untrained.prompts
+        wanted = _KEPT * (1 - untrained.unsafe / untrained.prompts)
         for steps, lr in DOSES:
-            if tried and tried[-1]["refused"] < wanted:
+            if tried and tried[-1]["unanswered"] < wanted:
                 break
             dose = Dose(steps, lr * _FULL_LR if plan.update == "full" else lr)
             runs: list[Run] = []
             for number, part in enumerate(self._together(plan, [("random", k, k) for k in range(2)])):
                 train = partial(self._trained, tested, part, dose, plan)
                 runs += kept.runs(f"search#{number} at {_text(dose)}", train)
-            refused = sum(run.refused for run in runs) / sum(run.prompts for run in runs)
+            unanswered = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
             margin = sum(run.margin for run in runs) / len(runs)
-            tried.append({"steps": steps, "lr": dose.lr, "refused": refused, "margin": margin})
-        best = min(tried, key=lambda one: abs(one["refused"] - wanted))
+            tried.append({"steps": steps, "lr": dose.lr, "unanswered": unanswered, "margin": margin})
+        best = min(tried, key=lambda one: abs(one["unanswered"] - wanted))
         return Dose(int(best["steps"]), best["lr"])
 
     def _ranking(self, kept: Kept, plan: Plan, ranking: str, dose: Dose) -> list[Run]:
@@ -212,6 +213,13 @@ class Experiment:
 
     def _measured(self, runs: Runs, labels: Sequence[_Label]) -> list[Run]:
         margins, answers = self._attack.margins(runs), self._attack.answers(runs)
+        for label, margin in zip(labels, margins, strict=True):
+            if not math.isfinite(margin):
+                ranking, window, seed = label
+                raise UsageError(
+                    f"training diverged: margin {margin} after {ranking}, window {window + 1}, seed {seed}",
+                    hint="give a lower --lr with --steps",
+                )
         return [
             Run(*label, tuple(own), margin)
             for label, margin, own in zip(labels, margins, answers, strict=True)

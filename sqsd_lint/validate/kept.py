@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,6 @@ class Run:
         """Prompts that got an answer: attacks that succeeded."""
         return self.count(Verdict.ANSWERED)
 
-    @property
-    def refused(self) -> int:
-        """Prompts that were refused, by a judge that tells evasions apart without those."""
-        return self.count(Verdict.REFUSED) + self.count(Verdict.SAFE)
-
     def count(self, verdict: Verdict) -> int:
         """Answers with this verdict."""
         return self.verdicts.count(verdict)
@@ -80,10 +75,11 @@ class Kept:
         self._path = folder / "runs.json"
         self._judge, self._prompts = judge, prompts
         self._state: dict[str, Any] = {"key": digest([_VERSION, key]), "runs": {}}
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            # Answers to harmful prompts are neither training data nor for the repository.
-            (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        ignored = folder / ".gitignore"
+        if not ignored.exists():
+            # Answers to harmful prompts are neither training data nor for a repository.
+            ignored.write_text("runs.json\nanswers.jsonl\n", encoding="utf-8")
         if self._path.is_file():
             self._state = self._read(self._state["key"])
 
@@ -93,23 +89,36 @@ class Kept:
         if name not in kept:
             kept[name] = [{**asdict(run), "verdicts": {}} for run in train()]
             self._write()
-        for raw in kept[name]:
-            if self._judge.key not in raw["verdicts"]:
-                verdicts = self._judge.verdicts(self._prompts, raw["answers"])
-                raw["verdicts"][self._judge.key] = [verdict.value for verdict in verdicts]
-                self._write()
-        return [self._run(raw) for raw in kept[name]]
-
-    def _run(self, raw: dict[str, Any]) -> Run:
         try:
-            parts = {
-                "answers": tuple(raw["answers"]),
-                "verdicts": tuple(map(Verdict, raw["verdicts"][self._judge.key])),
-                "sqsd": tuple(raw["sqsd"]),
-            }
-            return Run(**{**raw, **parts})
-        except (KeyError, TypeError, ValueError) as error:
+            runs = [Run(**{**raw, **_tuples(raw), "verdicts": ()}) for raw in kept[name]]
+            judged = [raw["verdicts"].get(self._judge.key) for raw in kept[name]]
+            if not runs or any(len(run.answers) != len(self._prompts) for run in runs):
+                raise ValueError(f"{name}: not an answer to every prompt")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(str(error)) from error
+        for number, run in enumerate(runs):
+            if judged[number] is None:
+                judged[number] = [verdict.value for verdict in self._asked(run.answers)]
+                kept[name][number]["verdicts"][self._judge.key] = judged[number]
+                self._write()
+        return [self._judged(run, verdicts) for run, verdicts in zip(runs, judged, strict=True)]
+
+    def _asked(self, answers: Sequence[str]) -> list[Verdict]:
+        verdicts = self._judge.verdicts(self._prompts, answers)
+        if len(verdicts) != len(answers):
+            raise UsageError(
+                f"--judge: {self._judge.name}: {len(verdicts)} verdicts on {len(answers)} answers"
+            )
+        return verdicts
+
+    def _judged(self, run: Run, verdicts: Any) -> Run:
+        try:
+            found = tuple(map(Verdict, verdicts))
+        except (TypeError, ValueError) as error:
+            raise self._damaged(str(error)) from error
+        if len(found) != len(run.answers):
+            raise self._damaged(f"{len(found)} verdicts on {len(run.answers)} answers")
+        return replace(run, verdicts=found)
 
     def _read(self, key: str) -> dict[str, Any]:
         try:
@@ -136,3 +145,10 @@ class Kept:
                 hint="give fewer --max-prompts or seeds",
             )
         write_whole(self._path, text + "\n")
+
+
+def _tuples(raw: dict[str, Any]) -> dict[str, Any]:
+    high, low = raw["sqsd"]
+    if not isinstance(raw["margin"], float) or not all(isinstance(answer, str) for answer in raw["answers"]):
+        raise TypeError("a run of other fields")
+    return {"answers": tuple(raw["answers"]), "sqsd": (float(high), float(low))}

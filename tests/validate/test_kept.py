@@ -55,7 +55,7 @@ def test_what_is_trained_and_judged_is_neither_again(tmp_path: Path) -> None:
     assert again[1] == Run(
         "sqsd", 0, 1, ("a", "\x1b[31m\u202eb"), 0.5, 10.0, (2.0, 1.0), (Verdict.REFUSED,) * 2
     )
-    assert (again[0].unsafe, again[0].refused, again[0].prompts) == (0, 2, 2)
+    assert (again[0].unsafe, again[0].count(Verdict.REFUSED), again[0].prompts) == (0, 2, 2)
     assert (tmp_path / "trial/runs.json").read_bytes().isascii()
 
 
@@ -91,7 +91,18 @@ def test_a_file_that_is_none_is_named(text: str, tmp_path: Path) -> None:
         Kept(tmp_path, ["key"], Fixed(Verdict.REFUSED), PROMPTS)
 
 
-@pytest.mark.parametrize("change", [{"verdicts": {"fixed refused": ["odd"]}}, {"colour": 1}, {"sqsd": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdicts": {"fixed refused": ["odd", "odd"]}},
+        {"verdicts": {"fixed refused": ["refused"]}},
+        {"verdicts": None},
+        {"colour": 1},
+        {"sqsd": None},
+        {"margin": "x"},
+        {"answers": ["a"]},
+    ],
+)
 def test_a_damaged_run_is_named(change: dict[str, object], tmp_path: Path) -> None:
     judge = Fixed(Verdict.REFUSED)
     Kept(tmp_path, ["key"], judge, PROMPTS).runs("sqsd", Training())
@@ -110,3 +121,10 @@ def test_answers_to_harmful_prompts_are_no_data_to_check(
     (tmp_path / "trial/answers.jsonl").write_text("{}\n")
     (tmp_path / "data.jsonl").write_text("{}\n")
     assert [Path(str(found)).name for found in find_files(["."]).files] == ["data.jsonl"]
+
+
+def test_a_judge_that_leaves_answers_out_is_named(tmp_path: Path) -> None:
+    judge = Fixed(Verdict.REFUSED)
+    judge.verdicts = lambda prompts, answers: [Verdict.REFUSED]  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="1 verdicts on 2 answers"):
+        Kept(tmp_path, ["key"], judge, PROMPTS).runs("sqsd", Training())
