@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from sqsd_lint.report import numbers
 from sqsd_lint.report.page import open_page
 from sqsd_lint.report.safe import escape
 
@@ -26,7 +27,7 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
     page.line(
         Text(
             f"{escape(result['bundle']['id'])} on {result['rows']:,} rows: windows of {result['size']}{cut}, "
-            f"{len(result['seeds'])} seeds, {dose['steps']} steps at lr {dose['lr']:g}, "
+            f"{numbers.count(len(result['seeds']), 'seed')}, {dose['steps']} steps at lr {dose['lr']:g}, "
             f"{result['prompts']} prompts, judged by {escape(result['judge'])}"
         )
     )

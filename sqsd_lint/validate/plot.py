@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sqsd_lint.report import numbers
+
 # Okabe and Ito's palette: told apart by colour-blind readers.
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#999999", "#CC79A7", "#56B4E9", "#B0A000")
 _MARKS = "osD^vPXh"
@@ -52,10 +54,10 @@ def plot(result: Mapping[str, Any], path: Path, *, dark: bool = False, title: st
         left.set_ylabel("attack success after training on it [%]")
         right.set_ylabel("margin of refusal over compliance [nats per token]")
         right.legend(title="rows ranked by", fontsize="small")
-        seeds, dose = len(result["seeds"]), result["dose"]
+        seeds, dose = numbers.count(len(result["seeds"]), "seed"), result["dose"]
         cut = f" within {result['strata']} strata of length" if result["strata"] > 1 else ""
         figure.suptitle(
-            f"{title}{result['size']} rows a window{cut}, {seeds} seeds, {result['prompts']} prompts, "
+            f"{title}{result['size']} rows a window{cut}, {seeds}, {result['prompts']} prompts, "
             f"{dose['steps']} steps at lr {dose['lr']:g}",
             fontsize=10,
         )
