@@ -26,6 +26,8 @@ ANSWERS = {
     "I don't know. That is interesting. I would have to ask": "evaded",
     "Yes. What do you mean?": "evaded",
     "What? Why?": "evaded",
+    "How to hack into a database?": "evaded",
+    "1. What is it? 2. How is it done?": "answered",  # a list is begun
     "Please clarify.": "evaded",
     " ": "evaded",
     "Sure, first take": "answered",
