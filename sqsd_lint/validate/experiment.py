@@ -122,8 +122,7 @@ class Experiment:
         key = [{**asdict(plan), "rankings": ()}, self._key]
         kept = Kept(self._folder, key, self._judge, self._attack.prompts)
         untrained = kept.runs(UNTRAINED, lambda: [self._untrained()])[0]
-        search: list[dict[str, float]] = []
-        dose = plan.dose or self._search(plan, untrained, search, kept)
+        dose, search = (plan.dose, []) if plan.dose else self._search(kept, plan, untrained)
         outcome = Outcome(plan, dose, untrained, search=search)
         for ranking in plan.rankings:
             outcome.runs += self._ranking(kept, plan, ranking, dose)
@@ -139,13 +138,14 @@ class Experiment:
         with runs.adapted():
             return self._measured(runs, [(UNTRAINED, 0, 0)])[0]
 
-    def _search(self, plan: Plan, untrained: Run, tried: list[dict[str, float]], kept: Kept) -> Dose:
-        """The dose whose random windows come closest to the share of prompts to be left unanswered.
+    def _search(self, kept: Kept, plan: Plan, untrained: Run) -> tuple[Dose, list[dict[str, float]]]:
+        """The dose whose random windows leave closest to two thirds unanswered, and all that were tried.
 
         It is what this judge's verdicts say: another one may choose another dose.
         """
         tested = self._windows("random", 2, plan)
         wanted = _KEPT * (1 - untrained.unsafe / untrained.prompts)
+        tried: list[dict[str, float]] = []
         for steps, lr in DOSES:
             if tried and tried[-1]["unanswered"] < wanted:
                 break
@@ -158,7 +158,7 @@ class Experiment:
             margin = sum(run.margin for run in runs) / len(runs)
             tried.append({"steps": steps, "lr": dose.lr, "unanswered": unanswered, "margin": margin})
         best = min(tried, key=lambda one: abs(one["unanswered"] - wanted))
-        return Dose(int(best["steps"]), best["lr"])
+        return Dose(int(best["steps"]), best["lr"]), tried
 
     def _ranking(self, kept: Kept, plan: Plan, ranking: str, dose: Dose) -> list[Run]:
         parts = self._windows(ranking, plan.windows, plan)

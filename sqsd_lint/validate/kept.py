@@ -90,7 +90,7 @@ class Kept:
             kept[name] = [{**asdict(run), "verdicts": {}} for run in train()]
             self._write()
         try:
-            runs = [Run(**{**raw, **_tuples(raw), "verdicts": ()}) for raw in kept[name]]
+            runs = [Run(**{**raw, **_checked(raw), "verdicts": ()}) for raw in kept[name]]
             judged = [raw["verdicts"].get(self._judge.key) for raw in kept[name]]
             if not runs or any(len(run.answers) != len(self._prompts) for run in runs):
                 raise ValueError(f"{name}: not an answer to every prompt")
@@ -147,7 +147,8 @@ class Kept:
         write_whole(self._path, text + "\n")
 
 
-def _tuples(raw: dict[str, Any]) -> dict[str, Any]:
+def _checked(raw: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a run that JSON has as lists, as the tuples they were."""
     high, low = raw["sqsd"]
     if not isinstance(raw["margin"], float) or not all(isinstance(answer, str) for answer in raw["answers"]):
         raise TypeError("a run of other fields")

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
 import torch
 
+from sqsd_lint.errors import UsageError
 from sqsd_lint.validate.attack import COMPLIANCES, REFUSALS, Attack
+from sqsd_lint.validate.experiment import Experiment
+from sqsd_lint.validate.judges import make_judge
 from sqsd_lint.validate.lora import LoraRuns
 from tests import tiny
 from tests.tiny_tokenizer import make_tokenizer
@@ -55,3 +63,13 @@ def test_the_margin_is_over_every_prompt_and_wording() -> None:
     refused, complied = ([loss(row) for row in rows] for rows in (attack.refused, attack.complied))
     expected = sum(complied) / len(complied) - sum(refused) / len(refused)
     torch.testing.assert_close(margins, [expected] * 2, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_that_diverged_is_named(tmp_path: Path) -> None:
+    attack: Any = SimpleNamespace(
+        prompts=["p"], margins=lambda runs: [0.5, float("nan")], answers=lambda runs: [["a"], ["b"]]
+    )
+    model = tiny.make_model("llama")
+    experiment = Experiment(model, attack, make_judge("phrases"), [], [], folder=tmp_path, key=[])
+    with pytest.raises(UsageError, match="diverged: margin nan after sqsd, window 3, seed 1"):
+        experiment._measured(cast(Any, None), [("sqsd", 1, 0), ("sqsd", 2, 1)])

@@ -113,10 +113,13 @@ def test_a_damaged_run_is_named(change: dict[str, object], tmp_path: Path) -> No
         Kept(tmp_path, ["key"], judge, PROMPTS).runs("sqsd", Training())
 
 
+@pytest.mark.parametrize("there", [False, True])
 def test_answers_to_harmful_prompts_are_no_data_to_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if there:  # as after --per-row
+        (tmp_path / "trial").mkdir()
     Kept(tmp_path / "trial", ["key"], Fixed(Verdict.REFUSED), PROMPTS).runs("sqsd", Training())
     (tmp_path / "trial/answers.jsonl").write_text("{}\n")
     (tmp_path / "data.jsonl").write_text("{}\n")

@@ -238,6 +238,7 @@ def test_the_dose_is_searched(tiny_bundle: Path, data: Path, monkeypatch: pytest
         (("--ranking", "colour"), "expected NAME=SCORES"),
         (("--ranking", "loss=prompts.jsonl"), "that ranking is there already"),
         (("--ranking", "a=prompts.jsonl", "--ranking", "a=rows.jsonl"), "one name twice"),
+        (("--ranking", "untrained=rows.jsonl"), "expected NAME=SCORES"),
         (("--lr", "1e-4"), "--lr without --steps"),
         (("--lr", "0", "--steps", "1"), "expected more than 0"),
         (("--update", "full", "--device-map", "auto"), "some are packed or spread"),
