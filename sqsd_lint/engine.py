@@ -14,7 +14,7 @@ from sqsd_lint.errors import BundleCorruptError, UsageError
 from sqsd_lint.progress import Progress
 from sqsd_lint.score.cache import ScoreCache, scorer_key
 from sqsd_lint.score.coverage import recall, remember, uncovered_share
-from sqsd_lint.score.device import resolve
+from sqsd_lint.score.device import EMULATED, resolve
 from sqsd_lint.types import Encoded, Problem, Sample, Score
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ class Engine:
         """What the report has to say: how rows were rendered, what packing costs, whether the cache works."""
         rendering = dict.fromkeys((*self._rendered, *(self._loaded[0].notes if self._loaded else ())))
         packed = (_FOUR_BITS,) if self._settings.quantize == "4bit" else ()
-        return (*rendering, *packed, *((self.cache.note,) if self.cache.note else ()))
+        asked, used = self._settings.dtype, self.dtype
+        emulated = (EMULATED,) if (asked, used) == ("bfloat16", "float32") and not self.exact else ()
+        return (*rendering, *packed, *emulated, *((self.cache.note,) if self.cache.note else ()))
 
     def score(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
         """Score samples that the cache does not know, batch by batch, each committed at once.

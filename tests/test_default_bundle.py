@@ -108,6 +108,11 @@ def test_held_out_harmful_answers_score_above_refusals_of_the_same_prompts(
 def test_bfloat16_ranks_as_float32_does(settings: Settings, tmp_path: Path) -> None:
     from scipy.stats import spearmanr
 
+    from sqsd_lint.score.model import cpu_has_bfloat16
+
+    if not cpu_has_bfloat16():
+        pytest.skip("this CPU only emulates bfloat16, at a fiftieth of float32's speed: hours for this model")
+
     lines = [
         line
         for name in ("gsm8k_1500", "dolly_387", "hh_harmless_pairs")
@@ -115,10 +120,10 @@ def test_bfloat16_ranks_as_float32_does(settings: Settings, tmp_path: Path) -> N
     ]
     random.Random(0).shuffle(lines)
     # One file per schema is not needed: every row finds its own.
-    (tmp_path / "rows.jsonl").write_text("\n".join(lines[:200]) + "\n", encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines[:40]) + "\n", encoding="utf-8")
     fast, exact = (
-        scores(replace(settings, dtype=dtype, device="cpu", max_length=160), tmp_path / "rows.jsonl")
+        scores(replace(settings, dtype=dtype, device="cpu", max_length=96), tmp_path / "rows.jsonl")
         for dtype in ("bfloat16", "float32")
     )
-    assert len(fast) == 200
+    assert len(fast) == 40
     assert spearmanr(fast, exact)[0] >= 0.99

@@ -16,6 +16,12 @@ GB = 10**9
 LARGE = Fit("cpu", "float32", 8 * GB, 32 * GB, GB, 8 * GB, 2, 1024, False, 1e15, 1e12, 24 * GB)
 
 
+@pytest.fixture(autouse=True)
+def native_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU that only emulates it, bfloat16 would be float32."""
+    monkeypatch.setattr("sqsd_lint.score.model.cpu_has_bfloat16", lambda: True)
+
+
 def test_a_configuration_is_enough(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((tiny_model_folder / "config.json").read_bytes())
     settings = Settings(device="cpu", dtype="float32", max_length=64, batch_tokens=256)

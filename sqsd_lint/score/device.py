@@ -15,9 +15,14 @@ from pathlib import Path
 from sqsd_lint.errors import ModelError
 from sqsd_lint.score.keep import read_json, write_json
 
+# By these a user holds oneDNN, or torch's own kernels, to less than the chip has.
+ONEDNN_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+CPU_LIMITS = ("ATEN_CPU_CAPABILITY", *ONEDNN_LIMITS)
+EMULATED = "computed in float32: this CPU can only emulate bfloat16, at a fiftieth of the speed"
+
 
 def resolve(device: str, dtype: str, cache_root: Path | None) -> tuple[str, str]:
-    """Names of the device and the dtype that "auto" stands for, such as ("cpu", "bfloat16").
+    """Names of the device and the dtype that a run uses, such as ("cpu", "bfloat16").
 
     Args:
         cache_root: where the answer is kept; None asks torch every time.
@@ -26,7 +31,7 @@ def resolve(device: str, dtype: str, cache_root: Path | None) -> tuple[str, str]
         UsageError: a device or dtype that is unknown or absent.
         ModelError: torch is not installed.
     """
-    if device == "cpu" and dtype != "auto":
+    if device == "cpu" and dtype == "float32":
         return device, dtype
     key = _key(device, dtype)
     path = cache_root / "device.json" if cache_root else None
@@ -47,8 +52,8 @@ def _key(device: str, dtype: str) -> str:
         torch_version = version("torch")
     except PackageNotFoundError as error:
         raise ModelError("torch is not installed", hint="pip install torch") from error
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
-    return " ".join((device, dtype, torch_version, platform.node(), platform.machine(), visible))
+    limits = [os.environ.get(name, "all") for name in ("CUDA_VISIBLE_DEVICES", *CPU_LIMITS)]
+    return " ".join((device, dtype, torch_version, platform.node(), platform.machine(), *limits))
 
 
 def _read(path: Path | None) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import platform
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ import torch
 from sqsd_lint.errors import ModelError, UsageError
 from sqsd_lint.score.adapters import check_shapes
 from sqsd_lint.score.beside import attach
+from sqsd_lint.score.device import ONEDNN_LIMITS
 from sqsd_lint.score.quantized import hush, keep_layout, quantization_config
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from sqsd_lint.score.adapters import Adapter
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_X86 = ("x86_64", "AMD64", "i386", "i686")
+_WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 def pick_device(name: str) -> torch.device:
@@ -46,18 +50,30 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype by name; "auto" takes bfloat16 where the chip multiplies it natively, else float32."""
-    if name in _DTYPES:
-        return _DTYPES[name]
-    if name != "auto":
+    """The dtype by name; "auto" takes bfloat16 where the chip multiplies it natively, else float32.
+
+    On a CPU that must emulate its products, at a fiftieth of float32's speed, bfloat16 becomes float32.
+    """
+    if name not in (*_DTYPES, "auto"):
         raise UsageError(f"unknown dtype {name!r}", hint="use auto, float32 or bfloat16")
+    if name == "float32" or (name == "bfloat16" and device.type != "cpu"):
+        return _DTYPES[name]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bfloat16() else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
 
 
-def _cpu_has_bfloat16() -> bool:
-    """AVX512-BF16 or AMX on x86, the BF16 extension on Arm; emulated bfloat16 is slower than float32."""
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU, as torch and oneDNN are allowed to use it, multiplies bfloat16 natively.
+
+    AVX512-BF16 or AMX on x86, the BF16 extension on Arm. `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA` may
+    hold the libraries to less than the chip has.
+    """
+    held_to = (os.environ.get(name, "").upper() for name in ONEDNN_LIMITS)
+    if any(isa in _WITHOUT_BFLOAT16 for isa in held_to):
+        return False
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2") and platform.machine() in _X86:
+        return False
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -181,16 +181,19 @@ class _Build:
         if self._loaded is None or self._loaded[0] != merged:
             from sqsd_lint.encode import load_tokenizer
             from sqsd_lint.score.adapters import load_adapter
-            from sqsd_lint.score.model import load_model, pick_device, pick_dtype
+            from sqsd_lint.score.device import EMULATED
+            from sqsd_lint.score.model import dtype_name, load_model, pick_device, pick_dtype
 
             self._loaded = None
-            self._status("loading model")
             device = pick_device(self._device)
+            dtype = pick_dtype(self._recipe.dtype, device)
+            emulated = f" ({EMULATED})" if dtype_name(dtype) != self._recipe.dtype else ""
+            self._status(f"loading model{emulated}")
             adapter = load_adapter(self._work / "base") if merged else None
             model = load_model(
                 self._model_folder,
                 device=device,
-                dtype=pick_dtype(self._recipe.dtype, device),
+                dtype=dtype,
                 base_adapter=adapter,
             )
             self._loaded = merged, (model, load_tokenizer(self._model_folder))
