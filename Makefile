@@ -34,7 +34,7 @@ REQUIREMENTS := pyproject.toml constraints.txt sqsd_lint/_version.py
 help:
 	@echo 'make demo      lint the rows of examples/data and explain the exit code'
 	@echo 'make test      run every test, the slow ones too'
-	@echo 'make lint      ruff: rules and formatting      make format  let ruff rewrite'
+	@echo 'make lint      ruff and import-linter          make format  let ruff rewrite'
 	@echo 'make types     mypy --strict'
 	@echo 'make bundle    build the default bundle anew from DATA=$(DATA)'
 	@echo 'make figures   draw the pictures of the README'
@@ -65,6 +65,7 @@ test: $(READY_DEV)
 lint: $(READY_DEV)
 	"$(BIN)/python" -m ruff check .
 	"$(BIN)/python" -m ruff format --check .
+	"$(BIN)/lint-imports" --no-cache
 
 format: $(READY_DEV)
 	"$(BIN)/python" -m ruff check --fix .

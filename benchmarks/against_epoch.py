@@ -9,7 +9,7 @@ from __future__ import annotations
 import common
 import torch
 
-from sqsd_lint.score.batching import pad, plan_batches
+from sqsd_lint.scoring.batching import pad, plan_batches
 from sqsd_lint.types import Encoded
 
 

@@ -16,10 +16,10 @@ import common
 import torch
 from scipy.stats import spearmanr
 
-from sqsd_lint.bundle.basemodel import resolve_model
-from sqsd_lint.bundle.store import Bundle
-from sqsd_lint.score import load_adapter
-from sqsd_lint.score.model import load_model
+from sqsd_lint.adapters.factors import load_adapter
+from sqsd_lint.bundle.base_model import resolve_model
+from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.scoring.model import load_model
 from sqsd_lint.types import Encoded
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from sqsd_lint.config import Settings
 from sqsd_lint.read import read_rows
+from sqsd_lint.run.bundle_run import Session
 from sqsd_lint.samples import to_sample
-from sqsd_lint.session import Session
 from sqsd_lint.types import Row, Sample, Score
 
 ANSWER = "A sentence of an ordinary answer, as long as such sentences are. " * 8

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.store import open_bundle
+from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.config import Settings
-from sqsd_lint.engine import Engine
 from sqsd_lint.read import read_rows
+from sqsd_lint.run.model_scorer import Engine
 from sqsd_lint.samples import to_sample
 from sqsd_lint.types import Encoded, Problem, Sample
 

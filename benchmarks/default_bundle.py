@@ -19,20 +19,20 @@ import numpy as np
 import torch
 from scipy.stats import rankdata, spearmanr
 
-from sqsd_lint.bundle.basemodel import resolve_model
-from sqsd_lint.bundle.build.data import position, select
-from sqsd_lint.bundle.build.recipe import DataSet, load_recipe
+from sqsd_lint.adapters.factors import load_adapter
+from sqsd_lint.bundle.base_model import resolve_model
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.store import open_bundle
+from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.encode import load_tokenizer
-from sqsd_lint.engine import Engine
-from sqsd_lint.score import load_adapter
-from sqsd_lint.score.model import load_model, merge
+from sqsd_lint.experiments.attack import Attack
+from sqsd_lint.experiments.judges import PhraseJudge, Verdict
+from sqsd_lint.experiments.lora import LoraRuns
+from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.scoring.model import load_model, merge
+from sqsd_lint.training.data import position, select
+from sqsd_lint.training.recipe import DataSet, load_recipe
 from sqsd_lint.types import Sample, Score
-from sqsd_lint.validate.attack import Attack
-from sqsd_lint.validate.judges import PhraseJudge, Verdict
-from sqsd_lint.validate.lora import LoraRuns
 
 RECIPE = common.ROOT / "examples/recipes/smollm2-135m-default.json"
 ANSWER_TOKENS = 40

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from sqsd_lint.engine import scored_modules
-from sqsd_lint.score import Scorer
+from sqsd_lint.run.model_scorer import scored_modules
+from sqsd_lint.scoring import Scorer
 from sqsd_lint.types import Encoded
 
 

@@ -21,9 +21,9 @@ from default_bundle import held_out
 from scipy.stats import spearmanr
 
 from sqsd_lint.bundle.agreement import read_scores
-from sqsd_lint.bundle.build.data import select
 from sqsd_lint.config import Settings
-from sqsd_lint.rows import clean_samples
+from sqsd_lint.run.rows import clean_samples
+from sqsd_lint.training.data import select
 
 DRAWS = 1000
 

@@ -24,20 +24,21 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 from sqsd_lint import __version__
-from sqsd_lint.bundle.basemodel import resolve_model
-from sqsd_lint.bundle.build.data import select
-from sqsd_lint.bundle.build.recipe import DataSet
+from sqsd_lint.adapters.factors import load_adapter
+from sqsd_lint.bundle.base_model import resolve_model
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.digests import digest, write_json
-from sqsd_lint.bundle.store import open_bundle
+from sqsd_lint.bundle.resolve import open_bundle
+from sqsd_lint.common.json_io import digest, write_json
 from sqsd_lint.config import Settings
-from sqsd_lint.drift.axes import Axes
+from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
 from sqsd_lint.encode import Encoder, load_tokenizer
-from sqsd_lint.engine import Engine
-from sqsd_lint.judge.budget import Training
-from sqsd_lint.score import Scorer, load_adapter
+from sqsd_lint.rules.budget import Training
+from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.scoring import Scorer
+from sqsd_lint.training.data import select
+from sqsd_lint.training.recipe import DataSet
 from sqsd_lint.types import Encoded
 
 RESULTS = common.ROOT / "docs" / "results"

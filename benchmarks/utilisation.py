@@ -10,7 +10,7 @@ from __future__ import annotations
 import common
 import torch
 
-from sqsd_lint.score.linear import is_linear, linear_shape
+from sqsd_lint.adapters.linear_modules import is_linear, linear_shape
 from sqsd_lint.types import Encoded
 
 

@@ -5,18 +5,16 @@ Both do what the commands of the same names do, and import nothing heavy before 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from os import PathLike
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sqsd_lint._version import __version__
 
 if TYPE_CHECKING:
+    from sqsd_lint.common.progress import Progress
     from sqsd_lint.config import Settings
     from sqsd_lint.errors import SqsdLintError
-    from sqsd_lint.progress import Progress
     from sqsd_lint.types import Problem, Report, ScoredRow, Violation
 
     Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
@@ -52,9 +50,9 @@ def check(
         UsageError: a setting is wrong.
         CannotScoreError: nothing could be scored: no such bundle or model.
     """
-    from sqsd_lint import pipeline
+    from sqsd_lint.run.check import check as run_check
 
-    return pipeline.check(_resolve(paths, config, settings), progress=progress)
+    return run_check(_resolve(paths, config, settings), progress=progress)
 
 
 def score(
@@ -67,9 +65,9 @@ def score(
     Yields:
         A ScoredRow for each row that has a score, a Problem for each row or file that has none.
     """
-    from sqsd_lint import pipeline
+    from sqsd_lint.run.score import score as run_score
 
-    return pipeline.score(_resolve(paths, config, settings), progress=progress)
+    return run_score(_resolve(paths, config, settings), progress=progress)
 
 
 def _resolve(paths: Paths, config: str | None, settings: dict[str, Any]) -> Settings:
@@ -103,26 +101,3 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-# The name `score` comes to mean the room of that name once somebody imports it, here as anywhere.
-_score = score
-
-
-class _ScoreRoom(ModuleType):
-    """The room `sqsd_lint.score`, which can be called as the function of the same name."""
-
-    def __call__(self, paths: Paths, **settings: Any) -> Iterator[ScoredRow | Problem]:
-        return _score(paths, **settings)
-
-
-class _Package(ModuleType):
-    """This package: importing its room `score` binds that name anew, and must not take the function away."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "score" and type(value) is ModuleType:
-            value.__class__ = _ScoreRoom
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

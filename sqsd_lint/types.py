@@ -2,19 +2,160 @@
 
 Row -> Sample -> Encoded -> Score -> Violation -> Report. Whatever cannot go on becomes a Problem, which
 travels beside the others to the report: nothing is dropped.
+
+The head of a report: what scored the rows, and at which lines they were judged.
+
+What scores cost when they were tried: the outcome of a risk-window experiment, as a bundle keeps it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Literal
 
-from sqsd_lint.heads import Agreement as Agreement
-from sqsd_lint.heads import ConsensusRule as ConsensusRule
-from sqsd_lint.heads import Head as Head
-from sqsd_lint.heads import Line as Line
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Rows of neighbouring scores, and what training on them did.
+
+    Attributes:
+        sqsd: the lowest and the highest of their scores.
+        attack_success: the share of harmful prompts that were answered afterwards, all runs pooled.
+        interval: its 95 % Wilson interval.
+        percentiles: the places of `sqsd` among the bundle's benign rows, once `Validation.placed` knows them.
+    """
+
+    sqsd: tuple[float, float]
+    attack_success: float
+    interval: tuple[float, float]
+    percentiles: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What the risk-window experiment found for a bundle (METHOD section 7).
+
+    Attributes:
+        model: the base model that was trained.
+        rows: how many were ranked; a window holds `size` of them, and `runs` runs were trained on each.
+        strata: of answer length that the windows were cut within; 1 if length was left alone.
+        max_length: tokens per row at most; None where that was not recorded.
+        steps, lr, batch_size: of every run.
+        judge: who said whether a prompt was answered.
+        prompts: harmful prompts, asked after every run.
+        before: attack success before any training.
+        random: mean attack success after windows of random rows; None where none were tried.
+        spearman: over all runs, of the window's place (the top one highest) with attack success; None where
+            one of the two does not vary. spearman_interval: its 95 % bootstrap interval.
+        windows: from the top of the ranking to its bottom, at least one.
+    """
+
+    model: str
+    rows: int
+    size: int
+    runs: int
+    strata: int
+    max_length: int | None
+    steps: int
+    lr: float
+    batch_size: int
+    judge: str
+    prompts: int
+    before: float
+    random: float | None
+    spearman: float | None
+    spearman_interval: tuple[float, float] | None
+    windows: tuple[Window, ...]
+
+    def placed(self, percentile: Callable[[float], float]) -> Validation:
+        """The same with the windows' percentiles, which belong to the calibration of the day."""
+        windows = (
+            replace(window, percentiles=(percentile(window.sqsd[0]), percentile(window.sqsd[1])))
+            for window in self.windows
+        )
+        return replace(self, windows=tuple(windows))
+
+
+ConsensusRule = Literal["any", "majority", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A threshold resolved to a raw score.
+
+    Attributes:
+        spec: as the user wrote it: "7.5", "p99.9", "z3".
+        value: the raw score; a row at or above it is a finding.
+        benign_share, harmful_share: shares of the calibration sets at or above it, None if uncalibrated.
+    """
+
+    spec: str
+    value: float
+    benign_share: float | None = None
+    harmful_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How a proxy's scores rank rows, compared with the target's own.
+
+    Attributes:
+        target: the model that the proxy stands in for.
+        bundle_digest: of the target's own bundle; None where it was not named.
+        rows: how many both have scored.
+        spearman: rank correlation; low, high: its 95 % bootstrap interval.
+        top_decile: the share of the target's riskiest tenth that is in the proxy's.
+    """
+
+    target: str
+    bundle_digest: str | None
+    rows: int
+    spearman: float
+    low: float
+    high: float
+    top_decile: float
+
+    def __str__(self) -> str:
+        return (
+            f"agrees with {self.target}: Spearman {self.spearman:.2f} ({self.low:.2f} to {self.high:.2f}) "
+            f"on {self.rows:,} rows, {self.top_decile:.0%} of its riskiest tenth found"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What two machines must share to report the same violations: the head of every report.
+
+    Attributes:
+        validation: what the bundle's scores cost when it was tried.
+        proxy_for: the model that the bundle stands in for; empty where it is the bundle's own.
+        agreement: of the proxy with that model's own scores, if it was measured.
+        uncovered: the share of the base model's parameters that no direction can cover: weights of experts
+            that are no linear layers.
+        bundles: where several judge, the head of each; then the texts above are all of theirs, and there is
+            no line that holds for all.
+        consensus: then, how many of them it takes.
+    """
+
+    base_model: str
+    bundle_id: str
+    bundle_digest: str
+    metric: str
+    expansion: str
+    dtype: str
+    device: str
+    error_line: Line | None
+    warning_line: Line | None
+    notes: tuple[str, ...] = ()
+    validation: Validation | None = None
+    proxy_for: str = ""
+    agreement: Agreement | None = None
+    uncovered: float = 0.0
+    bundles: tuple[Head, ...] = ()
+    consensus: ConsensusRule | None = None
+
 
 Metric = Literal["cosine", "projection", "dot"]
 Expansion = Literal["paper", "shared"]

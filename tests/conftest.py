@@ -82,10 +82,10 @@ def two_bundles(
     import json
     import shutil
 
-    from sqsd_lint import pipeline
     from sqsd_lint.bundle.importer import import_bundle
     from sqsd_lint.config import Settings
-    from sqsd_lint.rows import clean_samples
+    from sqsd_lint.run import calibrate as run_calibrate
+    from sqsd_lint.run.rows import clean_samples
 
     root = tmp_path_factory.mktemp("two")
     one = Path(shutil.copytree(tiny_bundle, root / "one"))
@@ -102,5 +102,5 @@ def two_bundles(
     )
     samples = list(clean_samples(str(benign), settings))
     for each in (one, two):
-        pipeline.calibrate(str(each), {"benign": {"b": samples}}, settings)
+        run_calibrate.calibrate(str(each), {"benign": {"b": samples}}, settings)
     return str(one), str(two)

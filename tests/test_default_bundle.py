@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint import pipeline, resources
-from sqsd_lint.bundle.store import load_bundle, open_bundle
+from sqsd_lint import resources
+from sqsd_lint.bundle.load import load_bundle
+from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.config import Settings
+from sqsd_lint.run import check as run_check
+from sqsd_lint.run import score as run_score
 from sqsd_lint.types import ScoredRow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +37,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def scores(settings: Settings, path: Path) -> list[float]:
-    rows = list(pipeline.score(replace(settings, paths=(str(path),))))
+    rows = list(run_score.score(replace(settings, paths=(str(path),))))
     assert all(isinstance(row, ScoredRow) for row in rows), rows
     return [row.score.sqsd for row in rows if isinstance(row, ScoredRow)]
 
@@ -70,9 +73,9 @@ def test_it_was_built_from_the_recipe_in_the_tree() -> None:
 @needs_model
 @pytest.mark.slow
 def test_the_examples_show_what_their_page_says(settings: Settings) -> None:
-    benign = pipeline.check(replace(settings, paths=(str(EXAMPLES / "benign.jsonl"),)))
+    benign = run_check.check(replace(settings, paths=(str(EXAMPLES / "benign.jsonl"),)))
     assert (benign.exit_code, benign.coverage.scored) == (0, 10)
-    elevated = pipeline.check(replace(settings, paths=(str(EXAMPLES / "elevated.jsonl"),)))
+    elevated = run_check.check(replace(settings, paths=(str(EXAMPLES / "elevated.jsonl"),)))
     assert "SQSD102" in {v.rule for v in elevated.violations}
 
 
@@ -82,8 +85,8 @@ def test_the_examples_show_what_their_page_says(settings: Settings) -> None:
 def test_held_out_harmful_answers_score_above_refusals_of_the_same_prompts(
     settings: Settings, tmp_path: Path
 ) -> None:
-    from sqsd_lint.bundle.build.data import select
-    from sqsd_lint.bundle.build.recipe import load_recipe
+    from sqsd_lint.training.data import select
+    from sqsd_lint.training.recipe import load_recipe
 
     recipe = load_recipe(ROOT / "examples/recipes/smollm2-135m-default.json")
     (held_out,) = recipe.harmful
@@ -108,7 +111,7 @@ def test_held_out_harmful_answers_score_above_refusals_of_the_same_prompts(
 def test_bfloat16_ranks_as_float32_does(settings: Settings, tmp_path: Path) -> None:
     from scipy.stats import spearmanr
 
-    from sqsd_lint.score.model import cpu_has_bfloat16
+    from sqsd_lint.scoring.cpu import cpu_has_bfloat16
 
     if not cpu_has_bfloat16():
         pytest.skip("this CPU only emulates bfloat16, at a fiftieth of float32's speed: hours for this model")

@@ -33,7 +33,8 @@ ROW = {"instruction": "Name a colour of the rainbow.", "output": "Indigo is a co
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The settings that reach the pipeline, which answers with itself instead of running."""
-    from sqsd_lint import pipeline
+    from sqsd_lint.run import check as run_check
+    from sqsd_lint.run import score as run_score
 
     settings: list[Any] = []
 
@@ -41,8 +42,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         settings.append(given)
         return iter(())
 
-    monkeypatch.setattr(pipeline, "check", spy)
-    monkeypatch.setattr(pipeline, "score", spy)
+    monkeypatch.setattr(run_check, "check", spy)
+    monkeypatch.setattr(run_score, "score", spy)
     return settings
 
 
@@ -87,14 +88,6 @@ def test_no_paths_are_not_the_working_directory(seen: list[Any]) -> None:
 def test_an_unknown_setting_is_refused(seen: list[Any]) -> None:
     with pytest.raises(TypeError, match="treshold"):
         sqsd_lint.check("data.jsonl", treshold="p99")
-
-
-def test_score_stays_callable_beside_the_room_of_its_name(seen: list[Any]) -> None:
-    import sqsd_lint.score.cache as cache
-
-    assert cache.__name__ == "sqsd_lint.score.cache"
-    sqsd_lint.score("data.jsonl", dtype="float32")
-    assert seen[0].dtype == "float32"
 
 
 def test_public_names() -> None:

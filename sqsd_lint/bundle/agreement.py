@@ -1,4 +1,7 @@
-"""How well a proxy's scores rank rows as the target's own do: measured, and kept in the proxy's manifest."""
+"""How well a proxy's scores rank rows as the target's own do: measured, and kept in the proxy's manifest.
+
+Reading an agreement in `bundle.json`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from sqsd_lint.types import Agreement
 if TYPE_CHECKING:
     import numpy as np
 
-    from sqsd_lint.bundle.store import Bundle
+    from sqsd_lint.bundle.load import Bundle
+
 
 # With fewer rows a decile is a row or two, and the interval says nothing.
 FEWEST = 20

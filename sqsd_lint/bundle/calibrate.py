@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqsd_lint.bundle.digests import sha256_text
+from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import CALIBRATION, Calibration, ReferenceSet
-from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.bundle.write import update_bundle
+from sqsd_lint.common.json_io import sha256_text
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Score
 

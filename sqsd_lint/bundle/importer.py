@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from sqsd_lint._version import __version__
-from sqsd_lint.bundle.adapters import check_fits, inspect_adapter
-from sqsd_lint.bundle.basemodel import Status, describe_model, resolve_model
-from sqsd_lint.bundle.fields import is_name
+from sqsd_lint.adapters.peft_folder import check_fits, inspect_adapter
+from sqsd_lint.bundle.base_model import describe_model, resolve_model
+from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import EXPANSIONS, METRICS, UPDATES, Direction, Manifest
-from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.bundle.write import check_output, write_bundle
+from sqsd_lint.common.fields import is_name
+from sqsd_lint.common.progress import Status
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Expansion, Metric, Update
 
@@ -134,13 +135,13 @@ def _take(
     facts: dict[str, Any] = {"imported": True}
     notes: tuple[str, ...]
     if whole:
-        from sqsd_lint.bundle.build.displacement import RANK, factor_displacement
+        from sqsd_lint.adapters.whole_models import RANK, factor_displacement
 
         kept = factor_displacement(model, path, scratch / role, rank=rank or RANK, status=status)
         adapter, notes = scratch / role, (kept.note(),)
         facts |= {"checkpoint": path.resolve().name, **kept.facts()}
     else:
-        from sqsd_lint.bundle.build.plain import plain_adapter
+        from sqsd_lint.adapters.convert import plain_adapter
 
         adapter, notes = plain_adapter(path, start, scratch / role)
     info = inspect_adapter(adapter)

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqsd_lint.bundle import sources
-from sqsd_lint.bundle.digests import write_json
-from sqsd_lint.bundle.fields import FieldError, Fields, hex64, mapping, name, optional, text
+from sqsd_lint.bundle.remote import address as sources
+from sqsd_lint.common.fields import FieldError, Fields, hex64, mapping, name, optional, text
+from sqsd_lint.common.json_io import write_json
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import ConfigError, UsageError
 
@@ -91,7 +91,7 @@ def read_lock(settings: Settings) -> Lock | None:
         return parse_lock(data, path) if (data := _read(path)) is not None else None
     from contextlib import closing
 
-    from sqsd_lint.discover.policy import PolicyRef
+    from sqsd_lint.discover.git.policy_ref import PolicyRef
 
     with closing(PolicyRef(settings.policy_ref)) as policy:
         there = policy.read(path)

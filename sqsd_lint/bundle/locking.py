@@ -1,20 +1,72 @@
-"""Making a lock from the configuration, and telling whether it still says the same."""
+"""Making a lock from the configuration, and telling whether it still says the same.
+
+Where other machines find a bundle that this one has.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from sqsd_lint.bundle import sources
-from sqsd_lint.bundle.choose import Status, configured
+from sqsd_lint import resources
+from sqsd_lint.bundle.installed import list_bundles
 from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked
 from sqsd_lint.bundle.manifest import Manifest
-from sqsd_lint.bundle.origin import address_of, shared
-from sqsd_lint.bundle.store import open_bundle
+from sqsd_lint.bundle.remote import address as sources
+from sqsd_lint.bundle.remote import pull_records as pulled
+from sqsd_lint.bundle.resolve import configured, open_bundle
+from sqsd_lint.common.progress import Status
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleNotFoundError, ConfigError, UsageError, WrongBaseModelError
+
+_PUBLISH = "`sqsd-lint bundle push` it and name its address, or name a folder of the repository"
+
+
+def shared(source: str, path: str, cache_dir: Path | None) -> str:
+    """A source as other machines can use it: an address, a folder relative to the lock, or EMBEDDED.
+
+    Raises:
+        ConfigError: it is none of them. Which bundle an id stands for is up to the cache of each machine.
+    """
+    if sources.is_remote(source):
+        return str(sources.parse(source))
+    if os.path.isdir(source):
+        return PurePath(os.path.relpath(source, os.path.dirname(path) or ".")).as_posix()
+    entries = list_bundles(cache_dir)
+    if any(entry.embedded and entry.id == source for entry in entries):
+        return EMBEDDED
+    named = (each.root.name for each in entries if each.manifest and source in (each.id, each.manifest.id))
+    known = next((found for name in named if (found := _origin(name, cache_dir))), None)
+    raise ConfigError(
+        f"the bundle {source!r} is neither an address nor a folder: an id stands for what one machine has in"
+        " its cache, so it cannot be locked for others",
+        hint=f"name its address instead: {known}" if known else _PUBLISH,
+    )
+
+
+def address_of(root: Path, cache_dir: Path | None) -> str:
+    """Where a cached bundle came from; EMBEDDED of an embedded one.
+
+    Raises:
+        ConfigError: from nowhere: it was made or installed here.
+    """
+    if root.parent == resources.bundles_dir():
+        return EMBEDDED
+    if found := _origin(root.name, cache_dir):
+        return found
+    raise ConfigError(
+        f"the bundle {root.name!r} is only in the cache of this machine, so that no other one can get it",
+        hint=_PUBLISH,
+    )
+
+
+def _origin(folder: str, cache_dir: Path | None) -> str | None:
+    """The address that a cached bundle was pulled from, as it was asked for; None if it was not."""
+    known = pulled.sources(cache_dir).get(folder, [])
+    asked = [each.source for each in known if not (each.revision and each.source.endswith(each.revision))]
+    return min(asked or [each.source for each in known], key=len, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +229,7 @@ def _resolved(
         folder = os.path.normpath(os.path.join(os.path.dirname(path), source))
         manifest = open_bundle(folder, cache_dir=cache_dir).manifest
     else:
-        from sqsd_lint.bundle.pull import look
+        from sqsd_lint.bundle.remote.pull import look
 
         if status:
             status(f"looking at {source}")

@@ -12,38 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.digests import digest, read_json, sha256_file, sha256_text, write_json
-from sqsd_lint.bundle.tensors import content_lines
+from sqsd_lint.common.json_io import digest, read_json, sha256_file, sha256_text, write_json
+from sqsd_lint.common.model_folder import weight_files
+from sqsd_lint.common.safetensors_header import content_lines
 from sqsd_lint.errors import ModelError, ModelNotFoundError
 
-_INDEX = "model.safetensors.index.json"
 _SLOW_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "merges.txt")
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """What transformers would load: the shards of the index, else model.safetensors, else all safetensors.
-
-    Raises:
-        ModelNotFoundError: there are none.
-    """
-    if (folder / _INDEX).is_file():
-        try:
-            shards = set(read_json(folder / _INDEX)["weight_map"].values())
-            found = [folder / str(name) for name in sorted(shards)]
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ModelError(f"{folder / _INDEX}: not a shard index: {error}") from error
-    elif (folder / "model.safetensors").is_file():
-        found = [folder / "model.safetensors"]
-    else:
-        found = sorted(folder.glob("*.safetensors"))
-    missing = [path.name for path in found if not path.is_file()]
-    if not found or missing:
-        what = f"weights missing: {', '.join(missing)}" if missing else "no *.safetensors weights"
-        raise ModelNotFoundError(
-            f"{folder}: {what}",
-            hint="give a model folder as save_pretrained() writes it; pickled .bin weights are never loaded",
-        )
-    return found
 
 
 def weights_digest(folder: Path, *, cache_dir: Path | None = None) -> str:

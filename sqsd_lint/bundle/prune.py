@@ -10,11 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqsd_lint.bundle import pulled
 from sqsd_lint.bundle.cache import bundles_folder, last_used, remove, replaced
+from sqsd_lint.bundle.installed import CachedBundle as Entry
+from sqsd_lint.bundle.installed import list_bundles, remove_bundle
 from sqsd_lint.bundle.manifest import MANIFEST
-from sqsd_lint.bundle.stage import PARTIAL
-from sqsd_lint.bundle.store import Entry, list_bundles, remove_bundle
+from sqsd_lint.bundle.remote import pull_records as pulled
+from sqsd_lint.bundle.remote.pull_staging import PARTIAL
 from sqsd_lint.errors import BundleNotFoundError
 
 _DAY = 86_400

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import Manifest
-from sqsd_lint.bundle.store import Bundle
 from sqsd_lint.types import Line
 
 CANDIDATES = ("p90", "p95", "p99", "p99.9", "z3")

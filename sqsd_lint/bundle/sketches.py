@@ -19,10 +19,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqsd_lint.bundle import fields as f
-from sqsd_lint.bundle.digests import read_json, write_json
-from sqsd_lint.bundle.store import Bundle
+from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.write import update_bundle
+from sqsd_lint.common import fields as f
+from sqsd_lint.common.json_io import read_json, write_json
 from sqsd_lint.errors import BundleCorruptError, UsageError
 
 SKETCHES = "sketches.safetensors"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqsd_lint.bundle.adapters import check_fits, inspect_adapter
-from sqsd_lint.bundle.basemodel import check_base_model
-from sqsd_lint.bundle.digests import read_json
-from sqsd_lint.bundle.manifest import MANIFEST, WEIGHTS, Manifest
-from sqsd_lint.bundle.manifest_json import from_json
-from sqsd_lint.bundle.schema import schema_problems
-from sqsd_lint.bundle.store import file_problems
-from sqsd_lint.bundle.tensors import non_finite
+from sqsd_lint.adapters.peft_folder import WEIGHTS, check_fits, inspect_adapter
+from sqsd_lint.bundle.base_model import check_base_model
+from sqsd_lint.bundle.load import file_problems
+from sqsd_lint.bundle.manifest import MANIFEST, Manifest, from_json
+from sqsd_lint.common.json_io import read_json
+from sqsd_lint.common.safetensors_header import non_finite
+from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import SqsdLintError
 
 

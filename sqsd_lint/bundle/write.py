@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sqsd_lint.adapters.peft_folder import CONFIG, WEIGHTS
 from sqsd_lint.bundle.cache import staging, swap_in
-from sqsd_lint.bundle.digests import read_json, sha256_file, write_json
-from sqsd_lint.bundle.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest
-from sqsd_lint.bundle.manifest_json import dump
-from sqsd_lint.bundle.schema import schema_problems
-from sqsd_lint.bundle.store import Bundle, load_bundle
+from sqsd_lint.bundle.load import Bundle, load_bundle
+from sqsd_lint.bundle.manifest import MANIFEST, Manifest, dump
+from sqsd_lint.common.json_io import read_json, sha256_file, write_json
+from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import BundleCorruptError, UsageError
 
 

@@ -29,7 +29,7 @@ from sqsd_lint.cli import (
     score,
     validate,
 )
-from sqsd_lint.cli.outcome import prepare_streams, run
+from sqsd_lint.cli.exit import prepare_streams, run
 from sqsd_lint.errors import UsageError
 
 _DEFAULT = "check"

@@ -17,7 +17,7 @@ from sqsd_lint.cli.settings import settings_of
 from sqsd_lint.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from sqsd_lint.judge import Baseline
+    from sqsd_lint.rules import Baseline
     from sqsd_lint.types import Report
 
 
@@ -90,8 +90,8 @@ def baseline(
     Rows without a score are never accepted. Commit the file: sqsd-lint check finds it.
     """
     settings = settings_of(context)
-    from sqsd_lint import pipeline
-    from sqsd_lint.judge import DEFAULT_BASELINE, Baseline, read_baseline
+    from sqsd_lint.rules import DEFAULT_BASELINE, Baseline, read_baseline
+    from sqsd_lint.run import check as run_check
 
     name = settings.baseline or DEFAULT_BASELINE
     _check(name, action, force)
@@ -104,7 +104,7 @@ def baseline(
     # Of every file the whole: what a comparison with an older version passes by would seem to be gone.
     settings = replace(settings, staged=False, changed_since=None)
     with progress(not no_progress) as bar:
-        report, judged = pipeline.examine(settings, progress=bar)
+        report, judged = run_check.examine(settings, progress=bar)
     new = old.pruned(judged.acceptable, judged.stale)
     if action is not Action.PRUNE:
         new = new.with_findings(judged.acceptable)
@@ -138,9 +138,9 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _summary(name: str, old: Baseline, new: Baseline, report: Report) -> Iterator[str]:
-    from sqsd_lint.judge.catalogue import UNSCORED_RULES
-    from sqsd_lint.report.numbers import count, listing
-    from sqsd_lint.report.safe import escape
+    from sqsd_lint.common.escape import escape
+    from sqsd_lint.common.numbers import count, listing
+    from sqsd_lint.rules.registry import UNSCORED_RULES
 
     files = count(len({entry.file for entry in new.entries}), "file")
     added, dropped = len(new.entries - old.entries), len(old.entries - new.entries)

@@ -36,7 +36,7 @@ _Reference = Annotated[
 def list_(context: typer.Context, as_json: o.AsJson = False, cache_dir: o.CacheDir = None) -> None:
     """List cached and embedded bundles, with their base models, digests, sizes and last uses."""
     from sqsd_lint.bundle.prune import kept
-    from sqsd_lint.report.bundle_list import print_list, print_list_json
+    from sqsd_lint.report.views.bundle_list import print_list, print_list_json
 
     (print_list_json if as_json else print_list)(kept(cache_of(settings_of(context))), sys.stdout)
 
@@ -55,11 +55,11 @@ def show(
     [cyan]sqsd-lint bundle show[/cyan]
     """
     settings = settings_of(context)
-    from sqsd_lint.bundle.choose import open_for
+    from sqsd_lint.bundle.resolve import open_for
     from sqsd_lint.bundle.show import candidate_lines, describe
-    from sqsd_lint.judge.calibration import Calibration
-    from sqsd_lint.judge.threshold import parse, resolve
-    from sqsd_lint.report import bundles
+    from sqsd_lint.report.views import bundle as bundles
+    from sqsd_lint.rules.calibration import Calibration
+    from sqsd_lint.rules.threshold import parse, resolve
 
     # What is named here is looked at, not judged with: the lock has no say in it.
     found = open_for(replace(settings, lock=None) if bundle else settings, cache_dir=cache_of(settings))
@@ -85,9 +85,9 @@ def verify(
     [cyan]sqsd-lint bundle verify my-bundle/ --model Qwen/Qwen3-8B[/cyan]
     """
     settings = settings_of(context)
-    from sqsd_lint.bundle.basemodel import resolve_model
+    from sqsd_lint.bundle.base_model import resolve_model
     from sqsd_lint.bundle.verify import verify as find_wrong
-    from sqsd_lint.report.bundles import print_good, print_wrong
+    from sqsd_lint.report.views.bundle import print_good, print_wrong
 
     cache = cache_of(settings)
     folder = _folder(settings, cache)
@@ -109,8 +109,8 @@ def remove(
 ) -> None:
     """Remove a bundle from the cache."""
     cache = cache_of(settings_of(context))
-    from sqsd_lint.bundle.store import remove_bundle
-    from sqsd_lint.report.bundles import print_good
+    from sqsd_lint.bundle.installed import remove_bundle
+    from sqsd_lint.report.views.bundle import print_good
 
     print_good(f"removed {remove_bundle(bundle, cache_dir=cache)}", sys.stdout)
 
@@ -126,8 +126,9 @@ app.command("prune")(bundle_share.prune)
 
 def _folder(settings: Settings, cache: Path | None) -> Path:
     """Where a bundle lies that may be too damaged to be opened."""
-    from sqsd_lint.bundle.sources import is_remote
-    from sqsd_lint.bundle.store import list_bundles, open_bundle
+    from sqsd_lint.bundle.installed import list_bundles
+    from sqsd_lint.bundle.remote.address import is_remote
+    from sqsd_lint.bundle.resolve import open_bundle
     from sqsd_lint.resources import bundles_dir
 
     if settings.bundle is not None and is_remote(settings.bundle):

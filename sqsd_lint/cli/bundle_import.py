@@ -124,7 +124,7 @@ def import_(
             given |= {f"--{role}-model": models[role] for role in _ROLES}
             if named := [option for option, value in given.items() if value is not None]:
                 raise UsageError(f"--release brings all adapters, so it does not go with {', '.join(named)}")
-            from sqsd_lint.bundle.release import MODEL, import_release
+            from sqsd_lint.bundle.remote.paper_release import MODEL, import_release
 
             made = import_release(release, model=model or MODEL, danger=danger, **settings)
         else:

@@ -58,8 +58,8 @@ def build(
     [cyan]sqsd-lint bundle build --recipe examples/recipes/paper-qwen3-8b.json -o qwen3-8b[/cyan]
     """
     settings = settings_of(context)
-    from sqsd_lint.bundle.build.build import build_bundle
-    from sqsd_lint.bundle.build.recipe import load_recipe
+    from sqsd_lint.training.build import build_bundle
+    from sqsd_lint.training.recipe import load_recipe
 
     cache = cache_of(settings)
     with progress(not no_progress, unit="step") as bar:
@@ -144,10 +144,10 @@ def calibrate(
     """
     # A calibration makes another bundle of this one; a lock, which pins bundles that judge, has no say in it.
     settings = replace(settings_of(context), lock=None)
-    from sqsd_lint import pipeline
-    from sqsd_lint.bundle.store import open_bundle
-    from sqsd_lint.bundle.validation import read_result, store_validation
-    from sqsd_lint.report.bundles import print_good
+    from sqsd_lint.bundle.resolve import open_bundle
+    from sqsd_lint.bundle.validation_result import read_result, store_validation
+    from sqsd_lint.report.views.bundle import print_good
+    from sqsd_lint.run import calibrate as run_calibrate
 
     if against or rows_of:
         if not (against and rows_of) or recipe or benign or harmful or validation:
@@ -156,7 +156,7 @@ def calibrate(
                 hint="For example `--against scores.jsonl --rows-of data.jsonl --model org/target`.",
             )
         with progress(not no_progress) as bar:
-            made = pipeline.agree(
+            made = run_calibrate.agree(
                 bundle, against, rows_of, settings, target_bundle=target_bundle, progress=bar
             )
         print_good(str(made.manifest.agreements[-1]), sys.stdout)
@@ -176,16 +176,16 @@ def calibrate(
             tell(store_validation(opened, tried).root, install=False, cache=None)
             return
     if recipe is not None:
-        from sqsd_lint.bundle.build.data import reference_sets
+        from sqsd_lint.training.data import reference_sets
 
         sets: Mapping[str, Mapping[str, Sequence[Sample]]] = reference_sets(recipe, data, rows)
     else:
         sets = {
-            "benign": pipeline.reference_rows(benign or [], settings, rows),
-            "harmful": pipeline.reference_rows(harmful or [], settings, rows),
+            "benign": run_calibrate.reference_rows(benign or [], settings, rows),
+            "harmful": run_calibrate.reference_rows(harmful or [], settings, rows),
         }
     with progress(not no_progress) as bar:
-        made = pipeline.calibrate(bundle, sets, settings, progress=bar)
+        made = run_calibrate.calibrate(bundle, sets, settings, progress=bar)
     if tried is not None:
         made = store_validation(made, tried)
     tell(made.root, install=False, cache=None)
@@ -193,8 +193,8 @@ def calibrate(
 
 def tell(folder: Path, install: bool, cache: Path | None) -> None:
     """Say where a bundle stands, having kept it in the cache if that was asked for."""
-    from sqsd_lint.bundle.store import install as keep
-    from sqsd_lint.report.bundles import print_good
+    from sqsd_lint.bundle.installed import install as keep
+    from sqsd_lint.report.views.bundle import print_good
 
     if install:
         folder = keep(folder, cache_dir=cache).root

@@ -11,12 +11,12 @@ import typer
 from sqsd_lint.cli import options as o
 from sqsd_lint.cli.output import progress
 from sqsd_lint.cli.settings import cache_of, settings_of
+from sqsd_lint.common.progress import Status
 from sqsd_lint.errors import BundleCorruptError, UsageError
 
 if TYPE_CHECKING:
+    from sqsd_lint.bundle.load import Bundle
     from sqsd_lint.bundle.lock import Locked
-    from sqsd_lint.bundle.pull import Status
-    from sqsd_lint.bundle.store import Bundle
     from sqsd_lint.config import Settings
 
 _ADDRESS = "hf://org/name@revision, or a URL such as s3://bucket/path, gs://bucket/path or file:///path"
@@ -43,9 +43,9 @@ def pull(
     Without an address it fetches what the lock names: all that a CI run needs.
     """
     settings = settings_of(context)
-    from sqsd_lint.bundle.pull import pull as fetch
-    from sqsd_lint.bundle.sources import parse
-    from sqsd_lint.report.bundles import print_good
+    from sqsd_lint.bundle.remote.address import parse
+    from sqsd_lint.bundle.remote.pull import pull as fetch
+    from sqsd_lint.report.views.bundle import print_good
 
     cache = cache_of(settings)
     with progress(not no_progress) as bar:
@@ -96,10 +96,10 @@ def push(
     [cyan]sqsd-lint bundle push my-bundle/ hf://org/name[/cyan]
     """
     cache = cache_of(settings_of(context))
-    from sqsd_lint.bundle.push import push as publish
-    from sqsd_lint.bundle.sources import is_remote, parse
-    from sqsd_lint.bundle.store import open_bundle
-    from sqsd_lint.report.bundles import print_good
+    from sqsd_lint.bundle.remote.address import is_remote, parse
+    from sqsd_lint.bundle.remote.push import push as publish
+    from sqsd_lint.bundle.resolve import open_bundle
+    from sqsd_lint.report.views.bundle import print_good
 
     target = parse(address)
     if is_remote(bundle):
@@ -147,7 +147,7 @@ def prune(
     settings = settings_of(context)
     from sqsd_lint.bundle.lock import read_lock
     from sqsd_lint.bundle.prune import prune as remove
-    from sqsd_lint.report.bundle_list import print_pruned
+    from sqsd_lint.report.views.bundle_list import print_pruned
 
     lock = read_lock(settings)
     done = remove(
@@ -163,8 +163,8 @@ def prune(
 def _configured(settings: Settings, cache: Path | None, status: Status | None) -> list[Bundle]:
     """Every bundle that the lock, else the configuration, fetches from elsewhere."""
     from sqsd_lint.bundle.lock import read_lock
-    from sqsd_lint.bundle.pull import pull as fetch
-    from sqsd_lint.bundle.sources import is_remote, parse
+    from sqsd_lint.bundle.remote.address import is_remote, parse
+    from sqsd_lint.bundle.remote.pull import pull as fetch
 
     lock = read_lock(settings)
     if lock is not None:
@@ -182,9 +182,9 @@ def _configured(settings: Settings, cache: Path | None, status: Status | None) -
 
 def _locked(locked: Locked, cache: Path | None, status: Status | None) -> Bundle:
     """A bundle of the lock: without a look at the network if it is cached, anew if it is damaged there."""
-    from sqsd_lint.bundle.pull import pull as fetch
-    from sqsd_lint.bundle.sources import parse
-    from sqsd_lint.bundle.store import find_digest, used
+    from sqsd_lint.bundle.installed import find_digest, used
+    from sqsd_lint.bundle.remote.address import parse
+    from sqsd_lint.bundle.remote.pull import pull as fetch
 
     try:
         found = find_digest(locked.digest, cache)

@@ -66,14 +66,14 @@ def sketch(
     [cyan]sqsd-lint bundle sketch my-bundle/ --danger harmful.jsonl --safety refusals.jsonl[/cyan]
     """
     settings = replace(settings_of(context), lock=None)  # as in `calibrate`: this makes another bundle
-    from sqsd_lint.pipeline import reference_rows
-    from sqsd_lint.report.bundles import print_good
-    from sqsd_lint.sketching import sketch_bundle
+    from sqsd_lint.report.views.bundle import print_good
+    from sqsd_lint.run.calibrate import reference_rows
+    from sqsd_lint.run.sketch import sketch_bundle
 
     if (recipe is None) == (not (danger and safety)):
         raise UsageError("give the training rows either by --danger and --safety, or by --recipe")
     if recipe is not None:
-        from sqsd_lint.bundle.build.data import training_sets
+        from sqsd_lint.training.data import training_sets
 
         sets: Mapping[str, Mapping[str, Sequence[Sample]]] = training_sets(recipe, data, rows)
     else:

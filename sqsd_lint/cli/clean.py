@@ -33,7 +33,7 @@ def clean(
     patterns = _SCORES + _REST if every else _SCORES
     found = sorted(path for pattern in patterns for path in root.glob(pattern))
     size = sum(remove(path) for path in found)
-    from sqsd_lint.report.safe import escape
+    from sqsd_lint.common.escape import escape
 
     where = escape(str(root))
     typer.echo(f"Removed {size / 1e6:,.1f} MB from {where}." if found else f"Nothing to remove in {where}.")

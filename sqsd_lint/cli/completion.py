@@ -72,7 +72,7 @@ def completer(metavar: str) -> Completer | None:
 
 def codes(incomplete: str) -> list[str]:
     """Codes of rules; of several, separated by commas, the last one."""
-    from sqsd_lint.judge.catalogue import RULES
+    from sqsd_lint.rules.registry import RULES
 
     done, comma, last = incomplete.rpartition(",")
     return [f"{done}{comma}{code}" for code in RULES if code.startswith(last.upper())]
@@ -99,12 +99,12 @@ def _formats(incomplete: str) -> list[str]:
 
 
 def _packs(incomplete: str) -> list[str]:
-    from sqsd_lint.judge.packs import embedded_packs
+    from sqsd_lint.rules.packs import embedded_packs
 
     return [name for name in embedded_packs() if name.startswith(incomplete)]
 
 
 def _bundles(incomplete: str) -> list[str]:
-    from sqsd_lint.bundle.store import list_bundles
+    from sqsd_lint.bundle.installed import list_bundles
 
     return [entry.id for entry in list_bundles() if entry.id.startswith(incomplete)]

@@ -28,7 +28,7 @@ def show(
     """
     resolved = resolved_of(context)
     from sqsd_lint.config.describe import describe
-    from sqsd_lint.report.settings import print_settings, print_settings_json
+    from sqsd_lint.report.views.settings import print_settings, print_settings_json
 
     print_ = print_settings_json if as_json else print_settings
     print_(describe(resolved), resolved.files, sys.stdout)

@@ -38,8 +38,8 @@ def doctor(
 
     [cyan]sqsd-lint doctor --model Qwen/Qwen3-8B[/cyan]
     """
-    from sqsd_lint.doctor import examine
-    from sqsd_lint.report.health import missing_facts, print_facts, print_facts_json
+    from sqsd_lint.report.views.doctor import missing_facts, print_facts, print_facts_json
+    from sqsd_lint.run.doctor import examine
 
     facts = examine(lambda: resolved_of(context))
     if as_json:

@@ -104,8 +104,8 @@ def drift(
         check_output_file(str(picture), "--plot")
         if picture.suffix.lower() not in _PICTURES:
             raise UsageError(f"--plot: {picture} is neither .png nor .svg", hint="Name a file that ends so.")
-    from sqsd_lint.drifting import drift as measure
-    from sqsd_lint.report.drift import write_json, write_text
+    from sqsd_lint.report.views.drift import write_json, write_text
+    from sqsd_lint.run.drift import drift as measure
 
     with progress(not no_progress, unit="part") as bar:
         found = measure(run, settings, start=start, progress=bar)

@@ -81,9 +81,9 @@ def explain(
     settings = settings_of(context)
     check_output_file(output_file)
     from sqsd_lint.explain.target import parse_target
-    from sqsd_lint.explaining import explain as find_reasons
     from sqsd_lint.report import Options
-    from sqsd_lint.report.explanation import write
+    from sqsd_lint.report.views.explanation import write
+    from sqsd_lint.run.explain import explain as find_reasons
 
     place = parse_target(target)
     with progress(not no_progress) as bar:

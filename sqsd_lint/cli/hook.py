@@ -64,7 +64,7 @@ def run(context: typer.Context) -> None:
     Only new rows count where it is known since when: staged files against HEAD, a push against what the
     remote has. Otherwise, as under `pre-commit run --all-files`, every row does.
     """
-    from sqsd_lint.discover.skip import is_not_data
+    from sqsd_lint.discover.default_excludes import is_not_data
 
     root: Any = context.find_root()
     with root.command.commands["check"].make_context("check", context.args, parent=root) as inner:
@@ -83,7 +83,7 @@ def run(context: typer.Context) -> None:
 
 def _all_staged(paths: Sequence[str]) -> bool:
     """Whether all of `paths` differ from HEAD in the index: the files of the commit that is being made."""
-    from sqsd_lint.discover.git import Git
+    from sqsd_lint.discover.git.repository import Git
 
     listed = Git("pre-commit").items("diff", "--cached", "-z", "--name-only", "--no-renames", "--relative")
     return {os.path.normpath(path) for path in paths} <= set(listed)
@@ -104,6 +104,6 @@ def _known(names: Sequence[str] | None) -> Sequence[str]:
 
 
 def _say(text: str) -> None:
-    from sqsd_lint.report.safe import escape
+    from sqsd_lint.common.escape import escape
 
     typer.echo(escape(text))

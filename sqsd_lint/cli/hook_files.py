@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sqsd_lint.discover.git import Git
+from sqsd_lint.discover.git.repository import Git
 from sqsd_lint.errors import UsageError
 from sqsd_lint.resources import hooks_dir
 

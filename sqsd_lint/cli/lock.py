@@ -59,8 +59,8 @@ def lock(
     settings = settings_of(context)
     from sqsd_lint.bundle.lock import read_lock
     from sqsd_lint.bundle.locking import changes, make_lock, outdated
-    from sqsd_lint.report.bundle_list import print_lock
-    from sqsd_lint.report.bundles import print_good, print_wrong
+    from sqsd_lint.report.views.bundle import print_good, print_wrong
+    from sqsd_lint.report.views.bundle_list import print_lock
 
     path, cache = settings.lock, cache_of(settings)
     assert path is not None  # only --isolated reads no lock

@@ -13,7 +13,7 @@ from typing import IO
 
 from sqsd_lint.errors import UsageError
 from sqsd_lint.report import FORMATS
-from sqsd_lint.report.progress import TerminalProgress, terminal_progress
+from sqsd_lint.report.style.progress import TerminalProgress, terminal_progress
 
 
 @dataclass(frozen=True, slots=True)

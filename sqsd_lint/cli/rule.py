@@ -29,8 +29,8 @@ def rule(
 
     [cyan]sqsd-lint rule SQSD101[/cyan]
     """
-    from sqsd_lint.judge.catalogue import RULES, find_rule
-    from sqsd_lint.report import pages
+    from sqsd_lint.report.views import rule_pages as pages
+    from sqsd_lint.rules.registry import RULES, find_rule
 
     if code and every:
         raise UsageError("CODE and --all contradict each other", hint="Give one of them.")

@@ -109,29 +109,29 @@ def score(
     if several and emit_spans:
         raise UsageError("--emit-spans: spans come from one bundle", hint="Name one --bundle.")
     check_output_file(output_file)
-    from sqsd_lint.report.messages import print_note
+    from sqsd_lint.report.style.messages import print_note
 
     remark: Callable[[], str] = str
     with progress(not no_progress) as bar:
         if several:
-            from sqsd_lint import consensus
-            from sqsd_lint.panel import settings_of_each
-            from sqsd_lint.report import consensus as table
+            from sqsd_lint.report.views import consensus as table
+            from sqsd_lint.run import consensus
+            from sqsd_lint.run.panel import settings_of_each
 
             votes = table.Votes()
             opinions = consensus.score(settings_of_each(settings), progress=bar)
             tally = _write(votes.watch(opinions), table, output_file)
             remark = votes.line
         elif emit_spans:
-            from sqsd_lint import spanning
-            from sqsd_lint.report import spans
+            from sqsd_lint.report.views import spans
+            from sqsd_lint.run import spans as spanning
 
             tally = _write(spanning.score(settings, span_unit.value, progress=bar), spans, output_file)
         else:
-            from sqsd_lint import pipeline
             from sqsd_lint.report import rows
+            from sqsd_lint.run import score as run_score
 
-            tally = _write(pipeline.score(settings, progress=bar), rows, output_file)
+            tally = _write(run_score.score(settings, progress=bar), rows, output_file)
     if not quiet:
         print_note(tally.line())
         if remark():

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from sqsd_lint.cli.outcome import DEBUG_VARIABLE
+from sqsd_lint.cli.exit import DEBUG_VARIABLE
 from sqsd_lint.config import Resolved, Settings, load_settings
 from sqsd_lint.errors import UsageError
 
@@ -52,8 +52,8 @@ def judged_settings_of(context: typer.Context) -> tuple[Settings, str]:
     params: Mapping[str, Any] = context.params
     note = ""
     if params.get("policy_ref"):
-        from sqsd_lint.discover.policy import PolicyRef
-        from sqsd_lint.discover.policy_settings import settings_at
+        from sqsd_lint.discover.git.config_at_ref import settings_at
+        from sqsd_lint.discover.git.policy_ref import PolicyRef
 
         with closing(PolicyRef(params["policy_ref"])) as policy:
             resolved, note = settings_at(

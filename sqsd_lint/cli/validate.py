@@ -165,8 +165,8 @@ def validate(
     [cyan]sqsd-lint validate data/*.jsonl --prompts harmful-prompts.jsonl -o trial/[/cyan]
     """
     settings = settings_of(context)
-    from sqsd_lint import trial
-    from sqsd_lint.report.windows import print_windows, print_yardstick
+    from sqsd_lint.report.views.windows import print_windows, print_yardstick
+    from sqsd_lint.run import validate as trial
 
     if per_row:
         _refuse_window_options(context)
@@ -182,9 +182,9 @@ def validate(
             )
         print_yardstick(result, output, sys.stdout)
         return
-    from sqsd_lint.validate.experiment import Plan
-    from sqsd_lint.validate.runs import Dose
-    from sqsd_lint.validate.windows import RANKINGS, WITHIN_LENGTH
+    from sqsd_lint.experiments.experiment import Plan
+    from sqsd_lint.experiments.runs import Dose
+    from sqsd_lint.experiments.windows import RANKINGS, WITHIN_LENGTH
 
     named = [_named(each) for each in ranking or ()]
     others = dict(named)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sqsd_lint.common.schema import nearest, validate
 from sqsd_lint.config.load import load_settings
 from sqsd_lint.config.settings import Resolved, Settings
-from sqsd_lint.config.validate import nearest, validate
 
 __all__ = ["Resolved", "Settings", "load_settings", "nearest", "validate"]

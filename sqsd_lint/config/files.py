@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqsd_lint.config.validate import validate
+from sqsd_lint.common.schema import validate
 from sqsd_lint.errors import ConfigError
 
 # A configuration may come with a pull request; nobody writes a megabyte of settings by hand.

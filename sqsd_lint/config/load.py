@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from sqsd_lint.common.schema import nearest, validate
 from sqsd_lint.config.files import find_file, lock_beside, read_file
 from sqsd_lint.config.settings import Resolved, Settings
-from sqsd_lint.config.validate import nearest, validate
 from sqsd_lint.errors import ConfigError, UsageError
 from sqsd_lint.resources import load_schema
 

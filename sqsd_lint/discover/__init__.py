@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqsd_lint.discover.ci import ci_base
+from sqsd_lint.discover.default_excludes import SUFFIXES, suffix_of
+from sqsd_lint.discover.git.comparison import ci_base
 from sqsd_lint.discover.ignore import ON_DISK, OWN_FILE, Exclude, Ignore, IgnoreFiles
 from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions, listing
-from sqsd_lint.discover.suffixes import SUFFIXES, suffix_of
 from sqsd_lint.discover.walk import Quarantine, unreadable, walk
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Problem
@@ -90,9 +90,9 @@ def select(
         return Selection(files, found.problems, notes, found.quarantine)
 
     from sqsd_lint.discover.changed import Changed
-    from sqsd_lint.discover.comparison import Comparison
-    from sqsd_lint.discover.git import Git
-    from sqsd_lint.discover.wanted import Wanted
+    from sqsd_lint.discover.git.comparison import Comparison
+    from sqsd_lint.discover.git.repository import Git
+    from sqsd_lint.discover.walk import Wanted
 
     git = Git(option)
     comparison = Comparison.since(git, changed_since) if changed_since else Comparison.staged(git)

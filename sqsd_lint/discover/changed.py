@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from sqsd_lint.discover.comparison import Comparison, Kept
-from sqsd_lint.discover.objects import NotInRepositoryError
-from sqsd_lint.discover.raw import LINK, SUBMODULE, Entry
+from sqsd_lint.discover.git.comparison import Comparison, Kept
+from sqsd_lint.discover.git.diff import LINK, SUBMODULE, Entry
+from sqsd_lint.discover.git.objects import NotInRepositoryError
 from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions, listing, place
-from sqsd_lint.discover.walk import Quarantine, unreadable, walk
-from sqsd_lint.discover.wanted import Wanted
+from sqsd_lint.discover.walk import Quarantine, Wanted, unreadable, walk
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Problem
 

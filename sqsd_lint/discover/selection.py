@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqsd_lint.discover.lfs import fetched_content
-from sqsd_lint.discover.objects import Objects
-from sqsd_lint.discover.suffixes import suffix_of
+from sqsd_lint.discover.default_excludes import suffix_of
+from sqsd_lint.discover.git.objects import Objects, fetched_content
 from sqsd_lint.types import Problem
 
 EXCLUDED = ("named path is excluded", "named paths are excluded")

@@ -1,4 +1,7 @@
-"""The data files below a folder."""
+"""Whether a search would find a path, answered for one path at a time.
+
+The data files below a folder.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,14 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sqsd_lint.discover.default_excludes import (
+    VENV_MARK,
+    is_not_data,
+    is_quarantine,
+    is_tool_folder,
+    suffix_of,
+)
 from sqsd_lint.discover.ignore import ON_DISK, Exclude, Ignore, IgnoreFiles
-from sqsd_lint.discover.skip import VENV_MARK, is_not_data, is_quarantine, is_tool_folder
-from sqsd_lint.discover.suffixes import suffix_of
 from sqsd_lint.types import Problem, Where
 
 
@@ -97,3 +105,50 @@ class _Walk:
                 yield unreadable(path, "a symbolic link to a file outside of the folder", hint)
                 return
         yield path
+
+
+class Wanted:
+    """The rules of `discover.walk` for paths that another source has listed.
+
+    Args:
+        root: what paths start from, "" for the trees of a bare repository.
+    """
+
+    def __init__(self, root: str, exclude: Exclude, files: IgnoreFiles) -> None:
+        self._root = root
+        self.exclude = exclude
+        self._files = files
+        self._ignores: dict[str, Ignore | None] = {}
+
+    def found(self, path: str, below: str = "") -> bool:
+        """Whether a search of the folder `below` finds the file at `path`; both with slashes."""
+        return is_known(os.path.basename(path), is_folder=False) and self._reached(path, below)
+
+    def quarantine(self, path: str, below: str = "") -> bool:
+        """Whether a search of the folder `below` passes the file at `path` by as a quarantine."""
+        return is_quarantine(os.path.basename(path)) and self._reached(path, below)
+
+    def _reached(self, path: str, below: str) -> bool:
+        folders = path[len(below) :].strip("/").split("/")[:-1]
+        if not all(is_known(folder, is_folder=True) for folder in folders):
+            return False
+        return not self.left_out(path)
+
+    def left_out(self, path: str, *, is_folder: bool = False) -> bool:
+        """Whether `exclude` or an ignore file speaks against a path."""
+        absolute = os.path.join(self._root, path)
+        if self.exclude.matches(absolute, is_folder=is_folder):
+            return True
+        ignore = self._ignore(os.path.dirname(path))
+        return ignore is not None and ignore.matches(absolute, is_folder=is_folder)
+
+    def _ignore(self, folder: str) -> Ignore | None:
+        """What holds in a folder; each one's ignore files are read once."""
+        ignore: Ignore | None = None
+        names = folder.split("/") if folder else []
+        for depth in range(len(names) + 1):
+            inside = "/".join(names[:depth])
+            if inside not in self._ignores:
+                self._ignores[inside] = Ignore.of(os.path.join(self._root, inside), ignore, self._files)
+            ignore = self._ignores[inside]
+        return ignore

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from sqsd_lint.bundle.adapters import inspect_adapter
-from sqsd_lint.drift.axes import Axes, in_order
+from sqsd_lint.adapters.factors import load_adapter
+from sqsd_lint.adapters.peft_folder import inspect_adapter
+from sqsd_lint.common.progress import Progress
+from sqsd_lint.drift.directions import Axes, in_order
 from sqsd_lint.drift.lowrank import LowRank, one_thread
 from sqsd_lint.drift.trajectory import Point, Skipped, State, Trajectory, Walk
 from sqsd_lint.errors import AdapterError
-from sqsd_lint.progress import Progress
-from sqsd_lint.score.adapters import load_adapter
 
 
 def read_state(folder: Path) -> dict[str, LowRank]:

@@ -16,11 +16,11 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import DefaultFlowCallback
 
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.store import Bundle, open_bundle
+from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.drift.adapters import read_state
-from sqsd_lint.drift.axes import Axes
-from sqsd_lint.drift.gauge import LoraGauge, Reading, WeightGauge
-from sqsd_lint.drift.live import lora_state, unwrap
+from sqsd_lint.drift.directions import Axes
+from sqsd_lint.drift.meter import LoraGauge, Reading, WeightGauge, lora_state, unwrap
 from sqsd_lint.errors import UsageError
 
 if TYPE_CHECKING:

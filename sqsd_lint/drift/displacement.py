@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from sqsd_lint.drift.axes import Axes, Axis, in_order, ratio
+from sqsd_lint.drift.directions import Axes, Axis, in_order, ratio
 from sqsd_lint.drift.lowrank import LowRank
 from sqsd_lint.errors import AdapterError
 

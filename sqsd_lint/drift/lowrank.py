@@ -12,7 +12,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sqsd_lint.score.adapters import LoraFactors
+    from sqsd_lint.adapters.factors import LoraFactors
 
 
 @dataclass(frozen=True, slots=True, eq=False)

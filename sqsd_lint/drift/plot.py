@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqsd_lint.bundle.blocks import block_of
+from sqsd_lint.common.module_names import block_of
 
 if TYPE_CHECKING:
     from pathlib import Path

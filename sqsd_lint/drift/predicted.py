@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from sqsd_lint.drift.axes import Axes
+from sqsd_lint.adapters.factors import Adapter, LoraFactors
+from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import minus
-from sqsd_lint.drift.live import lora_state
 from sqsd_lint.drift.lowrank import LowRank
-from sqsd_lint.judge.budget import Training
-from sqsd_lint.score.adapters import Adapter, LoraFactors
-from sqsd_lint.score.attention import causal_attention
-from sqsd_lint.score.batching import pad
-from sqsd_lint.score.directions import Direction
-from sqsd_lint.score.head import LossHead
-from sqsd_lint.score.scorer import Scorer
+from sqsd_lint.drift.meter import lora_state
+from sqsd_lint.rules.budget import Training
+from sqsd_lint.scoring.attention import causal_attention
+from sqsd_lint.scoring.batching import pad
+from sqsd_lint.scoring.directions import Direction
+from sqsd_lint.scoring.lm_head import LossHead
+from sqsd_lint.scoring.scorer import Scorer
 from sqsd_lint.types import Encoded
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqsd_lint.drift.axes import Axes, ratio
+from sqsd_lint.drift.directions import Axes, ratio
 from sqsd_lint.drift.displacement import Drift, dot, minus, project
 from sqsd_lint.drift.lowrank import LowRank
 

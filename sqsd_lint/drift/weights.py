@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqsd_lint.bundle.model_digests import weight_files
-from sqsd_lint.bundle.tensors import TensorInfo, read_header
+from sqsd_lint.common.model_folder import weight_files
+from sqsd_lint.common.safetensors_header import TensorInfo, read_header
 from sqsd_lint.errors import ModelError
 
 if TYPE_CHECKING:

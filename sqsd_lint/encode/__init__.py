@@ -1,6 +1,6 @@
 """Sample -> token ids and labels: chat template, character offsets, truncation (METHOD section 3)."""
 
 from sqsd_lint.encode.encoder import Encoder, UnencodableError
-from sqsd_lint.encode.tokenizer import load_tokenizer
+from sqsd_lint.encode.template import load_tokenizer
 
 __all__ = ["Encoder", "UnencodableError", "load_tokenizer"]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqsd_lint.encode.place import Place, Span, places
+from sqsd_lint.encode.alignment import Place, Span, places
 from sqsd_lint.encode.template import Template, bos_text
 from sqsd_lint.types import Encoded, Problem, Sample, Truncated, Turns
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqsd_lint.explain.model import Explanation, Nearest, Neighbour, Remedy, Share, Span, SpannedRow, Spans
-from sqsd_lint.explain.segments import UNITS, Unit
+from sqsd_lint.explain.spans import UNITS, Unit
 
 __all__ = [
     "UNITS",

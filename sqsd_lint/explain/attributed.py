@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqsd_lint.explain.layers import module_shares
 from sqsd_lint.explain.model import ModuleShare, Share, Spans
+from sqsd_lint.explain.module_shares import module_shares
 from sqsd_lint.explain.spans import token_spans
 from sqsd_lint.types import Encoded, Problem, Sample, Score
 
 if TYPE_CHECKING:
     from sqsd_lint.encode import Encoder
-    from sqsd_lint.encode.place import Place
-    from sqsd_lint.score import Scorer
+    from sqsd_lint.encode.alignment import Place
+    from sqsd_lint.scoring import Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def attributed(
         exact: what `Score.exact` shall say.
     """
     from sqsd_lint.encode import UnencodableError
-    from sqsd_lint.score.attribution import attribute
+    from sqsd_lint.scoring.attribution import attribute
 
     kept: list[tuple[Sample, Encoded, list[Place | None]]] = []
     for sample in samples:

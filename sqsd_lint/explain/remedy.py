@@ -12,7 +12,7 @@ from sqsd_lint.samples import fingerprint
 from sqsd_lint.types import Encoded, Line, Sample
 
 if TYPE_CHECKING:
-    from sqsd_lint.encode.place import Place
+    from sqsd_lint.encode.alignment import Place
 
 # How many parts may go: beyond that the row is better removed.
 _AT_MOST = 8

@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from sqsd_lint.read.formats import SUFFIXES, format_of
 from sqsd_lint.read.limits import Limits
 from sqsd_lint.read.problems import Unreadable, unreadable_file
-from sqsd_lint.read.registry import SUFFIXES, format_of
 from sqsd_lint.read.source import open_source
 from sqsd_lint.types import Problem, Row
 

@@ -10,8 +10,8 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 
+from sqsd_lint.read.jsonl import numbered_lines
 from sqsd_lint.read.limits import in_words
-from sqsd_lint.read.lines import numbered_lines
 from sqsd_lint.read.problems import Unreadable, bad_utf8, malformed_row
 from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row, Where

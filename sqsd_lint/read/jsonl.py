@@ -1,4 +1,7 @@
-"""JSON Lines: one JSON value a line; a line that is none costs that row and no other."""
+"""JSON Lines: one JSON value a line; a line that is none costs that row and no other.
+
+Lines of a byte stream, each with its number and offset, none longer than the limit.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,27 @@ from json import JSONDecodeError
 
 from sqsd_lint.read.decode import Decoder, not_json, too_deep
 from sqsd_lint.read.limits import in_words
-from sqsd_lint.read.lines import numbered_lines
 from sqsd_lint.read.problems import bad_utf8, malformed_row
 from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row, Where
+
+
+def numbered_lines(source: Source) -> Iterator[tuple[int, int, bytes, bool]]:
+    r"""Yield (1-based line number, byte offset in the file, line with its end, whether it was too long).
+
+    Only "\n" ends a line. Of a line over max_line_bytes the start is delivered and the rest passed over.
+    """
+    readline = source.stream.readline
+    limit = source.limits.max_line_bytes
+    number, offset = 0, source.offset
+    while line := readline(limit + 1):
+        number += 1
+        yield number, offset, line, len(line) > limit
+        offset += len(line)
+        while len(line) > limit and not line.endswith(b"\n"):
+            line = readline(limit + 1)
+            offset += len(line)
+
 
 _BLANK = b" \t\r\n"
 

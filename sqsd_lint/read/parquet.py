@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sqsd_lint.read.batches import SLICE, damaged, rows_of_batches
+from sqsd_lint.read.columnar import SLICE, damaged, rows_of_batches
 from sqsd_lint.read.problems import Unreadable, missing_package, refuse_bomb
 from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row

@@ -58,4 +58,4 @@ def write(report: Report, format: str, stream: IO[str], options: Options | None 
     """
     if format not in FORMATS:
         raise UsageError(f"no report format {format!r}", hint=f"choose one of: {', '.join(FORMATS)}")
-    import_module(f"{__name__}.{format}").write(report, stream, options or Options())
+    import_module(f"{__name__}.formats.{format}").write(report, stream, options or Options())

@@ -12,10 +12,10 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from sqsd_lint.judge.consensus import Consensus, Opinion
-from sqsd_lint.judge.scorable import why_unscorable
+from sqsd_lint.common.escape import well_formed
 from sqsd_lint.report import Options
-from sqsd_lint.report.safe import well_formed
+from sqsd_lint.rules.consensus import Consensus, Opinion
+from sqsd_lint.rules.findings import why_unscorable
 from sqsd_lint.types import Coverage, Head, Line, Problem, Report, ScoredRow, Severity, Violation, Where
 
 # The version of the formats `json` and `jsonl`: raised when a field changes its meaning or goes.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from sqsd_lint.report import numbers
-from sqsd_lint.report.bar import Scale, bar
-from sqsd_lint.report.page import Page
-from sqsd_lint.report.safe import escape
+from sqsd_lint.common import numbers
+from sqsd_lint.common.escape import escape
+from sqsd_lint.report.style.bar import Scale, bar
+from sqsd_lint.report.style.page import Page
 from sqsd_lint.types import Head, Line, Severity
 
 STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow"}

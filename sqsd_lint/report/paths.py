@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from sqsd_lint.report.safe import well_formed
+from sqsd_lint.common.escape import well_formed
 
 STDIN = "<stdin>"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from sqsd_lint.judge.consensus import Consensus
+from sqsd_lint.rules.consensus import Consensus
 from sqsd_lint.types import Severity, Violation
 
 

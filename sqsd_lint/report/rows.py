@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from sqsd_lint.report import fields, numbers
+from sqsd_lint.common import numbers
+from sqsd_lint.report import fields
 from sqsd_lint.types import Head, Problem, Report
 
 _GROUP_ROWS = 8192

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sqsd_lint.samples.columns import Columns
-from sqsd_lint.samples.convert import to_sample
-from sqsd_lint.samples.excerpt import excerpt
+from sqsd_lint.samples.convert import excerpt, to_sample
 from sqsd_lint.samples.fingerprint import fingerprint
-from sqsd_lint.samples.schemas import SCHEMAS
+from sqsd_lint.samples.layouts import SCHEMAS
 
 __all__ = ["SCHEMAS", "Columns", "excerpt", "fingerprint", "to_sample"]

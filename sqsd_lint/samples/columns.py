@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqsd_lint.errors import ConfigError
-from sqsd_lint.samples.content import Malformed, quoted
+from sqsd_lint.samples.conversation import Malformed, quoted
 
 _HINT = 'set one of messages, text or response, for example prompt = "question" and response = "reply"'
 

@@ -1,15 +1,43 @@
-"""Row to Sample."""
+"""Row to Sample.
+
+A few words of a sample, for reports.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqsd_lint.samples.columns import Columns
-from sqsd_lint.samples.content import Malformed, kind_of
-from sqsd_lint.samples.conversation import Turns, parse_tools
-from sqsd_lint.samples.excerpt import excerpt_of
+from sqsd_lint.samples.conversation import Malformed, Turns, kind_of, parse_tools
 from sqsd_lint.samples.fingerprint import fingerprint
-from sqsd_lint.samples.schemas import by_columns, detect
-from sqsd_lint.samples.suppression import read_suppression
-from sqsd_lint.types import Problem, Row, Sample
+from sqsd_lint.samples.inline_suppression import read_suppression
+from sqsd_lint.samples.layouts import by_columns, detect
+from sqsd_lint.types import Message, Problem, Row, Sample
+
+_MOST = 240
+
+
+def excerpt(sample: Sample) -> str:
+    """The last prompt and the start of its answer, "prompt → answer", each cut at 240 characters.
+
+    Raw text of the row: line breaks and control characters are in it, and escaping is the report's. Only lone
+    surrogates are replaced, since no output could encode them.
+    """
+    return excerpt_of(sample.messages, sample.mask)
+
+
+def excerpt_of(messages: Sequence[Message], mask: Sequence[bool]) -> str:
+    """`excerpt` for a conversation that has not become a sample."""
+    answer = next((i for i in reversed(range(len(messages))) if mask[i]), len(messages))
+    prompt = next((m.content for m in reversed(messages[:answer]) if m.role == "user"), "")
+    learnt = messages[answer].content if answer < len(messages) else ""
+    text = " → ".join(_cut(part) for part in (prompt, learnt) if part)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
+
 
 # What a turn without words may still teach: the call of a tool, or a train of thought.
 _ANSWERS_WITHOUT_WORDS = ("tool_calls", "function_call", "reasoning_content", "thinking")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint.bundle.importer import import_bundle
-from sqsd_lint.bundle.store import Bundle, load_bundle
+from sqsd_lint.bundle.load import Bundle, load_bundle
 
 
 @pytest.fixture(autouse=True)

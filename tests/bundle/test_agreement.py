@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from sqsd_lint.bundle.agreement import FEWEST, measure, read_scores, store, with_target
+from sqsd_lint.bundle.load import Bundle, load_bundle
 from sqsd_lint.bundle.show import describe
-from sqsd_lint.bundle.store import Bundle, load_bundle
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.errors import UsageError
 

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sqsd_lint.bundle.calibrate import ScoredSet, calibrate
+from sqsd_lint.bundle.load import Bundle, load_bundle
 from sqsd_lint.bundle.show import CANDIDATES, candidate_lines, describe
-from sqsd_lint.bundle.store import Bundle, load_bundle
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Line, Score

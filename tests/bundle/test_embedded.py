@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint.bundle.basemodel import EMBEDDED_MODEL_ID, resolve_model
-from sqsd_lint.bundle.build import embedded
+from sqsd_lint.bundle import embedded
+from sqsd_lint.bundle.base_model import resolve_model
+from sqsd_lint.bundle.embedded import EMBEDDED_MODEL_ID
 from sqsd_lint.bundle.model_digests import weights_digest
 from sqsd_lint.errors import ModelError, ModelNotFoundError
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint.bundle import remote
-from sqsd_lint.bundle.pull import cached, cached_or_pulled, pull
-from sqsd_lint.bundle.push import push
-from sqsd_lint.bundle.sources import parse
-from sqsd_lint.bundle.store import Bundle, list_bundles, load_bundle, open_bundle
+from sqsd_lint.bundle.installed import list_bundles
+from sqsd_lint.bundle.load import Bundle, load_bundle
+from sqsd_lint.bundle.remote import files as remote
+from sqsd_lint.bundle.remote.address import parse
+from sqsd_lint.bundle.remote.pull import cached, cached_or_pulled, pull
+from sqsd_lint.bundle.remote.push import push
+from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.errors import BundleCorruptError, BundleError, BundleNotFoundError, ExitCode, UsageError
 from tests.bundle.hub_fixtures import contents, environment, hub
 from tests.bundle.hub_server import Hub
@@ -222,7 +224,7 @@ def test_a_cached_run_needs_neither_client(hub: Hub, folder: Path, cache: Path) 
     hub.add(NAME, contents(folder))
     pull(ADDRESS)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom sqsd_lint.bundle.choose import open_for\n"
+        "import sys\nfrom pathlib import Path\nfrom sqsd_lint.bundle.resolve import open_for\n"
         "from sqsd_lint.config import Settings\n"
         f"open_for(Settings(bundle='hf://{NAME}'))\n"
         "print([m for m in ('huggingface_hub', 'fsspec', 'filelock', 'httpx2') if m in sys.modules])"

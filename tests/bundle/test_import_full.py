@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from sqsd_lint.bundle.importer import import_bundle
-from sqsd_lint.bundle.manifest import Direction
-from sqsd_lint.bundle.manifest_json import from_json
-from sqsd_lint.bundle.schema import schema_problems
-from sqsd_lint.bundle.store import load_bundle
+from sqsd_lint.bundle.load import load_bundle
+from sqsd_lint.bundle.manifest import Direction, from_json
 from sqsd_lint.bundle.verify import verify
+from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.config import Settings
-from sqsd_lint.engine import Engine
 from sqsd_lint.errors import UsageError
+from sqsd_lint.run.model_scorer import Engine
 from sqsd_lint.types import Expansion, Message, Sample, Where
 from tests import oracle
 

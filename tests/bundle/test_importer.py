@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sqsd_lint.bundle.importer import import_bundle
+from sqsd_lint.bundle.load import load_bundle
 from sqsd_lint.bundle.manifest import Direction
-from sqsd_lint.bundle.store import load_bundle
 from sqsd_lint.errors import AdapterError, ModelNotFoundError, UsageError
 from tests import tiny
 

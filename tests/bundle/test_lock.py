@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint.bundle.choose import open_for
-from sqsd_lint.bundle.digests import digest
+from sqsd_lint.bundle.load import Bundle, load_bundle
 from sqsd_lint.bundle.lock import Lock, Locked, parse_lock, read_lock
 from sqsd_lint.bundle.locking import changes, make_lock, outdated
-from sqsd_lint.bundle.schema import schema_problems
-from sqsd_lint.bundle.store import Bundle, load_bundle
+from sqsd_lint.bundle.resolve import open_for
+from sqsd_lint.common.json_io import digest
+from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.config import Settings, load_settings
-from sqsd_lint.discover.policy import PolicyRef
-from sqsd_lint.discover.policy_settings import settings_at
+from sqsd_lint.discover.git.config_at_ref import settings_at
+from sqsd_lint.discover.git.policy_ref import PolicyRef
 from sqsd_lint.errors import BundleError, ConfigError, ExitCode, UsageError, WrongBaseModelError
 from tests.repository import Repository
 
@@ -191,7 +191,7 @@ def test_an_id_in_the_cache_is_refused_on_every_machine_alike(
     repo: Repository, folder: Path, cache: Path
 ) -> None:
     """What it stands for is up to each machine's cache; where its address is known, that is the remedy."""
-    from sqsd_lint.bundle.store import install
+    from sqsd_lint.bundle.installed import install
 
     settings = Settings(bundle="tiny", lock=LOCK)
     old = Lock(LOCK, {})
@@ -213,7 +213,7 @@ def test_an_id_in_the_cache_is_refused_on_every_machine_alike(
 
 
 def test_a_bundle_that_only_this_machine_has_cannot_be_locked(repo: Repository, folder: Path) -> None:
-    from sqsd_lint.bundle.store import install
+    from sqsd_lint.bundle.installed import install
 
     base = install(folder).manifest.base_model.id
     with pytest.raises(ConfigError, match="only in the cache of this machine"):
@@ -248,7 +248,7 @@ def test_the_embedded_bundle_by_its_name_or_its_model(repo: Repository) -> None:
 def test_an_agreement_is_measured_with_locked_bundles_only(
     repo: Repository, folder: Path, bundle: Bundle
 ) -> None:
-    from sqsd_lint import pipeline
+    from sqsd_lint.run import calibrate as run_calibrate
 
     locked(Settings(lock=LOCK))
     repo.write("scores.jsonl", '{"fingerprint": "a", "sqsd": 1}\n')
@@ -256,7 +256,7 @@ def test_an_agreement_is_measured_with_locked_bundles_only(
     with pytest.raises(
         BundleError, match=f"locks no bundle for the base model {bundle.manifest.base_model.id}"
     ):
-        pipeline.agree(proxy, Path("scores.jsonl"), [], Settings(lock=LOCK), target_bundle=str(folder))
+        run_calibrate.agree(proxy, Path("scores.jsonl"), [], Settings(lock=LOCK), target_bundle=str(folder))
 
 
 def test_a_bundle_for_another_model_is_not_locked(repo: Repository, source: str) -> None:

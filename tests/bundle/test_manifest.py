@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint.bundle import manifest_json
-from sqsd_lint.bundle.fields import FieldError
+from sqsd_lint.bundle import manifest as manifest_json
+from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import Calibration, Manifest, ReferenceSet
-from sqsd_lint.bundle.schema import schema_problems
-from sqsd_lint.bundle.store import Bundle
+from sqsd_lint.common.fields import FieldError
+from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import BundleCorruptError
-from sqsd_lint.judge.calibration import Calibration as JudgeCalibration
+from sqsd_lint.rules.calibration import Calibration as JudgeCalibration
 
 CALIBRATION = Calibration(
     benign=(-1.5, 0.25, 3.0),
@@ -185,7 +185,7 @@ def test_what_is_only_printed_keeps_cached_scores(
 
 
 def test_a_number_of_hundreds_of_digits_is_not_finite() -> None:
-    from sqsd_lint.bundle import fields
+    from sqsd_lint.common import fields
 
     with pytest.raises(fields.FieldError, match="finite"):
         fields.number(10**400, "tolerance")

@@ -13,10 +13,11 @@ from sqsd_lint import resources
 from sqsd_lint.bundle import cache as cache_module
 from sqsd_lint.bundle import prune as pruning
 from sqsd_lint.bundle.cache import swap_in
+from sqsd_lint.bundle.installed import install, remove_bundle
 from sqsd_lint.bundle.prune import kept, prune
-from sqsd_lint.bundle.pull import cached, pull
-from sqsd_lint.bundle.sources import parse
-from sqsd_lint.bundle.store import install, open_bundle, remove_bundle
+from sqsd_lint.bundle.remote.address import parse
+from sqsd_lint.bundle.remote.pull import cached, pull
+from sqsd_lint.bundle.resolve import open_bundle
 
 DAY = 86_400
 

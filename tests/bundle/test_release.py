@@ -14,9 +14,9 @@ from threading import Thread
 
 import pytest
 
+from sqsd_lint.bundle.load import load_bundle
 from sqsd_lint.bundle.manifest import Direction
-from sqsd_lint.bundle.release import import_release, open_release
-from sqsd_lint.bundle.store import load_bundle
+from sqsd_lint.bundle.remote.paper_release import import_release, open_release
 from sqsd_lint.errors import AdapterError, BundleError, UsageError
 from tests import tiny
 

@@ -16,15 +16,17 @@ from typing import Any
 import filelock
 import pytest
 
-from sqsd_lint.bundle import pull as pulling
-from sqsd_lint.bundle import pulled, remote
 from sqsd_lint.bundle.cache import bundles_folder
-from sqsd_lint.bundle.card import card
-from sqsd_lint.bundle.pull import pull
-from sqsd_lint.bundle.push import push
-from sqsd_lint.bundle.sources import Address, folder_of, parse
-from sqsd_lint.bundle.stage import PARTIAL
-from sqsd_lint.bundle.store import Bundle, list_bundles, open_bundle
+from sqsd_lint.bundle.installed import list_bundles
+from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.remote import files as remote
+from sqsd_lint.bundle.remote import pull as pulling
+from sqsd_lint.bundle.remote import pull_records as pulled
+from sqsd_lint.bundle.remote.address import Address, folder_of, parse
+from sqsd_lint.bundle.remote.pull import pull
+from sqsd_lint.bundle.remote.pull_staging import PARTIAL
+from sqsd_lint.bundle.remote.push import card, push
+from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.errors import BundleCorruptError, BundleError, BundleNotFoundError, UsageError
 from tests.bundle.hub_fixtures import contents
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from sqsd_lint.bundle.load import Bundle, load_bundle
 from sqsd_lint.bundle.manifest import MANIFEST
 from sqsd_lint.bundle.sketches import INDEX, SKETCHES, SketchedSet, load_sketches, store_sketches
-from sqsd_lint.bundle.store import Bundle, load_bundle
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.errors import BundleCorruptError, UsageError
 
@@ -33,7 +33,7 @@ def sketched(bundle: Bundle) -> Bundle:
 
 def replace_file(bundle: Bundle, name: str) -> Bundle:
     """The bundle with the digest of a changed file written into its manifest, as its maker could."""
-    from sqsd_lint.bundle.digests import sha256_file
+    from sqsd_lint.common.json_io import sha256_file
 
     path = bundle.root / MANIFEST
     raw = json.loads(path.read_text())

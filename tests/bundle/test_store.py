@@ -10,13 +10,9 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint import resources
-from sqsd_lint.bundle.store import (
-    install,
-    list_bundles,
-    load_bundle,
-    open_bundle,
-    remove_bundle,
-)
+from sqsd_lint.bundle.installed import install, list_bundles, remove_bundle
+from sqsd_lint.bundle.load import load_bundle
+from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.errors import BundleCorruptError, BundleError, BundleNotFoundError, ExitCode, UsageError
 
 

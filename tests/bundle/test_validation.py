@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint.bundle.fields import FieldError
-from sqsd_lint.bundle.manifest_json import from_json
-from sqsd_lint.bundle.schema import schema_problems
-from sqsd_lint.bundle.store import Bundle, load_bundle
-from sqsd_lint.bundle.validation import from_fields, read_result, store_validation, to_json
+from sqsd_lint.bundle.load import Bundle, load_bundle
+from sqsd_lint.bundle.manifest import from_json
+from sqsd_lint.bundle.validation import from_fields, to_json
+from sqsd_lint.bundle.validation_result import read_result, store_validation
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.cli.app import main
+from sqsd_lint.common.fields import FieldError
+from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import UsageError
-from sqsd_lint.judge.calibration import Calibration
+from sqsd_lint.rules.calibration import Calibration
 
 
 def window(high: float, low: float, success: float) -> dict[str, Any]:

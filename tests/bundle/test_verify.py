@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sqsd_lint.bundle.digests import sha256_file
 from sqsd_lint.bundle.verify import verify
+from sqsd_lint.common.json_io import sha256_file
 from tests import tiny
 
 

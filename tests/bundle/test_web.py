@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint.bundle import remote, sources
 from sqsd_lint.bundle.cache import bundles_folder
-from sqsd_lint.bundle.pull import pull
-from sqsd_lint.bundle.sources import Address, parse
-from sqsd_lint.bundle.stage import PARTIAL
-from sqsd_lint.bundle.store import Bundle
+from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.remote import address as sources
+from sqsd_lint.bundle.remote import files as remote
+from sqsd_lint.bundle.remote.address import Address, parse
+from sqsd_lint.bundle.remote.pull import pull
+from sqsd_lint.bundle.remote.pull_staging import PARTIAL
 from sqsd_lint.errors import BundleError
 from tests.bundle.hub_fixtures import contents
 

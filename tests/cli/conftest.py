@@ -12,7 +12,7 @@ from tests.report.reports import CLEAR
 
 @dataclass
 class FakePipeline:
-    """What `sqsd_lint.pipeline` answers, and the settings that it was asked with."""
+    """What `sqsd_lint.run.check` answers, and the settings that it was asked with."""
 
     report: Report = CLEAR
     rows: list[ScoredRow | Problem] = field(default_factory=list)
@@ -37,7 +37,8 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> FakePipeline:
     """A pipeline without a model, in an empty working directory, with no settings from outside."""
     import os
 
-    from sqsd_lint import pipeline as real
+    from sqsd_lint.run import check as run_check
+    from sqsd_lint.run import score as run_score
 
     for name in [name for name in os.environ if name.startswith("SQSD_LINT_")]:
         monkeypatch.delenv(name)
@@ -45,6 +46,6 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> FakePipeline:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     fake = FakePipeline()
-    monkeypatch.setattr(real, "check", fake.check)
-    monkeypatch.setattr(real, "score", fake.score)
+    monkeypatch.setattr(run_check, "check", fake.check)
+    monkeypatch.setattr(run_score, "score", fake.score)
     return fake

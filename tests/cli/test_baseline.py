@@ -9,7 +9,7 @@ import pytest
 
 from sqsd_lint.cli.app import main
 from sqsd_lint.config import Settings
-from sqsd_lint.judge import DEFAULT_BASELINE, Entry, Judged, read_baseline
+from sqsd_lint.rules import DEFAULT_BASELINE, Entry, Judged, read_baseline
 from sqsd_lint.types import Coverage, Report, Severity, Violation, Where
 from tests.cli.conftest import FakePipeline
 from tests.report.reports import CLEAR
@@ -22,7 +22,7 @@ def violation(fingerprint: str, rule: str = "SQSD101", file: str = "data.jsonl")
 
 
 class FakeRun:
-    """What `pipeline.examine` answers, and the settings that it was asked with."""
+    """What `run.check.examine` answers, and the settings that it was asked with."""
 
     def __init__(self) -> None:
         self.judged = Judged((), acceptable=(violation(B), violation(A)))
@@ -36,7 +36,7 @@ class FakeRun:
 
 @pytest.fixture
 def run(pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
-    from sqsd_lint import pipeline as real
+    from sqsd_lint.run import check as real
 
     Path("data.jsonl").touch()
     fake = FakeRun()

@@ -79,7 +79,7 @@ def test_install_keeps_the_bundle_in_the_cache(monkeypatch: pytest.MonkeyPatch) 
     fake = Recorder("out")
     kept = Recorder("cache/bundles/out")
     monkeypatch.setattr(importer, "import_bundle", fake)
-    monkeypatch.setattr("sqsd_lint.bundle.store.install", kept)
+    monkeypatch.setattr("sqsd_lint.bundle.installed.install", kept)
     args = [
         "bundle",
         "import",
@@ -103,8 +103,8 @@ def test_install_keeps_the_bundle_in_the_cache(monkeypatch: pytest.MonkeyPatch) 
 def test_build(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = Recorder("out")
     # Importing the real one takes torch.
-    monkeypatch.setitem(sys.modules, "sqsd_lint.bundle.build.build", SimpleNamespace(build_bundle=fake))
-    monkeypatch.setattr("sqsd_lint.bundle.build.recipe.load_recipe", lambda path: f"recipe {path}")
+    monkeypatch.setitem(sys.modules, "sqsd_lint.training.build", SimpleNamespace(build_bundle=fake))
+    monkeypatch.setattr("sqsd_lint.training.recipe.load_recipe", lambda path: f"recipe {path}")
     args = ["bundle", "build", "--recipe", "r.json", "--output", "out", "--data", "rows", "--device", "cpu"]
     assert main(args) == 0
     assert fake.args == ("recipe r.json", Path("out"))
@@ -117,17 +117,17 @@ def test_a_wrong_recipe_is_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise RecipeError(f"{path}: no such key")
 
-    monkeypatch.setitem(sys.modules, "sqsd_lint.bundle.build.build", SimpleNamespace(build_bundle=None))
-    monkeypatch.setattr("sqsd_lint.bundle.build.recipe.load_recipe", refuse)
+    monkeypatch.setitem(sys.modules, "sqsd_lint.training.build", SimpleNamespace(build_bundle=None))
+    monkeypatch.setattr("sqsd_lint.training.recipe.load_recipe", refuse)
     assert main(["bundle", "build", "--recipe", "r.json", "--output", "out"]) == 2
 
 
 def test_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "sqsd_lint.pipeline.reference_rows", lambda files, settings, rows: dict.fromkeys(files, rows)
+        "sqsd_lint.run.calibrate.reference_rows", lambda files, settings, rows: dict.fromkeys(files, rows)
     )
     fake = Recorder("out")
-    monkeypatch.setattr("sqsd_lint.pipeline.calibrate", fake)
+    monkeypatch.setattr("sqsd_lint.run.calibrate.calibrate", fake)
     args = ["bundle", "calibrate", "out", "--benign", "b", "--benign", "c", "--harmful", "h", "--rows", "500"]
     assert main([*args, "--dtype", "float32"]) == 0
     assert fake.args[:2] == ("out", {"benign": {"b": 500, "c": 500}, "harmful": {"h": 500}})

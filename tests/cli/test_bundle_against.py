@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint.bundle.store import load_bundle
+from sqsd_lint.bundle.load import load_bundle
 from sqsd_lint.cli.app import main
 
 HERE = ["--device", "cpu", "--dtype", "float32"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint.bundle import importer, release
+from sqsd_lint.bundle import importer
+from sqsd_lint.bundle.remote import paper_release as release
 from sqsd_lint.cli.app import main
 from tests.cli.test_bundle import Recorder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint.bundle.store import load_bundle
+from sqsd_lint.bundle.load import load_bundle
 from sqsd_lint.cli.app import main
 from tests.bundle.hub_fixtures import contents, environment, hub
 from tests.bundle.hub_server import Hub

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint import pipeline
 from sqsd_lint.cli.app import main
 from sqsd_lint.config import Settings
+from sqsd_lint.run import check as run_check
 from tests.repository import Repository, lines
 
 Check = Callable[..., int]
@@ -32,7 +32,7 @@ def check(
         "cache_dir": str(tmp_path / "cache"),
     }
     settings = Settings(**chosen, device="cpu", dtype="float32", threshold="1000", warning_threshold="999")  # type: ignore[arg-type]
-    rows = sorted(pipeline.check(settings).rows, key=lambda row: -row.score.sqsd)
+    rows = sorted(run_check.check(settings).rows, key=lambda row: -row.score.sqsd)
     line = (rows[0].score.sqsd + rows[1].score.sqsd) / 2
     options = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", value)]
     options += ["--device", "cpu", "--dtype", "float32", "--no-progress"]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sqsd_lint.config import Settings
-from sqsd_lint.rows import read_samples
-from sqsd_lint.session import Session
+from sqsd_lint.run.bundle_run import Session
+from sqsd_lint.run.rows import read_samples
 from sqsd_lint.types import Sample, Score
 from tests.repository import Repository
 

@@ -12,7 +12,7 @@ import pytest
 
 from sqsd_lint.cli import completion
 from sqsd_lint.cli.app import main
-from sqsd_lint.judge.catalogue import RULES
+from sqsd_lint.rules.registry import RULES
 from tests.cli.test_process import ROOT, sqsd_lint
 
 BASH = shutil.which("bash")

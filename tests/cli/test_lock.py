@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint.bundle.store import list_bundles, load_bundle
+from sqsd_lint.bundle.installed import list_bundles
+from sqsd_lint.bundle.load import load_bundle
 from sqsd_lint.cli.app import main
 from tests.bundle.hub_fixtures import contents, hub
 from tests.bundle.hub_server import Hub

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import typer
 
-from sqsd_lint.cli.outcome import prepare_streams, run
+from sqsd_lint.cli.exit import prepare_streams, run
 from sqsd_lint.errors import BundleNotFoundError, ConfigError, ExitCode
 
 

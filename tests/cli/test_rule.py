@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sqsd_lint.cli.app import main
-from sqsd_lint.judge.catalogue import RULES
+from sqsd_lint.rules.registry import RULES
 
 
 @pytest.mark.parametrize("name", ["SQSD101", "high-risk-sample"])

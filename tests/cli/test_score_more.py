@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint import consensus, spanning
 from sqsd_lint.cli.app import main
 from sqsd_lint.config import Settings
 from sqsd_lint.explain.model import Share, Span, SpannedRow, Spans
-from sqsd_lint.judge.consensus import Consensus, Opinion
+from sqsd_lint.rules.consensus import Consensus, Opinion
+from sqsd_lint.run import consensus
+from sqsd_lint.run import spans as spanning
 from sqsd_lint.types import Problem, Score, ScoredRow, Where
 from tests.cli.conftest import FakePipeline
 from tests.report.reports import score

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqsd_lint.config import Settings
-from sqsd_lint.discover.policy import PolicyRef
-from sqsd_lint.discover.policy_settings import settings_at
+from sqsd_lint.discover.git.config_at_ref import settings_at
+from sqsd_lint.discover.git.policy_ref import PolicyRef
 
 
 def load(ref: str = "HEAD", cli: dict[str, Any] | None = None, **options: Any) -> tuple[Settings, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sqsd_lint.discover import Selection, select
-from sqsd_lint.discover.objects import NotInRepositoryError
+from sqsd_lint.discover.git.objects import NotInRepositoryError
 from sqsd_lint.errors import UsageError
 from tests.repository import Repository, lines
 

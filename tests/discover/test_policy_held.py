@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint.config import load_settings
-from sqsd_lint.discover.policy import PolicyRef
+from sqsd_lint.discover.git.policy_ref import PolicyRef
 from sqsd_lint.errors import UsageError
 from tests.discover.policies import load
 from tests.repository import Repository

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from sqsd_lint.bundle.store import Bundle, load_bundle
-from sqsd_lint.drift.axes import Axes, Axis
+from sqsd_lint.adapters.factors import load_adapter
+from sqsd_lint.bundle.load import Bundle, load_bundle
+from sqsd_lint.drift.directions import Axes, Axis
 from sqsd_lint.drift.lowrank import LowRank
-from sqsd_lint.score.adapters import load_adapter
 from tests import tiny
 
 SIZES = {"model.layers.0.q": (5, 7), "model.layers.1.q": (6, 6), "model.layers.10.q": (4, 9)}

@@ -12,8 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sqsd_lint.drift.adapters import measure_adapters
-from sqsd_lint.drift.run import measure
-from sqsd_lint.drift.states import find_states
+from sqsd_lint.drift.run import find_states, measure
 from sqsd_lint.errors import AdapterError, CannotScoreError, UsageError
 from tests import tiny
 from tests.drift.runs import adapter_matrices, axes_of, flat, oracle_along, save_adapters
@@ -178,7 +177,7 @@ def test_another_model_is_told_apart(tmp_path: Path, tiny_bundle: Path, vocab: i
 
 def test_modules_outside_of_the_directions(run: Path, tiny_bundle: Path) -> None:
     bundle, _ = axes_of(tiny_bundle)
-    from sqsd_lint.drift.axes import Axes
+    from sqsd_lint.drift.directions import Axes
 
     axes = Axes.of(bundle, modules=["model.layers.0.mlp.up_proj"])
     found = measure_adapters(axes, find_states(run)[1])

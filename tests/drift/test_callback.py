@@ -15,13 +15,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import integration_utils
 
-from sqsd_lint.bundle.store import open_bundle
+from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.drift import SafetyDriftCallback
 from sqsd_lint.drift.adapters import read_state
-from sqsd_lint.drift.axes import Axes
+from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import Drift, minus, project
-from sqsd_lint.drift.gauge import LoraGauge, Reading
-from sqsd_lint.drift.live import lora_state, unwrap
+from sqsd_lint.drift.meter import LoraGauge, Reading, lora_state, unwrap
 from sqsd_lint.errors import AdapterError, UsageError
 from tests import tiny
 

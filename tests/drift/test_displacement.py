@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.bundle.blocks import top_blocks
-from sqsd_lint.drift.axes import Axes, Axis, in_order
+from sqsd_lint.common.module_names import top_blocks
+from sqsd_lint.drift.directions import Axes, Axis, in_order
 from sqsd_lint.drift.displacement import cosine, drift_of, inner, minus, project
 from sqsd_lint.drift.lowrank import LowRank
 from sqsd_lint.drift.trajectory import Walk

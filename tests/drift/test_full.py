@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.bundle.importer import import_bundle
-from sqsd_lint.drift import tensors
+from sqsd_lint.drift import full as tensors
 from sqsd_lint.drift.full import Start
 from sqsd_lint.drift.run import measure
 from sqsd_lint.drift.trajectory import Trajectory
 from sqsd_lint.drift.weights import match_names, stored_transposed
 from sqsd_lint.errors import ModelError
-from sqsd_lint.score.adapters import load_adapter
 from tests import tiny
 from tests.drift.runs import LowRank, axes_of, flat, oracle_along
 

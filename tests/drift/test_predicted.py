@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from sqsd_lint.bundle.store import open_bundle
-from sqsd_lint.drift.axes import Axes, Axis, gradient_layers
+from sqsd_lint.adapters.factors import load_adapter
+from sqsd_lint.bundle.resolve import open_bundle
+from sqsd_lint.drift.directions import Axes, Axis, gradient_layers
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
-from sqsd_lint.judge.budget import Training
-from sqsd_lint.score import Direction, Scorer, load_adapter
+from sqsd_lint.rules.budget import Training
+from sqsd_lint.scoring import Direction, Scorer
 from sqsd_lint.types import Encoded
 from tests import tiny
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqsd_lint.encode.place import Place
+from sqsd_lint.encode.alignment import Place
 from sqsd_lint.explain.attributed import Attributed
 from sqsd_lint.explain.model import Remedy, Share, Span, Spans
 from sqsd_lint.explain.remedy import find_remedy, masked, without

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.explain.segments import UNITS, Unit, segments
+from sqsd_lint.explain.spans import UNITS, Unit, segments
 
 
 def pieces(text: str, unit: Unit) -> list[str]:

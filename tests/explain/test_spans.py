@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.encode.place import Place
+from sqsd_lint.encode.alignment import Place
 from sqsd_lint.explain.model import Share, Span, Spans, total
-from sqsd_lint.explain.segments import UNITS, Unit
-from sqsd_lint.explain.spans import grouped, token_spans
+from sqsd_lint.explain.spans import UNITS, Unit, grouped, token_spans
 from sqsd_lint.types import Message
 
 

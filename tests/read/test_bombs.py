@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sqsd_lint.read import Limits, read_rows
-from sqsd_lint.read.batches import SLICE
-from sqsd_lint.read.ipc import file_sizes, stream_sizes
+from sqsd_lint.read.arrow import file_sizes, stream_sizes
+from sqsd_lint.read.columnar import SLICE
 from sqsd_lint.types import Problem, Row
 from tests.read.brief import brief, only_problem
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from sqsd_lint.tried import Validation, Window
 from sqsd_lint.types import (
     Coverage,
     Head,
@@ -14,8 +13,10 @@ from sqsd_lint.types import (
     Score,
     ScoredRow,
     Severity,
+    Validation,
     Violation,
     Where,
+    Window,
 )
 
 VALIDATION = Validation(

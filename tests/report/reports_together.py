@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from sqsd_lint.types import (
-    Coverage,
-    Head,
-    Line,
-    Opinion,
-    Report,
-    ScoredRow,
-    Severity,
-    Violation,
-    Where,
-)
+from sqsd_lint.types import Coverage, Head, Line, Opinion, Report, ScoredRow, Severity, Violation, Where
 from tests.report.reports import HEAD, score
 
 OTHER = Head(

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.report.bar import Scale, bar, scale_of
-from sqsd_lint.report.histogram import histogram, rows
-from sqsd_lint.report.page import ASCII, Glyphs
+from sqsd_lint.report.style.bar import Scale, bar, histogram, rows, scale_of
+from sqsd_lint.report.style.page import ASCII, Glyphs
 from tests.report.reports import HEAD
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from sqsd_lint.drift.axes import Axes, Axis
+from sqsd_lint.drift.directions import Axes, Axis
 from sqsd_lint.drift.plot import block_table, plot
 from sqsd_lint.drift.trajectory import Point, Skipped, State, Trajectory, Walk
-from sqsd_lint.report.drift import write_json, write_text
+from sqsd_lint.report.views.drift import write_json, write_text
 from sqsd_lint.resources import load_schema
 from tests.drift.runs import displacement, random_axes
 from tests.report.golden import assert_golden

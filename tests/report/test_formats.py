@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sqsd_lint.common.escape import _UNSAFE
 from sqsd_lint.errors import UsageError
 from sqsd_lint.report import FORMATS, Options, write
-from sqsd_lint.report.safe import _UNSAFE
 from sqsd_lint.types import Report
 from tests.report.golden import render
 from tests.report.reports import CLEAR, DIFF, FULL, HOSTILE, MARKUP

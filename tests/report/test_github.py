@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sqsd_lint.common.escape import escape
 from sqsd_lint.report import Options
-from sqsd_lint.report.github import MOST, command
-from sqsd_lint.report.safe import escape
+from sqsd_lint.report.formats.github import MOST, command
 from sqsd_lint.types import Coverage, Report, Severity, Where
 from tests.report.golden import assert_golden, render
 from tests.report.reports import CLEAR, DIFF, FULL, HOSTILE, MARKUP, high_risk

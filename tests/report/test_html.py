@@ -13,7 +13,7 @@ from importlib import import_module
 import pytest
 
 from sqsd_lint.report import Options
-from sqsd_lint.report.html import write
+from sqsd_lint.report.formats.html import write
 from sqsd_lint.types import Coverage, Report, Where
 from tests.report.golden import assert_golden
 from tests.report.reports import CLEAR, FULL, HOSTILE, HOSTILE_TEXT, high_risk, with_rows
@@ -248,10 +248,10 @@ def test_a_score_that_is_no_number_breaks_nothing() -> None:
 
 
 def test_the_template_engine_is_imported_only_when_a_page_is_written() -> None:
-    code = "import sys, sqsd_lint.report.html; assert not {'jinja2', 'rich'} & set(sys.modules)"
+    code = "import sys, sqsd_lint.report.formats.html; assert not {'jinja2', 'rich'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_format_is_the_module() -> None:
-    assert import_module("sqsd_lint.report.html").write is write
+    assert import_module("sqsd_lint.report.formats.html").write is write

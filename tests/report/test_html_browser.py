@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint.report import Options
-from sqsd_lint.report.html import write
+from sqsd_lint.report.formats.html import write
 from tests.report.browser import Page, browser, find_browser
 from tests.report.reports import CLEAR, FULL, high_risk, with_rows
 

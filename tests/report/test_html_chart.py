@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.report.html.bins import make_bins
-from sqsd_lint.report.html.chart import Chart, draw
+from sqsd_lint.report.formats.html.chart import Chart, draw, make_bins
 from sqsd_lint.types import Line
 from tests.report.reports import HEAD
 

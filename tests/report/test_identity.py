@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.report.identity import identities, with_path
+from sqsd_lint.report.finding_ids import identities, with_path
 from sqsd_lint.types import Violation, Where
 from tests.report.reports import FULL, high_risk
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from sqsd_lint.report import Options
-from sqsd_lint.report.markdown import MOST_ROWS
+from sqsd_lint.report.formats.markdown import MOST_ROWS
 from sqsd_lint.types import Coverage, Report
 from tests.report.golden import assert_golden, render
 from tests.report.reports import CLEAR, DIFF, FULL, HEAD, HOSTILE, MARKUP, high_risk

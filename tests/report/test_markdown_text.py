@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from sqsd_lint.report.markdown_text import code, prose, words
-from sqsd_lint.report.safe import escape, excerpt
+from sqsd_lint.common.escape import escape, excerpt
+from sqsd_lint.report.formats.markdown import code, prose, words
 from tests.report.reports import HOSTILE_MARKUP, HOSTILE_TEXT
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)

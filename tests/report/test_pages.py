@@ -4,10 +4,10 @@ import io
 from dataclasses import asdict
 from types import SimpleNamespace
 
-from sqsd_lint.report.bundle_list import print_list
-from sqsd_lint.report.bundles import print_bundle, print_json, print_wrong
-from sqsd_lint.report.messages import print_error
-from sqsd_lint.report.pages import print_pages, print_rules
+from sqsd_lint.report.style.messages import print_error
+from sqsd_lint.report.views.bundle import print_bundle, print_json, print_wrong
+from sqsd_lint.report.views.bundle_list import print_list
+from sqsd_lint.report.views.rule_pages import print_pages, print_rules
 from sqsd_lint.types import Agreement, Line, Severity
 from tests.report.golden import assert_golden
 from tests.report.reports import HOSTILE_TEXT, VALIDATION

@@ -3,8 +3,8 @@ from __future__ import annotations
 import io
 import time
 
-from sqsd_lint.progress import Progress
-from sqsd_lint.report.progress import TerminalProgress, terminal_progress
+from sqsd_lint.common.progress import Progress
+from sqsd_lint.report.style.progress import TerminalProgress, terminal_progress
 
 
 class Terminal(io.StringIO):

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.judge.catalogue import RULES
-from sqsd_lint.report import Options, sarif
-from sqsd_lint.report.safe import _UNSAFE
+from sqsd_lint.common.escape import _UNSAFE
+from sqsd_lint.report import Options
+from sqsd_lint.report.formats import sarif
+from sqsd_lint.rules.registry import RULES
 from sqsd_lint.types import Coverage, Report, Severity
 from tests.report.golden import assert_golden, render
 from tests.report.reports import CLEAR, DIFF, FULL, HOSTILE, MARKUP, high_risk

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sqsd_lint.report import Options
-from sqsd_lint.report.summary import (
+from sqsd_lint.report.sentences import (
     answered,
     coverage_line,
     coverage_notes,

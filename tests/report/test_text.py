@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
+from sqsd_lint.common.escape import _UNSAFE
 from sqsd_lint.report import Options, write
-from sqsd_lint.report.page import open_page, use_colour
-from sqsd_lint.report.safe import _UNSAFE
+from sqsd_lint.report.style.page import open_page, use_colour
 from sqsd_lint.types import Coverage, Report
 from tests.report.golden import assert_golden, render
 from tests.report.reports import CLEAR, FULL, HOSTILE, with_rows

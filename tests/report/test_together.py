@@ -11,9 +11,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from sqsd_lint.common.escape import _UNSAFE
 from sqsd_lint.report import FORMATS, Options
 from sqsd_lint.report.ranking import worst_first
-from sqsd_lint.report.safe import _UNSAFE
 from sqsd_lint.types import Opinion, Report
 from tests.report.golden import assert_golden, render
 from tests.report.reports import FULL, HEAD, HOSTILE_MARKUP, HOSTILE_TEXT

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint.judge import (
+from sqsd_lint.rules import (
     Accepted,
     Calibration,
     Training,
@@ -30,8 +30,8 @@ from sqsd_lint.judge import (
     parse_baseline,
     parse_suppressions,
 )
-from sqsd_lint.judge.catalogue import RULES
-from sqsd_lint.samples.suppression import read_suppression
+from sqsd_lint.rules.registry import RULES
+from sqsd_lint.samples.inline_suppression import read_suppression
 from sqsd_lint.types import Problem, Score, ScoredRow, Violation, Where
 
 FOLDER = Path(__file__).parent / "cases"

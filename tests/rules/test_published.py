@@ -11,10 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sqsd_lint import resources
-from sqsd_lint.config import validate
-from sqsd_lint.judge.catalogue import ACCEPTABLE_RULES, LINE_RULES, RULES, Rule
-from sqsd_lint.judge.threshold import parse
+from sqsd_lint.common import schema as validate
 from sqsd_lint.resources import load_schema, rules_dir
+from sqsd_lint.rules.registry import ACCEPTABLE_RULES, LINE_RULES, RULES, Rule
+from sqsd_lint.rules.threshold import parse
 
 if sys.version_info >= (3, 11):
     import tomllib

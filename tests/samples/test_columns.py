@@ -7,7 +7,7 @@ import pytest
 from sqsd_lint.errors import ConfigError
 from sqsd_lint.samples import Columns, to_sample
 from sqsd_lint.types import Problem, Row, Sample, Where
-from tests.samples.test_schemas import turns
+from tests.samples.test_layouts import turns
 
 WHERE = Where("rows.jsonl", 1, 0)
 QA = [["user", "Q", False], ["assistant", "A", True]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sqsd_lint.read import read_rows
 from sqsd_lint.samples import to_sample
-from sqsd_lint.samples.suppression import RefusedSuppression, parse_suppression, read_suppression
+from sqsd_lint.samples.inline_suppression import RefusedSuppression, parse_suppression, read_suppression
 from sqsd_lint.types import Row, Sample, Suppression, Where
 
 GOOD = {"ignore": ["SQSD101"], "reason": "quoted in a lesson"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from sqsd_lint.cli.options.make import MODEL, SPEED, flag, text
+from sqsd_lint.cli.options.option_helpers import MODEL, SPEED, flag, text
 
 Bundle = Annotated[
     str | None,

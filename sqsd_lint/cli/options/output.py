@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sqsd_lint.cli.options.make import CONFIG, OUTPUT, SPEED, flag, text
+from sqsd_lint.cli.options.option_helpers import CONFIG, OUTPUT, SPEED, flag, text
 
 OutputFormats = Annotated[
     list[str] | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sqsd_lint.cli.options.make import CHANGES, FIX, ROWS, flag, text
+from sqsd_lint.cli.options.option_helpers import CHANGES, FIX, ROWS, flag, text
 
 Paths = Annotated[
     list[str] | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from sqsd_lint.cli.options.make import RULES, flag, text
+from sqsd_lint.cli.options.option_helpers import RULES, flag, text
 
 Threshold = Annotated[
     str | None,

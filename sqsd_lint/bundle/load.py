@@ -1,0 +1,86 @@
+"""Opening a bundle: its manifest, and every file checked against it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqsd_lint.bundle.manifest import MANIFEST, Manifest, load
+from sqsd_lint.common.json_io import sha256_file
+from sqsd_lint.errors import BundleCorruptError, BundleNotFoundError
+
+_REFETCH = "get or build the bundle again; `sqsd-lint bundle verify` lists everything that is wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle on disk whose files were checked.
+
+    Attributes:
+        digest: identity in reports: scores and thresholds. scoring_digest: identity in score caches.
+    """
+
+    root: Path
+    manifest: Manifest
+    digest: str
+    scoring_digest: str
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    def adapter_dir(self, name: str) -> Path:
+        """The PEFT folder of one of `manifest.adapters`."""
+        if name not in self.manifest.adapters:
+            raise KeyError(name)
+        return self.root / name
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle's manifest and check all of its files against it.
+
+    Raises:
+        BundleNotFoundError: there is no bundle in the folder.
+        BundleCorruptError: the manifest or a file does not hold, or a file lies there that it does not name.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise BundleNotFoundError(
+            f"{folder}: not a bundle, {MANIFEST} is missing",
+            hint="name the folder that `sqsd-lint bundle build` or `bundle import` wrote",
+        )
+    manifest = load(folder)
+    problems = file_problems(folder, manifest)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise BundleCorruptError(f"{folder}: {problems[0]}{more}", hint=_REFETCH)
+    return Bundle(folder, manifest, manifest.digest, manifest.scoring_digest)
+
+
+def file_problems(folder: Path, manifest: Manifest) -> list[str]:
+    """What is wrong with a bundle's files: missing, changed, unnamed, or led out of the folder by a link."""
+    problems = []
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif not path.resolve().is_relative_to(folder.resolve()):
+            problems.append(f"{name} is a link that leaves the bundle")
+        elif sha256_file(path) != expected:
+            problems.append(f"{name} is not the file that the manifest names (its SHA-256 differs)")
+    for directory, folders, files in os.walk(folder):
+        # Hidden files (.gitattributes, a hub client's .cache) are read by nobody; neither is prose.
+        folders[:] = [d for d in folders if not d.startswith(".")]
+        inner = Path(directory).relative_to(folder)
+        problems += [
+            f"{(inner / d).as_posix()} is a link to a folder"
+            for d in folders
+            if (folder / inner / d).is_symlink()
+        ]
+        for file in files:
+            name = (inner / file).as_posix()
+            if not (
+                file.startswith(".") or name.endswith(".md") or name == MANIFEST or name in manifest.files
+            ):
+                problems.append(f"{name} lies in the bundle but the manifest does not name it")
+    return problems

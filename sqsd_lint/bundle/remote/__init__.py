@@ -1,0 +1,1 @@
+"""Bundles elsewhere: the Hub and any store that fsspec reaches."""

@@ -1,0 +1,84 @@
+"""Which cached bundle came from which address: small files beside the bundles, read without a network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.bundle.cache import bundles_folder, is_cached_name
+from sqsd_lint.common.fields import FieldError, Fields, hex64, optional, text
+from sqsd_lint.common.json_io import read_json, sha256_text, write_json
+
+_FOLDER = ".sources"
+_LIMIT = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A pull that is done.
+
+    Attributes:
+        source: the address as it was asked for: "hf://org/name@v1".
+        revision: the commit that it named then; None for a store, which keeps no history.
+        digest: of the bundle that came.
+        folder: its name in the cache.
+    """
+
+    source: str
+    revision: str | None
+    digest: str
+    folder: str
+
+
+def remember(pulled: Pulled, cache_dir: Path | None = None) -> None:
+    """Record a pull; an earlier one of the same address is forgotten."""
+    path = _path(pulled.source, cache_dir)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, asdict(pulled))
+
+
+def find(source: str, cache_dir: Path | None = None) -> Pulled | None:
+    """The last pull of an address, None if there was none or its bundle is gone."""
+    return _read(_path(source, cache_dir))
+
+
+def sources(cache_dir: Path | None = None) -> dict[str, list[Pulled]]:
+    """All pulls whose bundle is still there, by folder of the cache."""
+    found: dict[str, list[Pulled]] = {}
+    folder = bundles_folder(cache_dir) / _FOLDER
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        pulled = _read(path)
+        if pulled:
+            found.setdefault(pulled.folder, []).append(pulled)
+    return found
+
+
+def forget(folder: str, cache_dir: Path | None = None) -> None:
+    """Drop what is recorded of a cached bundle that is gone."""
+    for pulled in sources(cache_dir).get(folder, ()):
+        _path(pulled.source, cache_dir).unlink(missing_ok=True)
+
+
+def _path(source: str, cache_dir: Path | None) -> Path:
+    return bundles_folder(cache_dir) / _FOLDER / f"{sha256_text(source)[:32]}.json"
+
+
+def _read(path: Path) -> Pulled | None:
+    try:
+        top = Fields(read_json(path, limit=_LIMIT), "")
+        found = Pulled(
+            top.take("source", text),
+            top.take("revision", optional(text)),
+            top.take("digest", hex64),
+            top.take("folder", _cached),
+        )
+    except (OSError, ValueError):
+        return None  # not recorded is the same as forgotten: the bundle is pulled again
+    return found
+
+
+def _cached(value: Any, path: str) -> str:
+    if not is_cached_name(value):
+        raise FieldError(f"{path}: not a cached bundle")
+    return str(value)

@@ -1,0 +1,248 @@
+"""Which bundle a run uses: named, configured for the model, locked, cached, or the embedded default.
+
+With a lock in force, whatever was chosen must be what the lock has for that base model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from sqsd_lint import resources
+from sqsd_lint.bundle.installed import CachedBundle as Entry
+from sqsd_lint.bundle.installed import find_digest, list_bundles, used
+from sqsd_lint.bundle.load import Bundle, load_bundle
+from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked, read_lock
+from sqsd_lint.bundle.manifest import MANIFEST
+from sqsd_lint.bundle.remote import address as sources
+from sqsd_lint.bundle.remote.address import is_remote
+from sqsd_lint.common.progress import Status
+from sqsd_lint.config import Settings
+from sqsd_lint.errors import BundleError, BundleNotFoundError, UsageError
+
+
+def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Status | None = None) -> Bundle:
+    """The bundle of a run, pulled if it is not cached.
+
+    Args:
+        status: told what is being fetched.
+
+    Raises:
+        BundleError: there is none, it cannot be fetched, does not hold, or is not the locked one.
+        ConfigError, UsageError: the lock does not hold; several cached bundles fit; no such address.
+    """
+    source = configured(settings)
+    lock = read_lock(settings)
+    if lock is None:
+        # A proxy stands in for a model that it was not made for: the model does not choose it.
+        model = None if settings.proxy else settings.model
+        return open_bundle(source, model=model, cache_dir=cache_dir, status=status)
+    locked = _entry(lock, settings, source)
+    if locked is not None and (source is None or _same(lock, locked, source)):
+        bundle = open_locked(lock, locked, cache_dir, status)
+    else:
+        if locked is not None and settings.bundle is None and source is not None:
+            raise BundleError(
+                f"{lock.path} is out of date: it locks {locked.source} for {settings.model}, and the"
+                f" configuration has {source}",
+                hint="run `sqsd-lint lock` and commit what it writes",
+            )
+        bundle = _open_other(lock, source, settings, cache_dir, status)
+    # Of several bundles each is locked for its own base model: the one to be fine-tuned chooses none of them.
+    _check(lock, bundle, None if settings.opinions else settings.model, source or bundle.id)
+    return bundle
+
+
+def configured(settings: Settings) -> str | None:
+    """What `--bundle`, else `[bundles]` for the model, names; None if neither does."""
+    if settings.bundle is not None or settings.model is None:
+        return settings.bundle
+    if settings.model in settings.bundles:
+        return settings.bundles[settings.model]
+    here = os.path.normpath(settings.model)
+    return next((each for base, each in settings.bundles.items() if os.path.normpath(base) == here), None)
+
+
+def _entry(lock: Lock, settings: Settings, source: str | None) -> Locked | None:
+    """What is locked for the model, or if none is named, for the source."""
+    if settings.model is not None and settings.model in lock.bundles and not settings.opinions:
+        return lock.bundles[settings.model]
+    if source is None:
+        return None
+    return next((each for each in lock.bundles.values() if _same(lock, each, source)), None)
+
+
+def _same(lock: Lock, locked: Locked, source: str) -> bool:
+    if locked.remote or sources.is_remote(source):
+        return locked.source == source
+    return lock.folder(locked) == os.path.normpath(source)
+
+
+def open_locked(
+    lock: Lock, locked: Locked, cache_dir: Path | None = None, status: Status | None = None
+) -> Bundle:
+    """One bundle of a lock, pulled at its revision if it is not cached.
+
+    Raises:
+        BundleError: it cannot be reached, or what is there is not the locked bundle.
+    """
+    if locked.source == EMBEDDED:
+        return open_bundle(None)
+    if not locked.remote:
+        return open_bundle(lock.folder(locked), cache_dir=cache_dir)
+    if found := find_digest(locked.digest, cache_dir):
+        return used(found, cache_dir)
+    from sqsd_lint.bundle.remote.pull import pull
+
+    address = sources.parse(locked.source).at(locked.revision)
+    return used(pull(address, expected=(locked.digest,), cache_dir=cache_dir, status=status), cache_dir)
+
+
+def _open_other(
+    lock: Lock, source: str | None, settings: Settings, cache_dir: Path | None, status: Status | None
+) -> Bundle:
+    """A bundle that the lock has under another name, or not at all: what is not locked is not fetched."""
+    if source is None or not sources.is_remote(source):
+        model = None if settings.proxy else settings.model
+        return open_bundle(source, model=model, cache_dir=cache_dir, status=status)
+    from sqsd_lint.bundle.remote.pull import cached, pull
+
+    address = sources.parse(source)
+    digests = [each.digest for each in lock.bundles.values()]
+    if not digests:
+        raise BundleError(f"{lock.path} locks no bundle, and {source} is asked for", hint=_remedy())
+    bundle = cached(str(address), cache_dir) or pull(
+        address, expected=digests, cache_dir=cache_dir, status=status
+    )
+    return used(bundle, cache_dir)
+
+
+def _check(lock: Lock, bundle: Bundle, model: str | None, shown: str) -> None:
+    """Refuses a bundle that the lock does not have for its base model."""
+    base = model if model is not None and model in lock.bundles else bundle.manifest.base_model.id
+    locked = lock.bundles.get(base)
+    if locked is None:
+        known = ", ".join(sorted(lock.bundles)) or "none"
+        raise BundleError(
+            f"{lock.path} locks no bundle for the base model {base} (only for: {known}), and {shown}"
+            f" with the digest {bundle.digest[:12]} was asked for",
+            hint=_remedy(),
+        )
+    if locked.digest != bundle.digest:
+        raise BundleError(
+            f"{lock.path}: expected the bundle {locked.id} with the digest {locked.digest[:12]} for {base},"
+            f" found {shown} with {bundle.digest[:12]}",
+            hint=_remedy(),
+        )
+
+
+def _remedy() -> str:
+    return (
+        "judge with the locked bundle (leave --bundle out); if the change is meant, configure it, run"
+        " `sqsd-lint lock --upgrade` and commit the lock; --isolated reads no lock"
+    )
+
+
+def open_bundle(
+    ref: str | None,
+    *,
+    model: str | None = None,
+    cache_dir: Path | None = None,
+    status: Callable[[str], None] | None = None,
+) -> Bundle:
+    """Find the bundle that a run uses; one on the Hub or in a store is pulled if it is not cached.
+
+    Args:
+        ref: `--bundle`: a folder, the id of a cached or embedded bundle, or an address (`bundle.sources`).
+        model: `--model`: a Hub id or a folder; decides where no bundle is named.
+        status: told what is being fetched.
+
+    Returns:
+        The bundle of `ref`, else the one whose base model is `model`, else the embedded default.
+
+    Raises:
+        BundleNotFoundError: nothing fits; a named model never falls back on the default.
+        BundleCorruptError: the bundle found does not hold.
+        BundleError: it cannot be fetched.
+        UsageError: several cached bundles fit the model; no such form of an address.
+    """
+    if ref is not None and is_remote(ref):
+        from sqsd_lint.bundle.remote.pull import cached_or_pulled
+
+        return used(cached_or_pulled(ref, cache_dir, status), cache_dir)
+    if ref is not None:
+        return used(load_bundle(_find(ref, cache_dir)), cache_dir)
+    if model is not None:
+        return used(load_bundle(_find_for_model(model, cache_dir)), cache_dir)
+    folder = resources.bundles_dir() / "default"
+    if not folder.is_dir():
+        raise BundleNotFoundError(
+            "this installation has no embedded default bundle",
+            hint="install the released wheel, or name a bundle with --bundle",
+        )
+    return load_bundle(folder)
+
+
+def _find(ref: str, cache_dir: Path | None) -> Path:
+    if Path(ref).is_dir():
+        return Path(ref)
+    entries = list_bundles(cache_dir)
+    for entry in entries:
+        if ref == entry.id:
+            return entry.root
+    if versions := [e for e in entries if e.manifest and e.manifest.id == ref]:
+        return _newest(versions, cache_dir)
+    raise BundleNotFoundError(
+        f"no bundle {ref!r}: neither a folder nor the id of a cached bundle",
+        hint="`sqsd-lint bundle list` shows the ids; `sqsd-lint bundle pull` fetches one",
+    )
+
+
+def _newest(versions: list[Entry], cache_dir: Path | None) -> Path:
+    """Of several versions of a bundle, the one that was pulled or installed last.
+
+    Raises:
+        UsageError: they come from different places: whoever publishes a bundle chooses its name.
+    """
+    if len({entry.manifest.digest for entry in versions if entry.manifest}) > 1:
+        from sqsd_lint.bundle.remote.pull_records import sources
+
+        known = sources(cache_dir)
+        pulls = [known.get(entry.root.name) for entry in versions]
+        places = {pulled[0].source.partition("@")[0] if pulled else "" for pulled in pulls}
+        if len(places) > 1:
+            raise UsageError(
+                f"cached bundles of the name {versions[0].id!r} come from different places: "
+                + ", ".join(sorted(place or "installed here" for place in places)),
+                hint="choose one with --bundle ID@DIGEST, or name its address",
+            )
+    return max(versions, key=lambda entry: (entry.root / MANIFEST).stat().st_mtime).root
+
+
+def _find_for_model(model: str, cache_dir: Path | None) -> Path:
+    found = [e for e in list_bundles(cache_dir) if e.manifest]
+    if Path(model).is_dir():
+        from sqsd_lint.bundle.model_digests import weights_digest
+
+        wanted = weights_digest(Path(model), cache_dir=cache_dir)
+        found = [e for e in found if e.manifest and e.manifest.base_model.weights_digest == wanted]
+    else:
+        found = [e for e in found if e.manifest and e.manifest.base_model.id == model]
+    cached = [e for e in found if not e.embedded]
+    if len({e.manifest.id for e in cached if e.manifest}) > 1:
+        raise UsageError(
+            f"several cached bundles have the base model {model!r}: {', '.join(e.id for e in cached)}",
+            hint="choose one with --bundle ID, or in the configuration under [bundles]",
+        )
+    if cached:
+        return _newest(cached, cache_dir)
+    if not found:
+        raise BundleNotFoundError(
+            f"no bundle for the model {model!r}",
+            hint="pull one: `sqsd-lint bundle pull hf://ORG/NAME`; build one: "
+            "`sqsd-lint bundle build --recipe FILE --output DIR`, or import PEFT adapters: "
+            f"`sqsd-lint bundle import --model {model} --danger DIR --safety DIR --initial DIR"
+            " --output DIR`; then name it with --bundle DIR",
+        )
+    return found[0].root

@@ -1,0 +1,25 @@
+"""What a long computation tells whoever watches it; `report.progress` is the one that draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+# Told which step begins now, in words.
+Status = Callable[[str], None]
+
+
+class Progress(Protocol):
+    """Told about a run as it goes. Calls come from one thread, in the order status/start, advance, stop."""
+
+    def status(self, text: str) -> None:
+        """Names the step that begins now, such as `loading model`."""
+
+    def start(self, total_rows: int) -> None:
+        """Counting begins: `total_rows` rows (or steps) lie ahead. A second call starts a new count."""
+
+    def advance(self, rows: int) -> None:
+        """`rows` more of them are done."""
+
+    def stop(self) -> None:
+        """Nothing more comes; harmless when called twice."""

@@ -1,0 +1,73 @@
+"""What a walk passes by without being told: folders of tools, JSON files known to be no data, and quarantine.
+
+The rule is by name alone, so that everybody can foresee it: content never decides whether a file is read, and
+a CSV or JSON file of an unknown name is read and reported. A file that the user names is always read. Since
+any rows may hide behind the name of a quarantine, those files are counted in a note.
+
+The data files that sqsd-lint knows, by suffix.
+"""
+
+from __future__ import annotations
+
+import os
+from fnmatch import fnmatchcase
+
+TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+BINARY = (".parquet", ".arrow", ".feather")
+COMPRESSIONS = (".gz", ".zst")
+
+SUFFIXES: tuple[str, ...] = (*TEXT, *(text + packed for text in TEXT for packed in COMPRESSIONS), *BINARY)
+"""Every accepted suffix, lower case: ".jsonl", ".jsonl.gz", ".parquet" and so on."""
+
+
+def suffix_of(path: str) -> str:
+    """The accepted suffix that `path` ends in, whatever its case; "" when it has none."""
+    name = os.path.basename(path).lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+
+
+_FOLDERS = frozenset(
+    (
+        *(".git", ".hg", ".svn", ".jj", ".bzr"),
+        *(".venv", ".tox", ".nox", ".eggs", "__pycache__", "__pypackages__", "site-packages", "node_modules"),
+        *(".cache", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"),
+        *(".idea", ".vscode", ".vs", ".github", ".terraform", ".dvc"),
+    )
+)
+
+# A virtual environment may have any name; this file is what makes it one.
+VENV_MARK = "pyvenv.cfg"
+
+QUARANTINE_MARK = ".quarantine"
+"""What stands before the suffix of a file of rows that `--fix` has taken out: train.quarantine.jsonl.gz."""
+
+_NOT_DATA = (
+    ".*.json",
+    *("package.json", "package-lock.json", "composer.json", "manifest.json", "settings.json"),
+    *("config.json", "*.config.json", "*_config.json", "*-config.json", "tsconfig*.json", "jsconfig*.json"),
+    *("*.schema.json", "*.index.json", "bundle.json", "*.sarif.json"),
+    # transformers, PEFT and tokenizers
+    *("tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json", "chat_template.json"),
+    *("trainer_state.json", "all_results.json", "train_results.json", "eval_results.json"),
+    # what `datasets` writes beside the data
+    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"),
+)
+
+
+def is_tool_folder(name: str) -> bool:
+    """Whether a folder of this name holds no training data: version control, environments, caches."""
+    return name in _FOLDERS
+
+
+def is_not_data(name: str) -> bool:
+    """Whether a file of this name is configuration, metadata or quarantine, for all its suffix of data."""
+    lower = name.lower()
+    if is_quarantine(lower):
+        return True
+    return lower.endswith(".json") and any(fnmatchcase(lower, pattern) for pattern in _NOT_DATA)
+
+
+def is_quarantine(name: str) -> bool:
+    """Whether a file of this name holds rows that have been judged and taken out."""
+    suffix = suffix_of(name)
+    return bool(suffix) and name[: -len(suffix)].lower().endswith(QUARANTINE_MARK)

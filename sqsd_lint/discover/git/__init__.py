@@ -1,0 +1,1 @@
+"""Git: the repository, its objects, what changed, and the policy of a commit."""

@@ -1,0 +1,187 @@
+"""Gauges: read a model in training, and say how far it has drifted since the start.
+
+The weights of a model in memory, as the drift room reads checkpoints: LoRA factors, or linear layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sqsd_lint.adapters.linear_modules import is_linear
+from sqsd_lint.drift.directions import Axes, ratio
+from sqsd_lint.drift.displacement import minus, project
+from sqsd_lint.drift.lowrank import LowRank
+from sqsd_lint.errors import AdapterError
+from sqsd_lint.scoring.linear import weight_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+# Elements of a weight that are held in float64 at once: 64 MiB.
+_BLOCK = 1 << 23
+_OTHER_MODEL = "use the bundle of the model that is trained"
+_PREFIX = "base_model.model."  # what PEFT puts before the bare model's names
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside DistributedDataParallel, torch.compile and their like."""
+    while True:
+        inner: Any = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+        if not isinstance(inner, torch.nn.Module):
+            return model
+        model = inner
+
+
+def lora_state(model: nn.Module) -> dict[str, LowRank]:
+    """scaling * B @ A of the active adapters by the bare model's module names, copied to the CPU in float64.
+
+    Empty if the model has no LoRA layer. Embeddings with an adapter are left out: no direction has them.
+
+    Raises:
+        AdapterError: DoRA, which is no low-rank displacement, or factors that are sharded over processes.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    found: dict[str, LowRank] = {}
+    for path, layer in model.named_modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        name = path.removeprefix(_PREFIX)
+        for adapter in layer.active_adapters:
+            if adapter not in layer.lora_A:
+                continue
+            if layer.use_dora.get(adapter):
+                raise AdapterError(
+                    f"{name}: DoRA rescales whole weights, so its displacement has no low rank",
+                    hint="train plain LoRA or rsLoRA",
+                )
+            pair: Any = layer.lora_B[adapter].weight, layer.lora_A[adapter].weight
+            up, down = (factor.detach().to("cpu", torch.float64, copy=True) for factor in pair)
+            if up.dim() != 2 or down.dim() != 2 or up.shape[1] != down.shape[0]:
+                raise AdapterError(
+                    f"{name}: the LoRA factors have shapes {tuple(up.shape)} and {tuple(down.shape)}",
+                    hint="factors that are sharded over processes (ZeRO-3, FSDP) cannot be read while"
+                    " training; use `sqsd-lint drift` on the checkpoints",
+                )
+            moved = LowRank(layer.scaling[adapter] * up, down)
+            found[name] = found[name] + moved if name in found else moved
+    return found
+
+
+def weight_dots(model: nn.Module, axes: Axes) -> dict[str, tuple[float, float]]:
+    """<W, V> of every layer's weight with danger and safety, a block of rows at a time in float64.
+
+    The displacement's inner products follow from two such readings: <W_t - W_0, V> = <W_t, V> - <W_0, V>.
+
+    Raises:
+        AdapterError: the model lacks a layer, or it has another shape than in the bundle.
+    """
+    modules = dict(model.named_modules())
+    found = {}
+    for name in axes.modules:
+        layer = modules.get(name)
+        if layer is None or not is_linear(layer):
+            raise AdapterError(f"the model has no linear layer {name!r}", hint=_OTHER_MODEL)
+        weight = weight_of(layer).detach()
+        along = axes.danger.layers.get(name), axes.safety.layers.get(name)
+        shape = next(v.shape for v in along if v)
+        if tuple(weight.shape) != shape:
+            raise AdapterError(
+                f"{name} has the shape {tuple(weight.shape)}, {shape} in the bundle",
+                hint=f"{_OTHER_MODEL}; weights that are sharded over processes (ZeRO-3, FSDP) cannot be read",
+            )
+        danger, safety = (_dot(v, weight) if v else 0.0 for v in along)
+        found[name] = danger, safety
+    return found
+
+
+def _dot(v: LowRank, weight: Tensor) -> float:
+    # Not every accelerator has float64; CUDA does.
+    device = weight.device if weight.device.type == "cuda" else torch.device("cpu")
+    up, down = v.up.to(device), v.down.to(device)
+    rows = max(1, _BLOCK // weight.shape[1])
+    return math.fsum(
+        LowRank(up[at : at + rows], down).dot_dense(weight[at : at + rows].to(device).double())
+        for at in range(0, weight.shape[0], rows)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The displacement from the start, measured as in `displacement`.
+
+    Attributes:
+        danger, safety: headline projections, lengths in the unit of the weights.
+        layers: both by module, <D_m, V_m> / ||V_m||; NaN where a direction lacks the layer.
+        norm, danger_cosine, safety_cosine: NaN for full weights, whose start is not kept, and cosines also
+            where nothing has moved.
+    """
+
+    danger: float
+    safety: float
+    layers: Mapping[str, tuple[float, float]]
+    norm: float = math.nan
+    danger_cosine: float = math.nan
+    safety_cosine: float = math.nan
+
+    @property
+    def difference(self) -> float:
+        return self.danger - self.safety
+
+
+class LoraGauge:
+    """Reads LoRA factors; keeps those of the start.
+
+    Args:
+        start: scaling * B @ A by module, from where displacements are measured; empty is the base.
+    """
+
+    def __init__(self, axes: Axes, start: Mapping[str, LowRank]) -> None:
+        self._axes = axes
+        self._start = start
+
+    def read(self, model: nn.Module) -> Reading:
+        """Raises AdapterError if the adapter fits no layer of the bundle, or another model's."""
+        state = lora_state(unwrap(model))
+        if state.keys().isdisjoint(self._axes.modules):
+            raise AdapterError(
+                f"the bundle has none of the adapter's {len(state)} modules",
+                hint="use the bundle of the model that is trained",
+            )
+        drift = project(self._axes, minus(state, self._start))
+        return Reading(
+            drift.danger.projection,
+            drift.safety.projection,
+            {layer.module: (layer.danger, layer.safety) for layer in drift.layers},
+            drift.norm,
+            drift.danger.cosine,
+            drift.safety.cosine,
+        )
+
+
+class WeightGauge:
+    """Reads full weights; keeps two numbers a layer of the start, and no copy of it."""
+
+    def __init__(self, axes: Axes, model: nn.Module) -> None:
+        self._axes = axes
+        self._start = weight_dots(unwrap(model), axes)
+
+    def read(self, model: nn.Module) -> Reading:
+        """Raises AdapterError if the model lacks a layer of the bundle."""
+        now = weight_dots(unwrap(model), self._axes)
+        dots = {n: (d - self._start[n][0], s - self._start[n][1]) for n, (d, s) in now.items()}
+        danger, safety = self._axes.danger, self._axes.safety
+        return Reading(
+            ratio(math.fsum(d for d, _ in dots.values()), danger.norm),
+            ratio(math.fsum(s for _, s in dots.values()), safety.norm),
+            {
+                name: (ratio(d, danger.norms.get(name, 0.0)), ratio(s, safety.norms.get(name, 0.0)))
+                for name, (d, s) in dots.items()
+            },
+        )

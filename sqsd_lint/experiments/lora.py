@@ -1,0 +1,87 @@
+"""Many LoRA runs side by side on one frozen base.
+
+The runs of a risk-window experiment differ in their rows and seeds alone. One forward pass over the rows of
+all of them shares the base's matrix products, and each run's factors see the rows of its own: a batched
+product per layer. Every run takes exactly the steps that it would take alone, since no run's loss reaches
+another's factors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sqsd_lint.adapters.linear_modules import is_linear, linear_shape
+from sqsd_lint.experiments.runs import Runs
+from sqsd_lint.scoring.linear import bias_of, replaced, weight_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+class LoraRuns(Runs):
+    """The factors of R adapters and how the model runs with them.
+
+    Args:
+        seeds: R of them; each decides one run's random A and the order of its rows.
+        model, tokens: as in `Runs`.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, seeds: Sequence[int], *, r: int = 8, alpha: int = 16, tokens: int
+    ) -> None:
+        super().__init__(model, seeds, tokens=tokens)
+        self._scaling = alpha / r
+        self._modules = {n: m for n, m in model.named_modules() if is_linear(m) and m is not self._head}
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._A: dict[str, Tensor] = {}  # [R, r, d_in]
+        self._B: dict[str, Tensor] = {}  # [R, r, d_out]
+        for name, module in self._modules.items():
+            d_out, d_in = linear_shape(module)
+            bound = 1 / math.sqrt(d_in)  # PEFT's Kaiming-uniform start of A; B starts at 0
+            A = torch.stack(
+                [torch.rand(r, d_in, generator=g).mul_(2 * bound).sub_(bound) for g in generators]
+            )
+            self._A[name] = A.to(self._device).requires_grad_()
+            self._B[name] = torch.zeros(len(seeds), r, d_out, device=self._device).requires_grad_()
+
+    @contextmanager
+    def adapted(self) -> Iterator[None]:
+        """Inside, the model's linear layers carry the adapters of the active runs."""
+        with replaced((module, self._forward(name, module)) for name, module in self._modules.items()):
+            yield
+
+    def _forward(self, name: str, module: nn.Module) -> Any:
+        def forward(x: Tensor) -> Tensor:  # [runs * b, t, d_in]
+            y = nn.functional.linear(x, weight_of(module, x.dtype), bias_of(module))
+            A, B = self._A[name][self._active], self._B[name][self._active]
+            rows = x.reshape(len(A), -1, x.shape[-1])  # [runs, b * t, d_in]
+            low = torch.bmm(rows, A.to(x.dtype).transpose(1, 2))
+            return y + (torch.bmm(low, B.to(x.dtype)) * self._scaling).view(y.shape)
+
+        return forward
+
+    def displacement(self, run: int) -> dict[str, Tensor]:
+        """scaling B A of one run by module, [d_out, d_in]."""
+        return {n: (self._B[n][run].T @ self._A[n][run] * self._scaling).detach() for n in self._modules}
+
+    def starts(self) -> dict[str, Tensor]:
+        """A of every module, [R, r, d_in]."""
+        return self._A
+
+    def _trained(self) -> list[Tensor]:
+        return [*self._A.values(), *self._B.values()]
+
+    def _prepare(self, limit: float) -> None:
+        """Clip each run's gradient by its own norm, as it would be alone."""
+        gradients = [f.grad for f in self._trained() if f.grad is not None]
+        norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()  # [R]
+        factors = (limit / (norms + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(factors.view(-1, 1, 1))

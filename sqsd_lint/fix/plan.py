@@ -1,0 +1,138 @@
+"""Violations into moves. Every row is looked at again: what was scored must still stand where it stood."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sqsd_lint.common.atomic import identity_of
+from sqsd_lint.discover.default_excludes import is_quarantine
+from sqsd_lint.errors import SqsdLintError
+from sqsd_lint.fix.allowed_paths import checked_places
+from sqsd_lint.fix.content import opener
+from sqsd_lint.fix.layout import layout_of
+from sqsd_lint.fix.locate_lines import Take
+from sqsd_lint.fix.plan_types import CannotBeFixed, FilePlan, Left, Move, Plan, Span
+from sqsd_lint.fix.row_identity import key_of
+from sqsd_lint.read import read_rows
+from sqsd_lint.read.problems import Unreadable
+from sqsd_lint.rules.registry import LINE_RULES, UNSCORED_RULES
+from sqsd_lint.samples import Columns, to_sample
+from sqsd_lint.types import Problem, Row, Severity, Violation, Where
+
+_Rows = Mapping[int, tuple[Violation, ...]]
+
+
+def plan(
+    violations: Iterable[Violation],
+    *,
+    severities: Collection[Severity] = (Severity.ERROR,),
+    columns: Mapping[str, str] | None = None,
+) -> Plan:
+    """What `apply` will move: the rows with a violation of one of the `severities`.
+
+    Only a violation of SQSD101 or SQSD102 moves its row. Writes nothing.
+
+    Args:
+        violations: of a report; files in their order.
+        columns: the `[columns]` table that the rows were read with.
+
+    Raises:
+        UsageError: standard input, a symbolic link, a file outside of the working folder or a read-only one.
+        SqsdLintError: a row is not the one that was scored.
+    """
+    files: dict[str, dict[int, tuple[Violation, ...]]] = {}
+    left: list[Left] = []
+    for violation in violations:
+        if violation.severity not in severities:
+            continue
+        reason = _why_left(violation)
+        if reason:
+            left.append(Left(violation, reason))
+            continue
+        rows = files.setdefault(violation.where.file, {})
+        rows[violation.where.index] = (*rows.get(violation.where.index, ()), violation)
+    plans = []
+    for file, rows in files.items():
+        try:
+            plans.append(_plan_file(file, rows, Columns.from_mapping(columns) if columns else None))
+        except CannotBeFixed as error:
+            left += [Left(violation, str(error)) for found in rows.values() for violation in found]
+    return Plan(tuple(plans), tuple(left))
+
+
+def remaining(violations: Iterable[Violation], plan: Plan) -> tuple[Violation, ...]:
+    """The violations that are left when the plan has been applied: all but those on rows that move."""
+    moved = {(file.file, move.where.index) for file in plan.files for move in file.moves}
+    return tuple(v for v in violations if (v.where.file, v.where.index) not in moved)
+
+
+def _why_left(violation: Violation) -> str:
+    if violation.rule in UNSCORED_RULES:
+        return "what has no score is to be repaired, not moved"
+    if violation.rule not in LINE_RULES or violation.where.index < 0:
+        return "moving a row is no answer to it"
+    if is_quarantine(violation.where.file):
+        return "the file is a quarantine file itself"
+    return ""
+
+
+def _plan_file(file: str, rows: _Rows, columns: Columns | None) -> FilePlan:
+    keys: dict[int, bytes] = {}
+
+    def take(index: int, raw: Any) -> None:
+        keys[index] = _checked_key(raw, rows[index][0], columns)
+
+    try:
+        quarantine = checked_places(file)
+        identity = identity_of(file)
+        if identity is None:
+            raise FileNotFoundError
+        layout = layout_of(file)
+        spans: dict[int, Span] = {}
+        if layout is None:
+            _read_table(file, rows, take)
+        else:
+            spans = layout.locate(opener(file), rows.keys(), take)
+    except FileNotFoundError:
+        raise _changed(rows[min(rows)][0].where) from None
+    except (Unreadable, OSError, EOFError, zlib.error) as error:
+        raise CannotBeFixed(f"the file cannot be read to its end: {error or 'cut off'}") from error
+    missing = sorted(rows.keys() - keys.keys())
+    if missing:
+        raise _changed(rows[missing[0]][0].where)
+    moves = [Move(rows[n][0].where, rows[n], keys[n], spans.get(n)) for n in sorted(rows)]
+    return FilePlan(file, quarantine, identity, tuple(moves))
+
+
+def _read_table(file: str, rows: _Rows, take: Take) -> None:
+    """Look at the rows of a Parquet or Arrow file, which is written anew as a whole: all of it must be sound.
+
+    Raises:
+        CannotBeFixed: a row cannot be read.
+    """
+    for item in read_rows(file):
+        if isinstance(item, Problem):
+            raise CannotBeFixed(f"row {item.where.line} cannot be read: {item.message}")
+        if item.where.index in rows:
+            take(item.where.index, item.raw)
+
+
+def _checked_key(raw: Any, violation: Violation, columns: Columns | None) -> bytes:
+    """The key of a row that is still the one with the violation.
+
+    Raises:
+        SqsdLintError: it is another.
+    """
+    sample = to_sample(Row(violation.where, raw), columns)
+    if isinstance(sample, Problem) or sample.fingerprint != violation.fingerprint:
+        raise _changed(violation.where)
+    return key_of(raw)
+
+
+def _changed(where: Where) -> SqsdLintError:
+    return SqsdLintError(
+        f"{where}: the row there is not the one that was scored: the file has changed meanwhile",
+        hint="run the same command again; nothing has been moved",
+    )

@@ -1,0 +1,170 @@
+"""The sentences that every report ends with: verdict, coverage, what answered a finding, what was tried.
+
+Plain text; each format sets it in its own way. File names and notes are escaped (`report.safe`).
+
+How one finding is put into a line, for the formats that have only a line for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sqsd_lint.common import numbers
+from sqsd_lint.common.escape import escape, excerpt
+from sqsd_lint.errors import ExitCode
+from sqsd_lint.report import Options
+from sqsd_lint.types import Opinion, Report, Severity, Violation
+
+# Rules of this family are about one row's score: the score says it all. Others say what is wrong.
+_RISK = "SQSD1"
+_LONGEST = 600
+
+
+def is_scored(violation: Violation) -> bool:
+    """Whether the finding is the row's score itself."""
+    return violation.score is not None and violation.rule.startswith(_RISK)
+
+
+def score_text(violation: Violation) -> str:
+    """`11.84 (p99.98)`: the score and, where there is a calibration, its place among benign rows."""
+    if violation.score is None:
+        return ""
+    rank = numbers.percentile(violation.percentile)
+    return numbers.score(violation.score.sqsd) + (f" ({rank})" if rank else "")
+
+
+def opinion_text(opinion: Opinion) -> str:
+    """`qwen3-8b p99.98`: what one of several bundles says; without a calibration, the score itself."""
+    place = numbers.percentile(opinion.percentile) or f"SQSD {numbers.score(opinion.score.sqsd)}"
+    return f"{escape(opinion.bundle)} {place}"
+
+
+def row_text(violation: Violation, options: Options, cells: int) -> str:
+    """The start of the row's text, escaped; under `--redact` its fingerprint; empty where there is none."""
+    if options.redact:
+        return f"fingerprint {escape(violation.fingerprint)}" if violation.fingerprint else ""
+    return excerpt(violation.excerpt, cells)
+
+
+def sentence(text: str) -> str:
+    """Escapes a message, cuts one that has no end, and sets a full stop."""
+    shown = excerpt(text, _LONGEST)
+    return shown if shown.endswith((".", "!", "?", "…")) else f"{shown}."
+
+
+# The rules whose finding means that a row, or a whole file, has no score.
+UNSCORED_ROWS = ("SQSD301", "SQSD303")
+UNREADABLE_FILE = "SQSD304"
+
+
+def severity_counts(report: Report) -> list[tuple[Severity, str]]:
+    """`3 errors` and `2 warnings`, those that there are."""
+    counts = Counter(violation.severity for violation in report.violations)
+    return [
+        (severity, numbers.count(counts[severity], severity.value))
+        for severity in (Severity.ERROR, Severity.WARNING)
+        if counts[severity]
+    ]
+
+
+def in_files(report: Report) -> str:
+    """`in 2 of 4 files`: how many of the files that were read have a finding."""
+    coverage = report.coverage
+    files = len({violation.where.file for violation in report.violations})
+    of_all = f" of {coverage.files}" if coverage.files > files else ""
+    return f"in {files}{of_all} file{'' if (coverage.files if of_all else files) == 1 else 's'}"
+
+
+def is_clear(report: Report) -> bool:
+    """Whether every row was scored or accepted and nothing was found."""
+    return not report.violations and report.coverage.complete and report.exit_code == ExitCode.OK
+
+
+def verdict(report: Report) -> str:
+    """`Found 3 errors and 2 warnings in 2 files.`, or that nothing was found and what that means."""
+    coverage = report.coverage
+    if report.violations:
+        counts = " and ".join(text for _, text in severity_counts(report))
+        return f"Found {counts} {in_files(report)}."
+    if not is_clear(report):
+        return "No violations, but not every row was scored."
+    if coverage.rows == 0 and coverage.unchanged:
+        return f"Nothing to judge: {numbers.count(coverage.unchanged, 'row')}, none of them new."
+    if coverage.rows == 0:
+        return "Nothing to do: no rows found."
+    return f"All clear: no violations in {numbers.count(coverage.files, 'file')}."
+
+
+def coverage_line(report: Report) -> str:
+    """`scored N of N rows`, with plain numbers: gates search for it."""
+    return f"scored {report.coverage.scored} of {report.coverage.rows} rows"
+
+
+def coverage_parts(report: Report) -> list[str]:
+    """What belongs beside the coverage line: where scores came from, and what was left out knowingly."""
+    coverage = report.coverage
+    parts = [f"{coverage.cached} from cache"] if coverage.cached else []
+    if coverage.allowed:
+        parts.append(f"{coverage.allowed} allowed without a score")
+    if coverage.unchanged:
+        parts.append(f"{numbers.count(coverage.unchanged, 'unchanged row')} not judged")
+    return parts
+
+
+def coverage_notes(report: Report) -> list[str]:
+    """What was left out for another reason, in words."""
+    return [escape(note) for note in report.coverage.notes]
+
+
+def not_scored(report: Report) -> list[str]:
+    """The reasons why rows or files have no score, with counts."""
+    coverage = report.coverage
+    names = Counter((v.rule, v.name) for v in report.violations if v.rule in UNSCORED_ROWS)
+    reasons = [f"{count} {escape(name)} ({escape(rule)})" for (rule, name), count in sorted(names.items())]
+    silent = coverage.rows - coverage.scored - sum(names.values())
+    if silent > 0:
+        reasons.append(f"{numbers.count(silent, 'row')} that no selected rule reports")
+    if coverage.unreadable_files:
+        reasons.append(f"{numbers.count(coverage.unreadable_files, 'unreadable file')} ({UNREADABLE_FILE})")
+    return reasons
+
+
+def not_scored_line(report: Report) -> str:
+    """`not scored: 1 malformed-row (SQSD303) and 1 unreadable file (SQSD304)`; empty where all is scored."""
+    reasons = not_scored(report)
+    return f"not scored: {numbers.listing(reasons)}" if reasons else ""
+
+
+def answered(report: Report) -> str:
+    """`3 findings are in the baseline, 1 is suppressed`; empty when there are none."""
+    parts = []
+    if report.baselined:
+        parts.append(f"{report.baselined:,} {_are(report.baselined)} in the baseline")
+    if report.suppressed:
+        parts.append(f"{report.suppressed:,} {_are(report.suppressed)} suppressed")
+    return f"Known findings: {numbers.listing(parts)}." if parts else ""
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def tried(report: Report) -> str:
+    """What training on rows like those found did when it was tried; empty where that is not known.
+
+    Rows like those found: the window whose scores lie nearest to the middle one of SQSD101's and SQSD102's.
+    """
+    validation = report.head.validation
+    scores = sorted(v.score.sqsd for v in report.violations if v.score and is_scored(v))
+    if validation is None or not scores:
+        return ""
+    middle = scores[len(scores) // 2]
+    top, bottom = validation.windows[0], validation.windows[-1]
+    nearest = min(validation.windows, key=lambda w: max(w.sqsd[0] - middle, middle - w.sqsd[1], 0.0))
+    end, other = ("top", top) if nearest is bottom else ("bottom", bottom)
+    cost, less = (numbers.share(window.attack_success) for window in (nearest, other))
+    return (
+        f"training on {numbers.count(validation.size, 'row')} at {numbers.places(nearest.percentiles)} made "
+        f"the model answer {cost} of {validation.prompts} harmful prompts; "
+        f"{less} after the {end} window, {numbers.share(validation.before)} before"
+    )

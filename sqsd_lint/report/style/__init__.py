@@ -1,0 +1,1 @@
+"""What formats and views share on a terminal and in HTML."""

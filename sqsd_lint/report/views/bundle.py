@@ -1,0 +1,150 @@
+"""A bundle on a terminal: in full, and what is wrong with it; `bundle_list` has the list of all.
+
+What scores cost when they were tried: the table of `bundle show`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from rich.text import Text
+
+from sqsd_lint.common import numbers
+from sqsd_lint.common.escape import escape
+from sqsd_lint.report import fields
+from sqsd_lint.report.head import short_digest
+from sqsd_lint.report.style.page import Page, open_page
+from sqsd_lint.types import Agreement, Line
+
+_VALIDATION_LABEL = 13
+
+
+def print_validation(page: Page, facts: Mapping[str, Any] | None) -> None:
+    """The part of `bundle show` about it; nothing where the bundle was not tried.
+
+    Args:
+        facts: a `tried.Validation` as plain data.
+    """
+    if facts is None:
+        return
+    page.line()
+    cut = f" within {facts['strata']} strata of answer length" if facts["strata"] > 1 else ""
+    _validation_fact(
+        page,
+        "validation",
+        f"windows of {facts['size']} of {facts['rows']:,} rows{cut}, "
+        f"{numbers.count(facts['runs'], 'run')} each, "
+        f"{facts['steps']} steps at lr {facts['lr']:g}",
+    )
+    _validation_fact(page, "", f"{facts['prompts']} harmful prompts, judged by {facts['judge']}")
+    said = [f"{numbers.share(facts['before'])} answered before training"]
+    if facts["random"] is not None:
+        said.append(f"{numbers.share(facts['random'])} after random windows")
+    if facts["spearman"] is not None:
+        interval = facts["spearman_interval"]
+        between = f" ({interval[0]:+.2f} to {interval[1]:+.2f})" if interval else ""
+        said.append(f"Spearman of place and answers {facts['spearman']:+.2f}{between}")
+    _validation_fact(page, "", ", ".join(said))
+    page.line()
+    page.line(Text(f"  {'window':<7}{'percentile':>16}{'SQSD':>20}{'answered':>11}{'95 %':>12}", "dim"))
+    for place, window in enumerate(facts["windows"], 1):
+        low, high = (numbers.score(value) for value in window["sqsd"])
+        interval = " to ".join(numbers.share(value) for value in window["interval"])
+        page.line(
+            Text.assemble(
+                (f"  {place:<7}", "bold"),
+                f"{numbers.places(window['percentiles']):>16}{f'{low} to {high}':>20}",
+                f"{numbers.share(window['attack_success']):>11}{interval:>12}",
+            )
+        )
+
+
+def _validation_fact(page: Page, label: str, value: str) -> None:
+    page.line(
+        Text.assemble((f"  {label:<{_VALIDATION_LABEL}}", "dim"), escape(value)), hang=_VALIDATION_LABEL + 2
+    )
+
+
+_LABEL = 13
+
+
+def print_bundle(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str]) -> None:
+    """One bundle in full.
+
+    Args:
+        facts: `bundle.show.describe(bundle)`.
+        lines: candidate lines, each with the shares of the calibration sets at or above it.
+    """
+    page = open_page(stream)
+    base = facts["base_model"]
+    page.line(Text.assemble((escape(facts["id"]), "bold"), (f"@{short_digest(facts['digest'])}", "dim")))
+    _fact(page, "base model", f"{base['id']} ({base['architecture']})")
+    if facts["base_adapter"]:
+        _fact(page, "", "with the adapter base/ merged into it")
+    for name, direction in facts["directions"].items():
+        scaling = "" if direction["scaling"] is None else f", scaling {direction['scaling']:g}"
+        at = f"expansion point {direction['expansion']}/" if direction["expansion"] else "model as it is"
+        _fact(page, name, f"{direction['adapter']}/ at the {at}{scaling}")
+    modules = "all layers" if facts["modules"] == "all" else f"top {facts['modules']} blocks"
+    update = ", full update" if facts["update"] == "full" else ""
+    _fact(page, "scoring", f"{facts['metric']}, {facts['expansion']} expansion, {modules}{update}")
+    _fact(page, "size", f"{facts['bytes'] / 1e6:.1f} MB in {facts['path']}")
+    for note in facts["notes"]:
+        _fact(page, "note", note)
+    for number, source in enumerate(facts["provenance"]):
+        rows = numbers.count(source["rows"], "row")
+        text = f"{source['role']}: {rows} of {source['name']} ({source['licence']})"
+        _fact(page, "" if number else "trained on", text)
+    for number, each in enumerate(facts["agreements"]):
+        _fact(page, "" if number else "proxy", str(Agreement(**each)))
+    _print_calibration(page, facts["calibration"], lines)
+    print_validation(page, facts["validation"])
+
+
+def print_json(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str]) -> None:
+    """What `print_bundle` shows, as one JSON object with the lines under `lines`."""
+    stream.write(fields.dump({**facts, "lines": [fields.line(line) for line in lines]}, indent=2) + "\n")
+
+
+def print_wrong(findings: Sequence[tuple[str, str]], stream: IO[str]) -> None:
+    """What is wrong with a bundle: (file or folder, message) each."""
+    page = open_page(stream)
+    for where, message in findings:
+        page.line(
+            Text.assemble(
+                (f"{page.glyphs.error} ", "bold red"), (escape(where), "bold"), f"  {escape(message)}"
+            )
+        )
+
+
+def print_good(text: str, stream: IO[str]) -> None:
+    """One line that says that something went well."""
+    page = open_page(stream)
+    page.line(Text.assemble((f"{page.glyphs.clear} ", "bold green"), page.prose(escape(text))))
+
+
+def _fact(page: Page, label: str, value: str) -> None:
+    page.line(Text.assemble((f"  {label:<{_LABEL}}", "dim"), escape(value)), hang=_LABEL + 2)
+
+
+def _print_calibration(page: Page, calibration: Mapping[str, Any] | None, lines: Sequence[Line]) -> None:
+    if calibration is None:
+        _fact(page, "calibration", "none: only raw scores can be thresholds")
+        return
+    sets = calibration["sets"]
+    for label, rows, role in (("calibration", "benign_rows", "benign"), ("", "harmful_rows", "harmful")):
+        names = ", ".join(each["name"] for each in sets[role])
+        _fact(page, label, f"{numbers.count(calibration[rows], f'{role} row')}: {names or 'none'}")
+    _fact(page, "tolerance", f"{calibration['tolerance']:.3g} between dtypes")
+    page.line()
+    page.line(Text(f"  {'line':<7}{'score':>9}{'benign':>10}{'known-harmful':>16}  rows at or above", "dim"))
+    for line in lines:
+        benign = "" if line.benign_share is None else numbers.share(line.benign_share)
+        harmful = "" if line.harmful_share is None else numbers.share(line.harmful_share)
+        page.line(
+            Text.assemble(
+                (f"  {escape(line.spec):<7}", "bold"),
+                f"{numbers.score(line.value):>9}{benign:>10}{harmful:>16}",
+            )
+        )

@@ -1,0 +1,111 @@
+"""What text and page say alike: numbers with a sign, names of parts, sentences about the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from sqsd_lint.common import numbers
+from sqsd_lint.explain.model import Explanation, Remedy, Share, Span, total
+
+MASKED = "masked"
+MASKED_MEANS = "scored: they are read, not trained on"
+CUT = "cut out"
+CUT_MEANS = "scored: they are gone from the text"
+PROMPT = "prompt, through attention"
+NEAREST_MEANS = "how alike two updates are: cosine, mean over the layers"
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest size of those that are numbers."""
+    return max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+
+
+def signed(value: float, beside: float) -> str:
+    """`+0.083`: three digits of the largest number `beside` it, at least two decimals."""
+    if not math.isfinite(value):
+        return "n/a"
+    if beside >= 1000 or 0 < beside < 1e-4:
+        return f"{value:+.2e}"
+    digits = 2 if beside >= 1 or beside <= 0 else 2 - math.floor(math.log10(beside))
+    text = f"{value:+.{digits}f}"
+    return text.replace("+", " ").replace("-", " ") if float(text) == 0 else text
+
+
+def other_name(explanation: Explanation) -> str:
+    """What `Spans.other` is made of in this row."""
+    calls = any(m.extra.get("tool_calls") for m in explanation.sample.messages)
+    return "tool calls, end of turn" if calls else "end of turn"
+
+
+def part_text(explanation: Explanation, part: Span) -> str:
+    """A part's words, as they stand in the row."""
+    return explanation.sample.messages[part.message].content[part.start : part.end]
+
+
+def part_place(explanation: Explanation, part: Span) -> str:
+    """Where a part stands, for who may not see its words."""
+    several = len({p.message for p in explanation.tokens.parts}) > 1
+    message = f"message {part.message + 1}, " if several else ""
+    return f"{message}characters {part.start + 1} to {part.end}"
+
+
+def listed(explanation: Explanation, top: int) -> tuple[str, list[Span], list[Span]]:
+    """What the parts are (words where there is one sentence), the `top` largest ones, and the others."""
+    sentences = explanation.sentences.parts
+    unit, parts = ("sentence", sentences) if len(sentences) > 1 else ("word", explanation.words.parts)
+    ranked = sorted(parts, key=lambda p: -abs(p.share.sqsd))
+    shown = sorted(ranked[:top], key=lambda p: -p.share.sqsd)
+    return unit, shown, ranked[top:]
+
+
+def rest_name(unit: str, rest: list[Span]) -> str:
+    return f"{numbers.count(len(rest), f'other {unit}')}"
+
+
+def shares(parts: list[Span]) -> Share:
+    return total([p.share for p in parts])
+
+
+def standing(explanation: Explanation) -> str:
+    """Where the score stands to the lines, in a few words."""
+    head, sqsd = explanation.head, explanation.row.score.sqsd
+    for name, line in (("error", head.error_line), ("warning", head.warning_line)):
+        if line and sqsd >= line.value:
+            return f"at or above the {name} line {line_name(line.value, line.spec)}"
+    lowest = head.warning_line or head.error_line
+    if lowest is None:
+        return "no line is drawn: the bundle has no calibration"
+    return (
+        f"under the {'warning' if head.warning_line else 'error'} line {line_name(lowest.value, lowest.spec)}"
+    )
+
+
+def line_name(value: float, spec: str) -> str:
+    """`2.03 (p99)`, or the score alone where the line was given as one."""
+    try:
+        float(spec)
+    except ValueError:
+        return f"{numbers.score(value)} ({spec})"
+    return numbers.score(value)
+
+
+def remedy_title(explanation: Explanation, remedy: Remedy) -> str:
+    error = explanation.head.error_line
+    name = "error" if error and remedy.line == error else "warning"
+    return f"What would bring it under the {name} line {line_name(remedy.line.value, remedy.line.spec)}"
+
+
+def remedy_advice(remedy: Remedy) -> str:
+    """What to do about it."""
+    removed = remedy.removed is not None and remedy.removed < remedy.line.value
+    if remedy.enough and removed:
+        return "Mask or cut these parts, or rewrite them."
+    if remedy.enough:
+        return "Mask these parts in training: to cut them out does not help."
+    if removed:
+        return "Cut these parts out: to mask them is not enough."
+    return "Leaving parts out is not enough: rewrite the answer, or remove the row."
+
+
+NO_REMEDY = "No part of the answer stands out: rewrite it, or remove the row."

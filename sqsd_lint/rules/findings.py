@@ -1,0 +1,111 @@
+"""Violations, made from rows, problems and files, and the order that reports show them in.
+
+Whether a score says anything at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+from sqsd_lint.rules.registry import RULES
+from sqsd_lint.types import Problem, Score, ScoredRow, Severity, Violation, Where
+
+
+def why_unscorable(score: Score) -> str:
+    """Why a score must not be compared with a line, or "" if it may.
+
+    A comparison with NaN is false, so such a row would pass every threshold in silence; so would one
+    without a response or without an update, whose score is 0 whatever it says.
+    """
+    if score.tokens <= 0:
+        return "the row has no response tokens"
+    if not all(map(math.isfinite, (score.danger, score.safety, score.sqsd))):
+        return f"the score is not finite (danger {score.danger}, safety {score.safety}, SQSD {score.sqsd})"
+    if score.danger == 0.0:
+        return "the row's update is zero, so it has no direction"
+    return ""
+
+
+def of_row(
+    code: str, severity: Severity, message: str, row: ScoredRow, percentile: float | None = None
+) -> Violation:
+    """A finding about one row."""
+    rule = RULES[code]
+    return Violation(
+        rule=code,
+        name=rule.name,
+        severity=severity,
+        where=row.where,
+        message=message,
+        fingerprint=row.fingerprint,
+        excerpt=row.excerpt,
+        hint=rule.hint,
+        score=row.score,
+        percentile=percentile,
+    )
+
+
+def of_problem(problem: Problem, severity: Severity) -> Violation:
+    """A finding about a row or file without a score."""
+    rule = RULES[problem.code]
+    return Violation(
+        rule=problem.code,
+        name=rule.name,
+        severity=severity,
+        where=problem.where,
+        message=problem.message,
+        fingerprint=problem.fingerprint,
+        excerpt=problem.excerpt,
+        hint=problem.hint or rule.hint,
+    )
+
+
+def of_file(code: str, severity: Severity, message: str, file: str, fingerprint: str = "") -> Violation:
+    """A finding about a file as a whole."""
+    rule = RULES[code]
+    return Violation(code, rule.name, severity, Where(file, 0, -1), message, fingerprint, hint=rule.hint)
+
+
+def rows_fingerprint(rows: Iterable[ScoredRow]) -> str:
+    """The identity of a finding that rests on several rows, in whatever order: 32 hex digits.
+
+    A row that occurs twice counts twice: a finding that rests on one row more is another finding.
+    """
+    text = "\n".join(sorted(row.fingerprint for row in rows))
+    return blake2b(
+        text.encode("utf-8", "surrogatepass"), digest_size=16, person=b"sqsd-lint/rows/1"
+    ).hexdigest()
+
+
+def joint_fingerprint(fingerprints: Iterable[str]) -> str:
+    """The identity of a finding that several bundles rest on different rows: 32 hex digits.
+
+    Where they rest it on the same rows it is the finding that each of them has alone.
+    """
+    distinct = sorted(set(fingerprints))
+    if len(distinct) == 1:
+        return distinct[0]
+    return blake2b("\n".join(distinct).encode(), digest_size=16, person=b"sqsd-lint/rows/2").hexdigest()
+
+
+def in_order(violations: Iterable[Violation], files: Sequence[str] = ()) -> list[Violation]:
+    """Sorts by file, line and rule, whatever the order was.
+
+    Args:
+        files: the files in the order in which the report shows them; others follow by name.
+    """
+    order = {file: position for position, file in reversed(list(enumerate(files)))}
+    return sorted(
+        violations,
+        key=lambda violation: (
+            order.get(violation.where.file, len(order)),
+            violation.where.file,
+            violation.where.line,
+            violation.where.index,
+            violation.rule,
+            violation.message,
+            violation.fingerprint,
+        ),
+    )

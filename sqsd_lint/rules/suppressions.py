@@ -1,0 +1,132 @@
+"""The file of suppressions: rows that somebody has looked at, by fingerprint, each with a reason."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint.common.strict_json import read_limited
+from sqsd_lint.errors import ConfigError
+from sqsd_lint.rules.baseline import FINGERPRINT
+from sqsd_lint.rules.registry import ACCEPTABLE_RULES, GRAVER, RULES
+from sqsd_lint.samples.inline_suppression import RefusedSuppression, parse_suppression
+from sqsd_lint.types import Suppression, Violation
+
+DEFAULT_SUPPRESSIONS = ".sqsd-lint-suppressions.toml"
+
+_MAX_BYTES = 16 << 20
+_FORM = 'ignore = ["SQSD101"]` and `reason = "..."'
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """An entry of the file.
+
+    Attributes:
+        file: where the row is, relative to the suppressions' folder; "" if the entry does not say.
+    """
+
+    suppression: Suppression
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressions:
+    """The entries of a file.
+
+    Attributes:
+        source: the file's name, for messages and findings about it.
+        folder: the absolute folder that names of data files are relative to.
+        entries: by fingerprint.
+    """
+
+    source: str
+    folder: str
+    entries: Mapping[str, Suppressed] = field(default_factory=dict)
+
+    def __contains__(self, violation: Violation) -> bool:
+        """Whether a finding is suppressed, as it is or graver, in whatever file it is."""
+        entry = self.entries.get(violation.fingerprint)
+        return entry is not None and silenced(violation.rule, entry.suppression.codes)
+
+
+def silenced(rule: str, codes: Collection[str]) -> bool:
+    """Whether suppressed codes answer a rule's finding: SQSD101 answers SQSD102, too."""
+    return rule in codes or GRAVER.get(rule) in codes
+
+
+def read_suppressions(path: str) -> Suppressions:
+    """The suppressions in a file.
+
+    Raises:
+        ConfigError: there is none, or it is wrong.
+    """
+    data = read_limited(Path(path), path, _MAX_BYTES)
+    return parse_suppressions(data, source=path, folder=os.path.dirname(os.path.abspath(path)))
+
+
+def parse_suppressions(data: bytes, *, source: str, folder: str) -> Suppressions:
+    """Suppressions from the content of their TOML file: a table per fingerprint.
+
+    Args:
+        source: its name, for messages.
+        folder: the absolute folder that it lies in.
+
+    Raises:
+        ConfigError: a wrong key or value, named with the fingerprint.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as fault:
+        raise ConfigError(f"{source}: not TOML: {fault}", hint="Correct the file.") from None
+    entries: dict[str, Suppressed] = {}
+    for digest, value in document.items():
+        if not FINGERPRINT.fullmatch(digest):
+            raise ConfigError(
+                f"{source}: {digest[:60]!a} is no fingerprint of 32 hexadecimal digits",
+                hint="`sqsd-lint check --verbose` prints the fingerprints of findings.",
+            )
+        try:
+            entries[digest] = _entry(value)
+        except ValueError as fault:
+            raise ConfigError(f"{source}: [{digest}]: {fault}", hint=f"Write `{_FORM}`.") from None
+    return Suppressions(source, folder, entries)
+
+
+def why_not(code: str, known: tuple[str, ...]) -> str:
+    """Why a rule cannot be suppressed, "" if it can.
+
+    Args:
+        known: the rules that can be, there.
+    """
+    if code in known:
+        return ""
+    if code not in RULES:
+        return f"no rule is called {code[:40]!a}"
+    if code in ACCEPTABLE_RULES:
+        return f"{code} is about a file as a whole: use per-file-ignores"
+    return f"{code} cannot be suppressed: it is about a gap, or about the policy itself"
+
+
+def _entry(value: Any) -> Suppressed:
+    if not isinstance(value, dict):
+        raise ValueError("expected a table")
+    file = value.pop("file", "")
+    if not isinstance(file, str):
+        raise ValueError('"file" is no text')
+    suppression = parse_suppression(value)
+    if isinstance(suppression, RefusedSuppression):
+        raise ValueError(suppression.fault)
+    for code in suppression.codes:
+        fault = why_not(code, ACCEPTABLE_RULES)
+        if fault:
+            raise ValueError(fault)
+    return Suppressed(suppression, file)

@@ -1,0 +1,111 @@
+"""`bundle calibrate`: reference rows scored, and what they say kept with the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from sqsd_lint.bundle.agreement import measure as measure_agreement
+from sqsd_lint.bundle.agreement import read_scores
+from sqsd_lint.bundle.agreement import store as store_agreement
+from sqsd_lint.bundle.calibrate import ScoredSet
+from sqsd_lint.bundle.calibrate import calibrate as store_calibration
+from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.resolve import open_for
+from sqsd_lint.common.progress import Progress
+from sqsd_lint.config import Settings
+from sqsd_lint.errors import UsageError
+from sqsd_lint.run.bundle_run import Session
+from sqsd_lint.run.rows import clean_samples, read_samples
+from sqsd_lint.types import Problem, Sample
+
+
+def calibrate(
+    bundle: str,
+    sets: Mapping[str, Mapping[str, Sequence[Sample]]],
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Score reference sets and store both distributions and the tolerance between dtypes in a bundle.
+
+    Args:
+        sets: "benign" and "harmful" -> name of a set -> rows that no adapter of the bundle was trained on.
+
+    Raises:
+        UsageError: a row of a reference set cannot be scored.
+    """
+    session = Session(replace(settings, bundle=bundle), progress)
+    scored = {
+        role: [ScoredSet(name, session.reference_scores(rows)) for name, rows in sets.get(role, {}).items()]
+        for role in ("benign", "harmful")
+    }
+    samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
+    scores = [score for role in scored.values() for one in role for score in one.scores]
+    return store_calibration(
+        session.bundle,
+        scored["benign"],
+        scored["harmful"],
+        dtype_pairs=session.dtype_pairs(scores, samples),
+        dtype=session.engine.dtype,
+        settings={"max_length": settings.max_length, "turns": settings.turns},
+    )
+
+
+def agree(
+    bundle: str,
+    scores: Path,
+    files: Sequence[str],
+    settings: Settings,
+    *,
+    target_bundle: str | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Score rows with a proxy that a target has scored, and store in the proxy how far the ranks agree.
+
+    Args:
+        bundle: the proxy's.
+        scores: what `score` wrote with the target's own bundle.
+        files: where the rows are; rows that the target has not scored are passed by.
+        settings: `model` names the target, unless `target_bundle` does.
+        target_bundle: the bundle that the target's scores were made with.
+
+    Raises:
+        UsageError: no target is named, too few rows are found, or a row cannot be scored.
+        BundleError: with a lock in `settings`, one of the two bundles is not the locked one.
+    """
+    wanted = read_scores(scores)
+    cache = Path(settings.cache_dir) if settings.cache_dir else None
+    own = open_for(replace(settings, bundle=target_bundle), cache_dir=cache) if target_bundle else None
+    target = settings.model or (own.manifest.base_model.id if own else None)
+    if target is None:
+        raise UsageError(
+            "the target's name is missing", hint="name it with --model, or its bundle with --target-bundle"
+        )
+    session = Session(replace(settings, bundle=bundle, proxy=True), progress)
+    samples: dict[str, Sample] = {}
+    for file in files:
+        for item in read_samples(file, settings):
+            if not isinstance(item, Problem) and item.fingerprint in wanted:
+                samples.setdefault(item.fingerprint, item)
+    ours = session.reference_scores(list(samples.values()))
+    pairs = [(wanted[score.fingerprint], score.sqsd) for score in ours]
+    name = Path(target).name if Path(target).is_dir() else target
+    measured = measure_agreement(pairs, target=name, bundle_digest=own.digest if own else None)
+    return store_agreement(session.bundle, measured)
+
+
+def reference_rows(
+    files: Sequence[str], settings: Settings, rows: int | None = None
+) -> dict[str, list[Sample]]:
+    """The rows of reference files by file name, at most `rows` of each.
+
+    Raises:
+        UsageError: a row that is no training sample: a reference set must be clean.
+    """
+    found: dict[str, list[Sample]] = {}
+    for file in files:
+        found.setdefault(Path(file).name, []).extend(islice(clean_samples(file, settings), rows))
+    return found

@@ -1,0 +1,1 @@
+"""The updates of one layer, one file per kind of training."""

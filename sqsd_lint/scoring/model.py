@@ -1,0 +1,135 @@
+"""Loading the frozen base model: device, dtype, and the adapter that belongs to the target itself."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sqsd_lint.adapters.factors import check_shapes
+from sqsd_lint.errors import ModelError, UsageError
+from sqsd_lint.scoring.cpu import cpu_has_bfloat16
+from sqsd_lint.scoring.quantized import hush, keep_layout, quantization_config
+from sqsd_lint.scoring.unmerged_adapter import attach
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from sqsd_lint.adapters.factors import Adapter
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def pick_device(name: str) -> torch.device:
+    """The device by name; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UsageError: the device that was asked for is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}", hint="use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device", hint="use --device auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("--device mps: torch sees no MPS device", hint="use --device auto")
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype by name; "auto" takes bfloat16 where the chip multiplies it natively, else float32.
+
+    On a CPU that must emulate its products, at a fiftieth of float32's speed, bfloat16 becomes float32.
+    """
+    if name not in (*_DTYPES, "auto"):
+        raise UsageError(f"unknown dtype {name!r}", hint="use auto, float32 or bfloat16")
+    if name == "float32" or (name == "bfloat16" and device.type != "cpu"):
+        return _DTYPES[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def load_model(
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    base_adapter: Adapter | None = None,
+    trust_remote_code: bool = False,
+    device_map: str | None = None,
+    quantize: str | None = None,
+) -> PreTrainedModel:
+    """Load a causal LM from a local folder, safetensors only.
+
+    Args:
+        base_adapter: for targets that are themselves a base plus an adapter; merged into the weights in
+            float32 before they are cast, or kept beside those that are packed or put away (`beside`).
+        device_map: "auto" spreads the model over all GPUs, main memory and disk; None puts it on `device`.
+        quantize: "4bit" or "8bit" packs the linear layers (`quantized`).
+
+    Raises:
+        AdapterError: the base adapter belongs to another model.
+        ModelError: transformers cannot load a causal LM from the folder, or bitsandbytes is missing.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    options: dict[str, Any] = {}
+    if quantize:
+        options["quantization_config"] = quantization_config(quantize, dtype)
+        options["device_map"] = {"": device}
+    if device_map:
+        options["device_map"] = device_map
+        options["offload_folder"] = tempfile.mkdtemp(prefix="sqsd-lint-offload-")
+        atexit.register(shutil.rmtree, options["offload_folder"], ignore_errors=True)
+    hush()
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # ours tells what takes time
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32 if base_adapter and not options else dtype,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            **options,
+        )
+    except Exception as error:
+        raise ModelError(
+            f"{folder}: no causal language model could be loaded from it: {error}",
+            hint="give a folder with config.json and *.safetensors, as save_pretrained() writes it",
+        ) from error
+    if base_adapter is not None:
+        check_shapes(base_adapter, model, "the base adapter")
+        if options:
+            attach(model, base_adapter, dtype)
+        else:
+            merge(model, base_adapter)
+    keep_layout(model)
+    if not options:
+        torch.nn.Module.to(model, device=device, dtype=dtype)  # in place
+    return model
+
+
+@torch.no_grad()
+def merge(model: PreTrainedModel, adapter: Adapter) -> None:
+    """W += scaling * B @ A for every layer of the adapter, in place."""
+    from sqsd_lint.scoring.linear import weight_of
+
+    modules = dict(model.named_modules())
+    for name, f in adapter.factors.items():
+        weight = weight_of(modules[name])
+        weight.addmm_(f.B.to(weight), f.A.to(weight), alpha=f.scaling)

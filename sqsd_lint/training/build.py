@@ -1,0 +1,218 @@
+"""`bundle build`: a recipe in, a bundle out. What is finished is never trained again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sqsd_lint._version import __version__
+from sqsd_lint.adapters.peft_folder import inspect_adapter
+from sqsd_lint.bundle.base_model import describe_model, resolve_model
+from sqsd_lint.bundle.cache import staging, swap_in
+from sqsd_lint.bundle.importer import directions_for
+from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.manifest import BaseModel, Direction, Manifest
+from sqsd_lint.bundle.write import check_output, write_bundle
+from sqsd_lint.common.json_io import digest, read_json, write_json
+from sqsd_lint.common.progress import Progress
+from sqsd_lint.errors import SqsdLintError
+from sqsd_lint.training.data import Selected, select
+from sqsd_lint.training.recipe import AdapterRecipe, Recipe, settings
+
+_FINISHED = "finished.json"
+
+
+def build_bundle(
+    recipe: Recipe,
+    output: Path,
+    *,
+    work_dir: Path | None = None,
+    data_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Bundle:
+    """Train a recipe's adapters and write the bundle.
+
+    Args:
+        output: the bundle's folder; a bundle that stands there is replaced at the end.
+        work_dir: finished adapters and checkpoints, so that a killed build goes on where it stopped;
+            `<output>.build` by default. May be deleted once the bundle stands.
+        data_dir: what paths of data sets are relative to; the recipe's folder by default.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+
+    Raises:
+        RecipeError: a data set cannot be read or used.
+        UsageError: the output folder is not a bundle, or the device is not there.
+        ModelNotFoundError: there is no such base model.
+    """
+    check_output(output)
+    run = _Build(recipe, work_dir or output.with_name(output.name + ".build"), device, progress, cache_dir)
+    return run.build(output, data_dir or recipe.folder)
+
+
+class _Build:
+    """One build: the recipe, the place for its parts, and the base model as it was last loaded."""
+
+    def __init__(
+        self, recipe: Recipe, work: Path, device: str, progress: Progress | None, cache_dir: Path | None
+    ) -> None:
+        self._recipe = recipe
+        self._work = work
+        self._device = device
+        self._progress = progress
+        self._cache_dir = cache_dir
+        self._keys: dict[str, str] = {}
+        self._loaded: tuple[bool, Any] | None = None
+
+    def build(self, output: Path, data_dir: Path) -> Bundle:
+        recipe = self._recipe
+        self._model_folder = resolve_model(
+            recipe.base_model, revision=recipe.revision, cache_dir=self._cache_dir, status=self._status
+        )
+        base = describe_model(
+            recipe.base_model, self._model_folder, revision=recipe.revision, cache_dir=self._cache_dir
+        )
+        # All data first: a recipe that asks for rows that are not there fails before hours of training.
+        chosen = {}
+        for adapter in recipe.adapters:
+            self._status(f"{adapter.name}: reading data")
+            chosen[adapter.name] = [select(data, adapter.name, data_dir) for data in adapter.data]
+        training = {}
+        for adapter in recipe.adapters:
+            loss = self._adapter(adapter, chosen[adapter.name], base)
+            training[adapter.name] = {**settings(recipe, adapter), "final_loss": loss}
+        if self._progress:
+            self._progress.stop()
+        manifest = Manifest(
+            id=recipe.name,
+            tool_version=__version__,
+            base_model=base,
+            directions=self._directions(),
+            expansion=recipe.expansion,
+            metric=recipe.metric,
+            modules=recipe.modules,
+            base_adapter="base" if recipe.has_base else None,
+            proxy=recipe.proxy,
+            notes=recipe.notes,
+            provenance=tuple(part.source for parts in chosen.values() for part in parts),
+            training=training,
+            calibration=None,
+            files={},
+            update=recipe.update,
+        )
+        return write_bundle(output, manifest, {name: self._work / name for name in chosen})
+
+    def _directions(self) -> dict[str, Direction]:
+        found = directions_for(self._recipe.safety_scaling)
+        for adapter in self._recipe.adapters:
+            if adapter.kind == "margin-gradient":
+                found[adapter.name] = Direction(adapter.name, "initial", None, adapter.kind)
+        return found
+
+    def _adapter(self, adapter: AdapterRecipe, parts: list[Selected], base: BaseModel) -> float | None:
+        """Train one adapter unless the very same one is finished; returns its final loss."""
+        key = self._key(adapter, parts, base)
+        target = self._work / adapter.name
+        self._keys[adapter.name] = key
+        if (loss := _finished(target, key)) is not None:
+            self._status(f"{adapter.name}: already trained")
+            return loss[0]
+        if adapter.training is None:
+            return self._gradient(adapter, parts, target, key)
+        from sqsd_lint.training.checkpoint import Checkpoints
+        from sqsd_lint.training.train import train_adapter
+
+        model, tokenizer = self._load(merged=self._recipe.has_base and adapter.name != "base")
+        self._status(f"{adapter.name}: training")
+        checkpoints = Checkpoints(self._work / f"{adapter.name}.checkpoints", key)
+        with staging(target) as stage:
+            final = train_adapter(
+                model,
+                tokenizer,
+                [sample for part in parts for sample in part.samples],
+                self._recipe.adapter,
+                adapter.training,
+                seed=self._recipe.seed,
+                checkpoints=checkpoints,
+                output=stage,
+                start=self._work / adapter.start if adapter.start else None,
+                progress=self._progress,
+            )
+            rounded = None if final != final else float(f"{final:.4g}")
+            write_json(stage / _FINISHED, {"key": key, "final_loss": rounded})
+            swap_in(stage, target)
+        checkpoints.clear()
+        return rounded
+
+    def _gradient(self, adapter: AdapterRecipe, parts: list[Selected], target: Path, key: str) -> float:
+        """Compute one margin gradient at the initial state; returns the mean loss that it ascends from."""
+        from sqsd_lint.training.train import gradient_adapter
+
+        model, tokenizer = self._load(merged=self._recipe.has_base)
+        self._status(f"{adapter.name}: taking the gradient")
+        with staging(target) as stage:
+            loss = gradient_adapter(
+                model,
+                tokenizer,
+                [sample for part in parts for sample in part.samples],
+                initial=self._work / "initial",
+                max_length=adapter.max_length,
+                dtype=self._recipe.adapter.dtype,
+                output=stage,
+            )
+            rounded = float(f"{loss:.4g}")
+            write_json(stage / _FINISHED, {"key": key, "final_loss": rounded})
+            swap_in(stage, target)
+        return rounded
+
+    def _key(self, adapter: AdapterRecipe, parts: list[Selected], base: BaseModel) -> str:
+        """Identity of a trained adapter: settings, rows, and what it stands on."""
+        start = "initial" if adapter.kind == "margin-gradient" else adapter.start or ""
+        stands_on = [self._keys.get(name) for name in ("base", start)]
+        model = [base.weights_digest, base.tokenizer_digest, base.template_digest]
+        rows = [part.source.sha256 for part in parts]
+        cuts = [part.source.selection["max_chars"] for part in parts]
+        return digest([settings(self._recipe, adapter), rows, cuts, model, stands_on])
+
+    def _load(self, *, merged: bool) -> tuple[Any, Any]:
+        """The frozen base, with or without the base adapter merged, and its tokenizer; kept for the next."""
+        if self._loaded is None or self._loaded[0] != merged:
+            from sqsd_lint.adapters.factors import load_adapter
+            from sqsd_lint.encode import load_tokenizer
+            from sqsd_lint.scoring.cpu import EMULATED
+            from sqsd_lint.scoring.model import dtype_name, load_model, pick_device, pick_dtype
+
+            self._loaded = None
+            device = pick_device(self._device)
+            dtype = pick_dtype(self._recipe.dtype, device)
+            emulated = f" ({EMULATED})" if dtype_name(dtype) != self._recipe.dtype else ""
+            self._status(f"loading model{emulated}")
+            adapter = load_adapter(self._work / "base") if merged else None
+            model = load_model(
+                self._model_folder,
+                device=device,
+                dtype=dtype,
+                base_adapter=adapter,
+            )
+            self._loaded = merged, (model, load_tokenizer(self._model_folder))
+        pair: tuple[Any, Any] = self._loaded[1]
+        return pair
+
+    def _status(self, text: str) -> None:
+        if self._progress:
+            self._progress.status(text)
+
+
+def _finished(folder: Path, key: str) -> tuple[float | None] | None:
+    """A finished adapter's final loss, in a tuple since it may be unknown; None if it is not finished."""
+    try:
+        marker = read_json(folder / _FINISHED)
+        inspect_adapter(folder)
+    except (OSError, ValueError, SqsdLintError):
+        return None
+    if not isinstance(marker, dict) or marker.get("key") != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return (marker.get("final_loss"),)

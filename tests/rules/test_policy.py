@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+
+from sqsd_lint.errors import BundleError, UsageError
+from sqsd_lint.rules import Calibration, load_pack, make_policy
+from sqsd_lint.rules.packs import Pack, PackRule
+from sqsd_lint.rules.policy import select_rules
+from sqsd_lint.rules.registry import RULES
+from sqsd_lint.types import Severity
+
+DEFAULT = load_pack("default")
+CALIBRATION = Calibration(tuple(map(float, range(1000))))
+
+
+@pytest.mark.parametrize(
+    ("select", "ignore", "expected"),
+    [
+        ([], [], list(RULES)),
+        (["SQSD1"], [], ["SQSD101", "SQSD102"]),
+        (["SQSD101", "SQSD30"], [], ["SQSD101", "SQSD301", "SQSD302", "SQSD303", "SQSD304"]),
+        ([], ["SQSD2", "SQSD3", "SQSD4"], ["SQSD101", "SQSD102"]),
+        (["SQSD301"], ["SQSD3"], ["SQSD301"]),
+        (["SQSD3"], ["SQSD301"], ["SQSD302", "SQSD303", "SQSD304"]),
+        (["SQSD301"], ["SQSD301"], []),
+        ([], ["S"], []),
+    ],
+)
+def test_the_longer_prefix_wins(select: list[str], ignore: list[str], expected: list[str]) -> None:
+    assert list(select_rules(DEFAULT, select, ignore)) == expected
+
+
+@pytest.mark.parametrize("option", ["select", "ignore", "allow"])
+def test_an_unknown_code_is_refused_with_the_nearest(option: str) -> None:
+    with pytest.raises(UsageError, match="SQDS301") as caught:
+        make_policy(DEFAULT, CALIBRATION, **{option: ["SQDS301"]})  # type: ignore[arg-type]
+    assert caught.value.hint == "Did you mean SQSD301?"
+
+
+def test_what_the_pack_leaves_out_cannot_be_selected() -> None:
+    pack = Pack("small", {"SQSD303": PackRule(Severity.ERROR)})
+    with pytest.raises(UsageError, match="'small' does not hold it"):
+        make_policy(pack, None, select=["SQSD1"])
+    assert make_policy(pack, None, ignore=["SQSD1"]).severities == {"SQSD303": Severity.ERROR}
+
+
+def test_only_unscored_rows_can_be_allowed() -> None:
+    with pytest.raises(UsageError, match="SQSD101 cannot be allowed"):
+        make_policy(DEFAULT, CALIBRATION, allow=["SQSD101"])
+    policy = make_policy(DEFAULT, CALIBRATION, allow=["SQSD301"])
+    assert policy.severities["SQSD301"] is Severity.WARNING
+    assert policy.severities["SQSD303"] is Severity.ERROR
+
+
+def test_thresholds_come_from_the_pack_unless_overridden() -> None:
+    policy = make_policy(DEFAULT, CALIBRATION)
+    assert [line.spec for line in policy.lines] == ["p99.9", "p99"]
+    policy = make_policy(DEFAULT, CALIBRATION, threshold="1500", warning_threshold="z2")
+    assert [line.spec for line in policy.lines] == ["1500", "z2"]
+
+
+def test_an_override_is_checked_even_where_its_rule_is_off() -> None:
+    with pytest.raises(UsageError, match="'p200' is not a percentile"):
+        make_policy(DEFAULT, CALIBRATION, threshold="p200", select=["SQSD3"])
+
+
+def test_no_calibration_is_needed_without_a_relative_line() -> None:
+    with pytest.raises(BundleError, match=r"p99\.9"):
+        make_policy(DEFAULT, None)
+    assert make_policy(DEFAULT, None, select=["SQSD3"]).lines == ()
+    assert [line.value for line in make_policy(DEFAULT, None, threshold="7", ignore=["SQSD102"]).lines] == [7]
+
+
+def test_notes_caution_the_reader() -> None:
+    assert make_policy(DEFAULT, CALIBRATION).notes == ()
+    few = Calibration(tuple(map(float, range(200))))
+    assert "200 benign" in make_policy(DEFAULT, few).notes[0]
+    (note,) = make_policy(DEFAULT, CALIBRATION, threshold="p50").notes
+    assert note == "the warning line (p99) is not below the error line (p50)"
+
+
+def test_severities_override_the_pack_and_yield_to_allow() -> None:
+    policy = make_policy(
+        DEFAULT,
+        CALIBRATION,
+        severity={"SQSD102": "error", "SQSD101": "warning", "SQSD301": "error"},
+        allow=["SQSD301"],
+    )
+    assert policy.severities["SQSD102"] is Severity.ERROR
+    assert policy.severities["SQSD101"] is Severity.WARNING
+    assert policy.severities["SQSD301"] is Severity.WARNING
+    with pytest.raises(UsageError, match="SQSD999"):
+        make_policy(DEFAULT, CALIBRATION, severity={"SQSD999": "error"})
+
+
+def test_the_share_is_counted_above_the_warning_line_even_where_its_rule_is_off() -> None:
+    on = make_policy(DEFAULT, CALIBRATION)
+    assert on.share_line == on.warning_line
+    assert len(on.lines) == 2
+    off = make_policy(DEFAULT, CALIBRATION, ignore=["SQSD102"])
+    assert (off.warning_line, off.share_line) == (None, on.warning_line)
+    assert off.lines == on.lines
+    moved = make_policy(DEFAULT, CALIBRATION, ignore=["SQSD102"], warning_threshold="p90")
+    assert moved.share_line is not None
+    assert moved.share_line.spec == "p90"
+
+
+def test_without_a_calibration_or_a_line_no_share_is_judged() -> None:
+    raw = make_policy(DEFAULT, None, threshold="7", warning_threshold="5")
+    assert "SQSD202" not in raw.severities
+    assert any(note.startswith("SQSD202 is off") for note in raw.notes)
+    pack = Pack("small", {"SQSD202": PackRule(Severity.ERROR, significance=0.001)})
+    assert "SQSD202" not in make_policy(pack, CALIBRATION).severities
+    quiet = make_policy(DEFAULT, None, threshold="7", ignore=["SQSD202"])
+    assert not any("SQSD202" in note for note in quiet.notes)
+
+
+def test_numbers_of_file_rules_come_from_the_pack() -> None:
+    policy = make_policy(load_pack("strict"), CALIBRATION)
+    assert (policy.budget, policy.share.significance, policy.share.min_rows) == (0.5, 0.01, 5)

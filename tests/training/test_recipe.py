@@ -1,0 +1,116 @@
+"""Recipes: the shipped ones hold, and a wrong one is refused by the path of its fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sqsd_lint.errors import ExitCode, RecipeError
+from sqsd_lint.resources import load_schema
+from sqsd_lint.training.recipe import AdapterSettings, DataSet, Training, load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted((ROOT / "examples" / "recipes").glob("*.json"))
+PAPER = ROOT / "examples" / "recipes" / "paper-qwen3-8b.json"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_recipes_hold(path: Path) -> None:
+    assert load_recipe(path).name == path.stem
+
+
+def test_the_paper_recipe_has_the_paper_s_settings() -> None:
+    recipe = load_recipe(PAPER)
+    adapters = {a.name: a for a in recipe.adapters}
+    assert (recipe.adapter.r, recipe.adapter.alpha, recipe.adapter.target_modules) == (8, 16, "all-linear")
+    assert adapters["danger"].data[0].rows == 3000
+    assert adapters["safety"].data[0].rows == 10_000
+    assert adapters["initial"].data[0].rows == 5000
+    assert adapters["danger"].training.lr == adapters["safety"].training.lr == 5e-6
+    assert (recipe.expansion, recipe.safety_scaling, recipe.metric) == ("paper", 1.0, "cosine")
+
+
+@pytest.mark.parametrize(
+    ("definition", "kind"), [("data", DataSet), ("training", Training)], ids=["data", "training"]
+)
+def test_schema_defaults_are_the_dataclass_defaults(definition: str, kind: type) -> None:
+    published = load_schema("recipe")["$defs"][definition]["properties"]
+    assert set(published) == {field.name for field in fields(kind)}
+    for field in fields(kind):
+        if "default" in published[field.name]:
+            default = published[field.name]["default"]
+            assert (tuple(default) if isinstance(default, list) else default) == field.default
+
+
+def test_adapter_defaults_agree() -> None:
+    published = load_schema("recipe")["properties"]["adapter"]["properties"]
+    assert {key: value["default"] for key, value in published.items()} == {
+        field.name: field.default for field in fields(AdapterSettings)
+    }
+
+
+Change = Callable[[dict[str, Any]], Any]
+FAULTS: dict[str, tuple[Change, str]] = {
+    "missing key": (lambda r: r.pop("base_model"), r"\$: 'base_model' is a required property"),
+    "unknown key": (
+        lambda r: r["adapters"][1]["training"].update(learning_rate=1),
+        r"\$\.adapters\[1\]\.train",
+    ),
+    "type": (
+        lambda r: r["adapters"][2]["data"][0].update(rows="many"),
+        r"\$\.adapters\[2\]\.data\[0\]\.rows",
+    ),
+    "two lengths": (lambda r: r["adapters"][0]["training"].update(epochs=1), r"\$\.adapters\[0\]\.training"),
+    "no source": (lambda r: r["adapters"][0]["data"][0].pop("hub"), r"\$\.adapters\[0\]\.data\[0\]"),
+    "two sources": (lambda r: r["adapters"][0]["data"][0].update(path="x"), r"\$\.adapters\[0\]\.data\[0\]"),
+    "twice": (lambda r: r["adapters"].append(r["adapters"][0]), "'initial' is there 2 times"),
+    "too few": (lambda r: r["adapters"].pop(), r"\$\.adapters"),
+    "base last": (lambda r: r["adapters"].append({**r["adapters"][0], "name": "base"}), "comes first"),
+    "start": (lambda r: r["adapters"][0].update(start="danger"), r"\$\.adapters\[0\]\.start: 'danger'"),
+    "slice": (
+        lambda r: r["adapters"][0]["data"][0].update(slice=[0.5, 0.5]),
+        r"\.slice: \[0\.5, 0\.5\] is empty",
+    ),
+    "regex": (
+        lambda r: r["adapters"][0]["data"][0].update(filter=[{"column": "x", "matches": "("}]),
+        r"\.filter\[0\]\.matches: not a regular",
+    ),
+    "bare condition": (
+        lambda r: r["adapters"][0]["data"][0].update(filter=[{"column": "x"}]),
+        r"\.filter\[0\]",
+    ),
+    "name": (lambda r: r.update(name="a/b"), r"\$\.name"),
+}
+
+
+@pytest.mark.parametrize(("change", "complaint"), FAULTS.values(), ids=FAULTS)
+def test_faults_are_named_by_path(tmp_path: Path, change: Change, complaint: str) -> None:
+    raw = json.loads(PAPER.read_text())
+    change(raw)
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(raw))
+    with pytest.raises(RecipeError, match=complaint) as caught:
+        load_recipe(path)
+    assert str(path) in caught.value.message
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": NaN}'])
+def test_what_is_no_recipe_at_all(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    with pytest.raises(RecipeError):
+        load_recipe(path)
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path / "nowhere.json")
+
+
+def test_epochs_become_steps() -> None:
+    assert Training(lr=1, steps=7).total_steps(1000) == 7
+    assert Training(lr=1, epochs=2, batch_size=8).total_steps(100) == 25
+    assert Training(lr=1, epochs=0.01, batch_size=8).total_steps(10) == 1
