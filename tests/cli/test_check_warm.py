@@ -56,7 +56,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 
 def run(*args: str) -> tuple[dict[str, Any], int, int]:
-    """Return the coverage that a check reports, the modules that it loads and the processes that it starts."""
+    """Return a check's coverage, the modules that it loads and the processes that it starts."""
     done = subprocess.run(
         [sys.executable, "-c", _CODE, "check", "--output-format", "json", *args],
         capture_output=True,
