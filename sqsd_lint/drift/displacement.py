@@ -5,8 +5,9 @@ For a displacement D and a direction V, both over M layers:
     projection          <D, V> / ||V||              all layers as one vector: the headline. A length in the
                                                     unit of the weights, at most ||D||
     cosine              <D, V> / (||D|| ||V||)      its share of ||D||
-    layer projection    sum_m <D_m, V_m> / ||V_m||  METHOD section 4's `projection`, D in the place of dW
-    layer cosine        1/M sum_m <D_m, V_m> / (||D_m|| ||V_m||), METHOD's `cosine` over M
+    layer projection    sum_m <D_m, V_m> / ||V_m||  the metric `projection` (docs/method.md section 4) with D
+                                                    in the place of dW
+    layer cosine        1/M sum_m <D_m, V_m> / (||D_m|| ||V_m||), the metric `cosine` over M
     share               <D, V> / ||V||^2            1 is as far as the direction's own training went, the
                                                     unit of SQSD201; for a task vector only
 

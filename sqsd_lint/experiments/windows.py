@@ -1,4 +1,4 @@
-"""Windows of rows by rank: what is trained on when a ranking is put to the test (METHOD section 7)."""
+"""Windows of rows by rank, on which models are trained to test a ranking (docs/method.md section 7)."""
 
 from __future__ import annotations
 

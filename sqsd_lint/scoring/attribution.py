@@ -1,4 +1,4 @@
-"""Which tokens a projection comes from (METHOD section 5): an exact sum over positions.
+"""Which tokens a projection comes from (docs/method.md section 5): an exact sum over positions.
 
 A layer's inner product with a direction is a sum over the positions of the sequence,
 

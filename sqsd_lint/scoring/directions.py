@@ -1,4 +1,4 @@
-"""Directions, and the points at which samples are expanded to be projected on them (METHOD section 4)."""
+"""Directions and the expansion points at which samples are projected on them (docs/method.md section 4)."""
 
 from __future__ import annotations
 

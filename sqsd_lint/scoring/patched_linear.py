@@ -3,7 +3,8 @@
     y = x W^T + b + s0 (x A0^T) B0^T
 
 The backward pass hands on dl/dx alone, as for any frozen layer, and on the way gives the sink what it has in
-hand anyway, of which every update is made (METHOD section 5): x, d = dl/dy, h = x A0^T and u = s0 (d B0).
+hand anyway, of which every update is made (docs/method.md section 5): x, d = dl/dy, h = x A0^T and
+u = s0 (d B0).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From what a backward pass has in hand to projections, summed over layers (METHOD section 4)."""
+"""From what a backward pass has in hand to projections, summed over layers (docs/method.md section 4)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Sink(Protocol):
 
 
 class ProjectionSum:
-    """Collects what the layers give, and sums it over layers: p_i of METHOD section 4."""
+    """Collects what the layers give, and sums it over layers: p_i of docs/method.md section 4."""
 
     def __init__(self) -> None:
         self._names: list[str] = []

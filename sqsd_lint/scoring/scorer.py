@@ -50,7 +50,7 @@ class Projections:
 
 
 class Scorer:
-    """Projects the update that each sample induces on directions (METHOD sections 3 to 5).
+    """Projects the update that each sample induces on directions (docs/method.md sections 3 to 5).
 
     One forward and one input-gradient backward per expansion point and batch; no weight gradient, no
     d_out x d_in matrix.

@@ -1,7 +1,8 @@
-"""The update of a layer whose whole weight is trained (METHOD sections 3 and 5): dW_i = -G_i = -dl_i/dW.
+"""The update of a layer whose whole weight is trained (docs/method.md sections 3 and 5).
 
-G_i = sum_t d_it (x) x_it is never formed. Its inner product with V = Bv Av splits over tokens, and its norm
-over pairs of tokens, taken in blocks so that memory grows with the tokens and not with their square:
+The update is dW_i = -G_i = -dl_i/dW, and G_i = sum_t d_it (x) x_it is never formed. Its inner product with
+V = Bv Av splits over tokens, and its norm over pairs of tokens, taken in blocks so that memory grows with the
+tokens and not with their square:
 
     <G_i, V>  = sum_t (d_it Bv) . (Av x_it)
     ||G_i||^2 = sum_{t,t'} (d_it . d_it') (x_it . x_it')

@@ -1,4 +1,4 @@
-"""The update of a LoRA layer, by low-rank algebra alone (METHOD section 5).
+"""The update of a LoRA layer, by low-rank algebra alone (docs/method.md section 5).
 
 One SGD step on the factors changes the effective weight by dW_i = -(gB_i A0 + B0 gA_i). What can be computed
 of a direction V = Bv Av once per bundle:
