@@ -1,4 +1,4 @@
-"""What the documentation says of the code: cited sections exist, links lead somewhere, pictures are current."""
+"""What the documentation says of the code: cited sections exist, links lead somewhere, the picture is new."""
 
 from __future__ import annotations
 
