@@ -24,7 +24,7 @@ OUTSIDE = (
     "examples/**/*",
 )
 
-# What programs outside may import: a page for each, a word on it, and what is shown (all that is public, if none).
+# What programs outside may import: a page for each, a word on it, and what is shown (if none: all that is public).
 API: dict[str, tuple[str, tuple[str, ...]]] = {
     "sqsd_lint": ("Check and score files from Python.", ("check", "score")),
     "sqsd_lint.types": ("What runs hand on: rows, samples, scores, problems, violations, reports.", ()),
