@@ -24,7 +24,8 @@ OUTSIDE = (
     "examples/**/*",
 )
 
-# What programs outside may import: a page for each, a word on it, and what is shown (if none: all that is public).
+# What programs outside may import: a page for each, with a word on it and what is shown.
+# No names: all that is public.
 API: dict[str, tuple[str, tuple[str, ...]]] = {
     "sqsd_lint": ("Check and score files from Python.", ("check", "score")),
     "sqsd_lint.types": ("What runs hand on: rows, samples, scores, problems, violations, reports.", ()),
