@@ -1,4 +1,4 @@
-"""A run whose states are full weights: streamed from disk, every byte read once.
+"""Measure a run whose states are full weights: streamed from disk, every byte read once.
 
 All states are walked through together, tensor by tensor and block by block, so that memory holds a few
 blocks however large the model is and however many checkpoints there are.
@@ -38,7 +38,7 @@ class Stored:
     Attributes:
         module: its layer as the bundle names it; outside of the directions, the tensor's own name.
         names: what it is called in the start and in every state.
-        shape: as stored; `transposed` says that this is [d_in, d_out].
+        shape: as stored; `transposed`: that this is [d_in, d_out].
         along: the danger and the safety direction, where they have the layer.
         added: what was merged into the start before training began.
     """
@@ -69,7 +69,7 @@ class Moved:
 
 
 def walk_through(tensor: Stored, places: Sequence[Weights]) -> list[Moved]:
-    """What each state did to a tensor, in the order of states.
+    """Return what each state did to a tensor, in the order of states.
 
     Args:
         places: the start, then every state.
@@ -104,7 +104,7 @@ def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[M
 
 
 def _cut(tensor: Stored, low: LowRank | None, part: slice) -> LowRank | None:
-    """The rows of a low-rank matrix that stand in a block of the stored tensor."""
+    """Return the rows of a low-rank matrix that stand in a block of the stored tensor."""
     if low is None:
         return None
     return LowRank(low.up, low.down[:, part]) if tensor.transposed else LowRank(low.up[part], low.down)
@@ -118,7 +118,7 @@ class Start:
         folder: of the model.
         name: for the reader.
         adapter: scaling * B @ A by module, merged into the weights before training began; mostly none.
-        transposed: whether square layers lie on disk as [d_in, d_out], should no other layer tell.
+        transposed: whether square layers lie on disk as [d_in, d_out], if no other layer decides.
     """
 
     folder: Path
@@ -182,7 +182,7 @@ def measure_weights(
 
 
 def _layers(axes: Axes, start: Start, begin: Weights) -> dict[str, str]:
-    """The layers that the directions have, or the start's adapter, by their tensor in the start."""
+    """Return the layers that the directions have, or the start's adapter, by their tensor in the start."""
     modules = {f"{name}.weight": name for name in {*axes.modules, *start.adapter}}
     found = match_names(modules, begin.shapes)
     missing = in_order(modules[name] for name in modules.keys() - found.keys())
@@ -197,7 +197,7 @@ def _layers(axes: Axes, start: Start, begin: Weights) -> dict[str, str]:
 def _open(
     states: Sequence[State], begin: Weights, layers: Mapping[str, str]
 ) -> tuple[list[_Opened], list[Skipped]]:
-    """The states that can be measured, and those that cannot."""
+    """Return the states that can be measured, and those that cannot."""
     opened: list[_Opened] = []
     skipped: list[Skipped] = []
     for state in states:
@@ -222,7 +222,7 @@ def _open(
 def _tensors(
     axes: Axes, start: Start, begin: Weights, layers: Mapping[str, str], opened: Sequence[_Opened]
 ) -> tuple[list[Stored], int]:
-    """All that can be compared: the directions' layers, and every other tensor. How many cannot."""
+    """Return what can be compared, the directions' layers and every other tensor, and how many cannot."""
     along = {name: (axes.danger.layers.get(name), axes.safety.layers.get(name)) for name in layers.values()}
     sizes = {
         name: next(low.shape for low in (*along[name], start.adapter.get(name)) if low) for name in along

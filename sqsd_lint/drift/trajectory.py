@@ -1,4 +1,4 @@
-"""A run as a sequence of states: where each of them lies, and which way the last step went."""
+"""Follow a run through its states: where each of them lies, and which way the last step went."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class State:
 
     Attributes:
         label: the optimizer step as text, or "final" for the run's own folder.
-        step: None where the folder does not say it.
+        step: None where the folder does not name it.
     """
 
     label: str
@@ -40,7 +40,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What one state tells.
+    """Where one state lies, and how the last step led there.
 
     Attributes:
         total: the displacement from the start.
@@ -88,7 +88,7 @@ class Trajectory:
 
     @property
     def unfinished(self) -> bool:
-        """Whether all that was skipped is the newest state, as in a run that is still writing it."""
+        """Return whether all that was skipped is the newest state, as in a run that is still writing it."""
         if len(self.skipped) != 1:
             return False
         newest = self.skipped[0].state.step
@@ -97,7 +97,7 @@ class Trajectory:
 
 
 class Walk:
-    """Measures states that are low rank one after another, as they come; it keeps the last two steps.
+    """Measure states that are low rank one after another, as they come; the last two steps are kept.
 
     Args:
         start: the state to measure from; by default the base, where every module is 0.

@@ -1,4 +1,4 @@
-"""`doctor`: what is there and what is missing, one line each."""
+"""Print what `doctor` finds there and missing, one line each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLES = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
 class Fact(Protocol):
-    """One line; `hint` says what mends it."""
+    """One line; `hint` is what mends it."""
 
     @property
     def name(self) -> str: ...
@@ -30,7 +30,7 @@ class Fact(Protocol):
 
 
 def print_facts(facts: Iterable[Fact], stream: IO[str]) -> list[Fact]:
-    """Prints every fact as it comes, then whether a check could run; returns them all."""
+    """Print every fact as it comes, then whether a check could run; return them all."""
     page = open_page(stream)
     glyphs = {"ok": page.glyphs.clear, "note": page.glyphs.warning, "missing": page.glyphs.error}
     width = max(len(glyph) for glyph in glyphs.values())
@@ -58,7 +58,7 @@ def print_facts(facts: Iterable[Fact], stream: IO[str]) -> list[Fact]:
 
 
 def print_facts_json(facts: Sequence[Fact], stream: IO[str]) -> None:
-    """The same as one JSON object."""
+    """Print the same as one JSON object."""
     document = {
         "version": fields.VERSION,
         "ready": not missing_facts(facts),
@@ -71,5 +71,5 @@ def print_facts_json(facts: Sequence[Fact], stream: IO[str]) -> None:
 
 
 def missing_facts(facts: Iterable[Fact]) -> list[Fact]:
-    """Those without which no check can run."""
+    """Return the facts without which no check can run."""
     return [fact for fact in facts if fact.level == "missing"]
