@@ -19,7 +19,7 @@ from sqsd_lint.drift.adapters import untouched
 from sqsd_lint.drift.directions import Axes, in_order, ratio
 from sqsd_lint.drift.displacement import Inner, drift_of
 from sqsd_lint.drift.lowrank import LowRank
-from sqsd_lint.drift.trajectory import Move, Point, Skipped, State, Trajectory
+from sqsd_lint.drift.trajectory import Point, Skipped, State, StateDrift, Trajectory
 from sqsd_lint.drift.weights import Weights, match_names, stored_transposed
 from sqsd_lint.errors import ModelError
 
@@ -52,7 +52,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class TensorDrift:
     """What one state did to one tensor.
 
     Attributes:
@@ -64,25 +64,25 @@ class Moved:
     last: Inner
     turn: float
 
-    def __add__(self, other: Moved) -> Moved:
-        return Moved(self.total + other.total, self.last + other.last, self.turn + other.turn)
+    def __add__(self, other: TensorDrift) -> TensorDrift:
+        return TensorDrift(self.total + other.total, self.last + other.last, self.turn + other.turn)
 
 
-def walk_through(tensor: Stored, places: Sequence[Weights]) -> list[Moved]:
+def walk_through(tensor: Stored, places: Sequence[Weights]) -> list[TensorDrift]:
     """Return what each state did to a tensor, in the order of states.
 
     Args:
         places: the start, then every state.
     """
     rows = max(1, BLOCK // max(1, math.prod(tensor.shape[1:])))
-    found = [Moved(Inner(0.0), Inner(0.0), 0.0)] * (len(places) - 1)
+    found = [TensorDrift(Inner(0.0), Inner(0.0), 0.0)] * (len(places) - 1)
     for begin in range(0, tensor.shape[0], rows):
         part = slice(begin, min(begin + rows, tensor.shape[0]))
         found = [a + b for a, b in zip(found, _block(tensor, places, part), strict=True)]
     return found
 
 
-def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[Moved]:
+def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[TensorDrift]:
     along = [_cut(tensor, axis, part) for axis in tensor.along]
 
     def read(place: Weights, name: str) -> Tensor:
@@ -99,7 +99,9 @@ def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[M
     for place, name in zip(places[1:], tensor.names[1:], strict=True):
         now = read(place, name)
         last = now - before
-        yield Moved(inner(now - start), inner(last), 0.0 if step is None else float((last * step).sum()))
+        yield TensorDrift(
+            inner(now - start), inner(last), 0.0 if step is None else float((last * step).sum())
+        )
         before, step = now, last
 
 
@@ -152,7 +154,7 @@ def measure_weights(
     if progress:
         progress.status(f"measuring {len(opened)} checkpoints")
         progress.start(len(tensors))
-    moved: dict[str, list[Moved]] = {}
+    moved: dict[str, list[TensorDrift]] = {}
     for tensor in tensors:
         moved[tensor.module] = walk_through(tensor, places)
         if progress:
@@ -244,12 +246,12 @@ def _tensors(
     return found, left_out
 
 
-def _move(axes: Axes, moved: Mapping[str, Sequence[Moved]], k: int) -> Move:
+def _move(axes: Axes, moved: Mapping[str, Sequence[TensorDrift]], k: int) -> StateDrift:
     def length(k: int) -> float:
         return math.sqrt(math.fsum(each[k].last.square for each in moved.values()))
 
     turn = math.fsum(each[k].turn for each in moved.values())
-    return Move(
+    return StateDrift(
         drift_of(axes, {name: each[k].total for name, each in moved.items()}),
         drift_of(axes, {name: each[k].last for name, each in moved.items()}),
         ratio(turn, length(k) * length(k - 1)) if k else math.nan,

@@ -39,7 +39,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class StateDrift:
     """Where one state lies, and how the last step led there.
 
     Attributes:
@@ -59,7 +59,7 @@ class Point:
     """A state and its move."""
 
     state: State
-    move: Move
+    move: StateDrift
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Walk:
         self._before = self._start
         self._step: Mapping[str, LowRank] = {}
 
-    def advance(self, state: Mapping[str, LowRank]) -> Move:
+    def advance(self, state: Mapping[str, LowRank]) -> StateDrift:
         """Go on to the next state: scaling * B @ A of each of its modules.
 
         Raises:
@@ -119,4 +119,4 @@ class Walk:
         total = project(self._axes, minus(state, self._start))
         turn = ratio(dot(step, self._step), math.sqrt(dot(step, step) * dot(self._step, self._step)))
         self._before, self._step = state, step
-        return Move(total, project(self._axes, step), turn)
+        return StateDrift(total, project(self._axes, step), turn)

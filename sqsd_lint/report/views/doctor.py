@@ -16,7 +16,7 @@ _LABEL = 15
 _STYLES = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
-class Fact(Protocol):
+class ShownFact(Protocol):
     """One line; `hint` is what mends it."""
 
     @property
@@ -29,7 +29,7 @@ class Fact(Protocol):
     def hint(self) -> str: ...
 
 
-def print_facts(facts: Iterable[Fact], stream: IO[str]) -> list[Fact]:
+def print_facts(facts: Iterable[ShownFact], stream: IO[str]) -> list[ShownFact]:
     """Print every fact as it comes, then whether a check could run; return them all."""
     page = open_page(stream)
     glyphs = {"ok": page.glyphs.clear, "note": page.glyphs.warning, "missing": page.glyphs.error}
@@ -57,7 +57,7 @@ def print_facts(facts: Iterable[Fact], stream: IO[str]) -> list[Fact]:
     return said
 
 
-def print_facts_json(facts: Sequence[Fact], stream: IO[str]) -> None:
+def print_facts_json(facts: Sequence[ShownFact], stream: IO[str]) -> None:
     """Print the same as one JSON object."""
     document = {
         "version": fields.VERSION,
@@ -70,6 +70,6 @@ def print_facts_json(facts: Sequence[Fact], stream: IO[str]) -> None:
     stream.write(fields.dump(document, indent=2) + "\n")
 
 
-def missing_facts(facts: Iterable[Fact]) -> list[Fact]:
+def missing_facts(facts: Iterable[ShownFact]) -> list[ShownFact]:
     """Return the facts without which no check can run."""
     return [fact for fact in facts if fact.level == "missing"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqsd_lint.bundle.load import Bundle
     from sqsd_lint.drift.displacement import Along, Drift
-    from sqsd_lint.drift.trajectory import Move, Trajectory
+    from sqsd_lint.drift.trajectory import StateDrift, Trajectory
 
 VERSION = 1
 _UNCUT = 200
@@ -69,7 +69,7 @@ def drift_fields(run: Path, bundle: Bundle, trajectory: Trajectory) -> dict[str,
     }
 
 
-def _move(move: Move) -> dict[str, Any]:
+def _move(move: StateDrift) -> dict[str, Any]:
     layers = [
         {
             "module": layer.module,
