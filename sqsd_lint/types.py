@@ -35,7 +35,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What the risk-window experiment found for a bundle (METHOD section 7).
+    """What the risk-window experiment found for a bundle (docs/method.md section 7).
 
     Attributes:
         model: the base model that was trained.
@@ -285,7 +285,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """SQSD of one sample: sqsd = danger - safety, each in the metric's unit (METHOD: cosine sums to [-M, M]).
+    """SQSD of one sample: sqsd = danger - safety, each in the metric's unit (docs/method.md section 4).
 
     Attributes:
         danger, safety, sqsd: the projections on each direction and their difference.
