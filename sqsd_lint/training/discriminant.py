@@ -19,13 +19,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sqsd_lint.adapters.factors import load_adapter
+from sqsd_lint.adapters.factors import Adapter, load_adapter
 from sqsd_lint.adapters.peft_folder import CONFIG, WEIGHTS
 from sqsd_lint.errors import RecipeError
 from sqsd_lint.scoring.layers.lora import update_norm_squared
@@ -87,7 +87,9 @@ def discriminant_adapter(
             hint='mark data sets of harmful answers with "harmful": true in the recipe',
         )
     at = load_adapter(initial, model)
-    scorer = Scorer(model, [Direction(output.name, at, at)])
+    # A layer is visited only if it has a direction of length other than 0, which B0 itself may not have.
+    every = Adapter({name: replace(f, B=torch.ones_like(f.B)) for name, f in at.factors.items()})
+    scorer = Scorer(model, [Direction(output.name, every, at)])
     rows = encode_all([sample for one in sets for sample in one.samples], tokenizer, max_length)
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
         updates = UpdateStore(Path(folder), len(rows))
