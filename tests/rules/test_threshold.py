@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from sqsd_lint.errors import BundleError, UsageError
 from sqsd_lint.resources import load_schema
 from sqsd_lint.rules import ScoreCalibration, is_near, reaches
-from sqsd_lint.rules.threshold import ThresholdSpec, caution, parse_threshold, resolve_threshold
+from sqsd_lint.rules.threshold import (
+    THRESHOLD_SCHEMA,
+    ThresholdSpec,
+    caution,
+    parse_threshold,
+    resolve_threshold,
+)
 from sqsd_lint.types import Score, Threshold
 
 CALIBRATION = ScoreCalibration(tuple(map(float, range(1, 100))), (50.0, 150.0, 250.0))
@@ -72,7 +78,7 @@ def test_the_schemas_accept_what_parse_accepts(text: str) -> None:
         parsed = False
     for pattern in (
         load_schema("config")["properties"]["threshold"]["pattern"],
-        load_schema("rules")["$defs"]["line"]["properties"]["threshold"]["pattern"],
+        THRESHOLD_SCHEMA["pattern"],
     ):
         assert bool(re.search(pattern, text)) == parsed
 
