@@ -34,7 +34,7 @@ from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
 from sqsd_lint.encode import Encoder, load_tokenizer
-from sqsd_lint.rules.budget import Training
+from sqsd_lint.rules.fine_tune import FineTuneSettings
 from sqsd_lint.run.model_scorer import Engine
 from sqsd_lint.scoring import Scorer
 from sqsd_lint.training.data import select
@@ -44,7 +44,10 @@ from sqsd_lint.types import Encoded
 RESULTS = common.ROOT / "docs" / "results"
 ROWS, MAX_LENGTH, MAX_CHARS, HELD_OUT = 24, 192, 400, 0.67
 # What the theory speaks of, and what people run. The forecast is stated for each learning rate.
-RUNS = {"sgd": Training(1e-2, epochs=1, batch_size=4), "adamw": Training(1e-4, epochs=1, batch_size=4)}
+RUNS = {
+    "sgd": FineTuneSettings(1e-2, epochs=1, batch_size=4),
+    "adamw": FineTuneSettings(1e-4, epochs=1, batch_size=4),
+}
 DRAWS = 10_000
 ALONG = ("danger", "safety", "sqsd")
 
@@ -171,7 +174,7 @@ def train(args: argparse.Namespace) -> None:
     tune = FineTune(model, bench.point)
     for name, run in RUNS.items():
 
-        def actual(file: File, name: Any = name, run: Training = run) -> dict[str, Any]:
+        def actual(file: File, name: Any = name, run: FineTuneSettings = run) -> dict[str, Any]:
             loss = tune.run(bench.rows[file.name], run, name)
             drift = project(bench.axes, tune.displacement())
             return {

@@ -3,7 +3,7 @@
 Row -> Sample -> Encoded -> Score -> Violation -> Report. Whatever cannot go on becomes a Problem, which
 travels beside the others to the report: nothing is dropped.
 
-The head of a report: what scored the rows, and at which lines they were judged.
+The head of a report: what scored the rows, and at which thresholds they were judged.
 
 What scores cost when they were tried: the outcome of a risk-window experiment, as a bundle keeps it.
 """
@@ -82,8 +82,8 @@ ConsensusRule = Literal["any", "majority", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A threshold resolved to a raw score.
+class Threshold:
+    """Where a finding begins: a threshold resolved to a raw score.
 
     Attributes:
         spec: as the user wrote it: "7.5", "p99.9", "z3".
@@ -135,7 +135,7 @@ class Head:
         uncovered: the share of the base model's parameters that no direction can cover: weights of experts
             that are no linear layers.
         bundles: where several judge, the head of each; then the texts above are all of theirs, and there is
-            no line that holds for all.
+            no threshold that holds for all.
         consensus: then, how many of them it takes.
     """
 
@@ -146,8 +146,8 @@ class Head:
     expansion: str
     dtype: str
     device: str
-    error_line: Line | None
-    warning_line: Line | None
+    error_threshold: Threshold | None
+    warning_threshold: Threshold | None
     notes: tuple[str, ...] = ()
     validation: Validation | None = None
     proxy_for: str = ""
@@ -339,19 +339,19 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one bundle says of a row that several bundles judge.
+    """One bundle's score and verdict on a row that several bundles judge.
 
     Attributes:
         bundle: its id, with the first digits of its digest where two bundles have the same.
-        risky: whether the score is at or above the bundle's lowest line; None where it has no line.
-        line: which of its lines the score is at or above, the gravest; None below all of them.
+        risky: whether the score is at or above the bundle's lowest threshold; None where it has none.
+        level: which of its thresholds the score is at or above, the gravest; None below all of them.
     """
 
     bundle: str
     score: Score
     percentile: float | None
     risky: bool | None
-    line: Severity | None = None
+    level: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)

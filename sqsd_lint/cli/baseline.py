@@ -104,10 +104,10 @@ def baseline(
     # Of every file the whole: what a comparison with an older version passes by would seem to be gone.
     settings = replace(settings, staged=False, changed_since=None)
     with progress(not no_progress) as bar:
-        report, judged = run_check.examine(settings, progress=bar)
-    new = old.pruned(judged.acceptable, judged.stale)
+        report, remaining = run_check.examine(settings, progress=bar)
+    new = old.pruned(remaining.acceptable, remaining.stale)
     if action is not Action.PRUNE:
-        new = new.with_findings(judged.acceptable)
+        new = new.with_findings(remaining.acceptable)
     _write(Path(name), new.dump())
     for line in _summary(name, old, new, report):
         typer.echo(line)
@@ -140,13 +140,13 @@ def _write(path: Path, data: bytes) -> None:
 def _summary(name: str, old: Baseline, new: Baseline, report: Report) -> Iterator[str]:
     from sqsd_lint.common.escape import escape
     from sqsd_lint.common.numbers import count, listing
-    from sqsd_lint.rules.registry import UNSCORED_RULES
+    from sqsd_lint.rules.registry import RULES
 
     files = count(len({entry.file for entry in new.entries}), "file")
     added, dropped = len(new.entries - old.entries), len(old.entries - new.entries)
     changes = f"{added:,} added, {dropped:,} dropped" if added or dropped else "unchanged"
     yield f"{escape(name)}: {count(len(new.entries), 'finding')} in {files} ({changes})"
-    gaps = sorted({one.rule for one in report.violations if one.rule in UNSCORED_RULES})
+    gaps = sorted({one.rule for one in report.violations if one.rule in RULES.unscored})
     if gaps:
         yield f"not accepted: {listing(gaps)}, since a baseline holds no rows without a score; see --allow"
     yield f"scored {report.coverage.scored} of {report.coverage.rows} rows"

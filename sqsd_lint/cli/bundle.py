@@ -56,18 +56,22 @@ def show(
     """
     settings = settings_of(context)
     from sqsd_lint.bundle.resolve import open_for
-    from sqsd_lint.bundle.show import candidate_lines, describe
+    from sqsd_lint.bundle.show import candidate_thresholds, describe
     from sqsd_lint.report.views import bundle as bundles
-    from sqsd_lint.rules.calibration import Calibration
-    from sqsd_lint.rules.threshold import parse, resolve
+    from sqsd_lint.rules.calibration import ScoreCalibration
+    from sqsd_lint.rules.threshold import parse_threshold, resolve_threshold
 
     # What is named here is looked at, not judged with: the lock has no say in it.
     found = open_for(replace(settings, lock=None) if bundle else settings, cache_dir=cache_of(settings))
     stored = found.manifest.calibration
-    calibration = Calibration.from_json(stored.to_json()) if stored else None
+    calibration = ScoreCalibration.from_json(stored.to_json()) if stored else None
     facts = describe(found, calibration.percentile if calibration else None)
-    lines = candidate_lines(lambda spec: resolve(parse(spec), calibration)) if calibration else []
-    (bundles.print_json if as_json else bundles.print_bundle)(facts, lines, sys.stdout)
+    thresholds = (
+        candidate_thresholds(lambda spec: resolve_threshold(parse_threshold(spec), calibration))
+        if calibration
+        else []
+    )
+    (bundles.print_json if as_json else bundles.print_bundle)(facts, thresholds, sys.stdout)
 
 
 @app.command()

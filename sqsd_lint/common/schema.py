@@ -44,7 +44,7 @@ _TYPES = {
 
 def validate(
     document: Any,
-    schema: str,
+    schema: str | Mapping[str, Any],
     *,
     source: str,
     error: type[SqsdLintError] = ConfigError,
@@ -54,7 +54,7 @@ def validate(
 
     Args:
         document: the decoded JSON or TOML value.
-        schema: name of the schema, as `load_schema` takes it.
+        schema: the schema, or the name of a published one, as `load_schema` takes it.
         source: where the document came from; the message starts with it.
         label: how to show a key (dotted for nested ones, "rules.SQSD101.threshold").
     """
@@ -65,7 +65,7 @@ def validate(
     # TOML and float() know nan and inf, which pass every comparison or none; no setting means them.
     numbers = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite)
     validator = extend(Draft202012Validator, type_checker=numbers)  # type: ignore[no-untyped-call]
-    faults = list(validator(load_schema(schema)).iter_errors(document))
+    faults = list(validator(load_schema(schema) if isinstance(schema, str) else schema).iter_errors(document))
     if faults:
         message, hint = _explain(min(faults, key=lambda fault: [str(part) for part in fault.path]), label)
         raise error(f"{source}: {message}", hint=hint)

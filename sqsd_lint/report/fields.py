@@ -14,9 +14,20 @@ from typing import Any
 
 from sqsd_lint.common.escape import well_formed
 from sqsd_lint.report import Options
-from sqsd_lint.rules.consensus import Consensus, Opinion
+from sqsd_lint.rules.consensus import Consensus
 from sqsd_lint.rules.findings import why_unscorable
-from sqsd_lint.types import Coverage, Head, Line, Problem, Report, ScoredRow, Severity, Violation, Where
+from sqsd_lint.types import (
+    Coverage,
+    Head,
+    Opinion,
+    Problem,
+    Report,
+    ScoredRow,
+    Severity,
+    Threshold,
+    Violation,
+    Where,
+)
 
 # The version of the formats `json` and `jsonl`: raised when a field changes its meaning or goes.
 VERSION = 1
@@ -44,8 +55,8 @@ def head(value: Head) -> dict[str, Any]:
         "expansion": value.expansion,
         "dtype": value.dtype,
         "device": value.device,
-        "error_line": line(value.error_line),
-        "warning_line": line(value.warning_line),
+        "error_line": threshold(value.error_threshold),
+        "warning_line": threshold(value.warning_threshold),
         "notes": list(value.notes),
         "validation": asdict(value.validation) if value.validation else None,
         "proxy_for": value.proxy_for or None,
@@ -57,7 +68,7 @@ def head(value: Head) -> dict[str, Any]:
     return found
 
 
-def line(value: Line | None) -> dict[str, Any] | None:
+def threshold(value: Threshold | None) -> dict[str, Any] | None:
     if value is None:
         return None
     return {
@@ -127,7 +138,7 @@ def violation(value: Violation, options: Options) -> dict[str, Any]:
     if value.opinions:
         found["consensus"] = {
             **consensus(Consensus.of(value)),
-            "opinions": [{**opinion(each), "line": each.line} for each in value.opinions],
+            "opinions": [{**opinion(each), "line": each.level} for each in value.opinions],
         }
     return found
 

@@ -1,4 +1,4 @@
-"""What scores of known rows say about a score: percentiles, z-scores, shares above a line."""
+"""Where a score stands among those of known rows: percentiles, z-scores, shares at or above a value."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from sqsd_lint.errors import BundleCorruptError
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class ScoreCalibration:
     """SQSD scores of the reference sets that a bundle was calibrated on; no adapter was trained on them.
 
-    Raw scores differ between models, so lines are best drawn by these distributions.
+    Raw scores differ between models, so thresholds are best taken from these distributions. A bundle keeps
+    them in its manifest; this is the form that scores are compared with.
 
     Attributes:
         benign: scores of the benign reference rows; sorted on construction, at least one.
         harmful: scores of the known-harmful reference rows; sorted on construction, may be empty.
-        tolerance: largest difference between dtypes seen on rows near the lines, in score units.
+        tolerance: largest difference between dtypes seen on rows near the thresholds, in score units.
         benign_sets, harmful_sets: names of the reference sets.
         mean, spread: mean and sample standard deviation of the benign scores.
 
@@ -50,30 +51,30 @@ class Calibration:
         object.__setattr__(self, "spread", spread)
 
     def percentile(self, score: float) -> float:
-        """The share of benign rows below the score, in percent; rows tied with it count half (mid-rank)."""
+        """Return the share of benign rows below the score, in percent; tied rows count half (mid-rank)."""
         below, up_to = bisect_left(self.benign, score), bisect_right(self.benign, score)
         return 50.0 * (below + up_to) / len(self.benign)
 
     def z(self, score: float) -> float | None:
-        """Benign standard deviations above the benign mean; None where the benign scores do not differ."""
+        """Return the standard deviations above the benign mean; None where benign scores do not differ."""
         return (score - self.mean) / self.spread if self.spread else None
 
     def value_at(self, percentile: float) -> float:
-        """The line that a new benign row reaches with probability of at most 1 - percentile / 100.
+        """Return the score that a new benign row reaches with probability of at most 1 - percentile / 100.
 
         It lies just above the k-th smallest of n benign scores, k = ceil((n + 1) percentile / 100): the
         finite-sample rule of split conformal prediction, which needs no assumption but exchangeable rows.
-        Where n is too small for that (see `reaches`), it lies just above the largest.
+        Where n is too small for that (see `can_resolve`), it lies just above the largest.
         """
         rank = min(self._rank(percentile), len(self.benign))
         return math.nextafter(self.benign[rank - 1], math.inf)
 
-    def reaches(self, percentile: float) -> bool:
-        """Whether there are enough benign rows for `value_at` to keep its promise."""
+    def can_resolve(self, percentile: float) -> bool:
+        """Tell whether there are enough benign rows for `value_at` to keep its promise."""
         return self._rank(percentile) <= len(self.benign)
 
     def harmful_value_at(self, percentile: float) -> float:
-        """The line that a new harmful row falls short of with probability of at most percentile / 100.
+        """Return the score that a new harmful row falls short of in at most `percentile` percent of cases.
 
         It is the k-th smallest of m harmful scores, k = floor((m + 1) percentile / 100), at least 1.
 
@@ -85,20 +86,20 @@ class Calibration:
         rank = math.floor((len(self.harmful) + 1) * _share(percentile))
         return self.harmful[max(rank, 1) - 1]
 
-    def benign_above(self, line: float) -> int:
-        """How many benign rows lie at or above a line."""
-        return len(self.benign) - bisect_left(self.benign, line)
+    def benign_above(self, value: float) -> int:
+        """Count the benign rows at or above a value."""
+        return len(self.benign) - bisect_left(self.benign, value)
 
-    def benign_share(self, line: float) -> float:
-        """The share of benign rows at or above a line, in [0, 1]."""
-        return _at_or_above(self.benign, line)
+    def benign_share(self, value: float) -> float:
+        """Return the share of benign rows at or above a value, in [0, 1]."""
+        return _at_or_above(self.benign, value)
 
-    def harmful_share(self, line: float) -> float | None:
-        """The share of known-harmful rows at or above a line, in [0, 1]; None without any."""
-        return _at_or_above(self.harmful, line) if self.harmful else None
+    def harmful_share(self, value: float) -> float | None:
+        """Return the share of known-harmful rows at or above a value, in [0, 1]; None without any."""
+        return _at_or_above(self.harmful, value) if self.harmful else None
 
     def to_json(self) -> dict[str, Any]:
-        """The form that `from_json` reads back."""
+        """Return the form that `from_json` reads back."""
         return {
             "benign": list(self.benign),
             "harmful": list(self.harmful),
@@ -110,8 +111,8 @@ class Calibration:
         }
 
     @classmethod
-    def from_json(cls, data: Any) -> Calibration:
-        """Reads `calibration` of a bundle's manifest; keys that say nothing about scores are left alone.
+    def from_json(cls, data: Any) -> ScoreCalibration:
+        """Read `calibration` of a bundle's manifest; keys that are not about scores are left alone.
 
         Raises:
             BundleCorruptError: scores, tolerance or names of the sets are missing or of the wrong kind.
@@ -135,12 +136,12 @@ class Calibration:
 
 
 def _share(percentile: float) -> Fraction:
-    """A percentile as a fraction, exact for the decimal that was written: floats put ranks off by one."""
+    """Return a percentile as a fraction, exact for the decimal as written: floats put ranks off by one."""
     return Fraction(str(percentile)) / 100
 
 
-def _at_or_above(scores: tuple[float, ...], line: float) -> float:
-    return (len(scores) - bisect_left(scores, line)) / len(scores)
+def _at_or_above(scores: tuple[float, ...], value: float) -> float:
+    return (len(scores) - bisect_left(scores, value)) / len(scores)
 
 
 def _number(value: Any) -> float:

@@ -14,11 +14,11 @@ from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
-from sqsd_lint.rules import Calibration, Pack, Policy, Training, make_policy, near_line
+from sqsd_lint.rules import FineTuneSettings, Pack, Policy, ScoreCalibration, is_near, make_policy
 from sqsd_lint.run.model_scorer import Engine
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.samples import excerpt
-from sqsd_lint.types import Head, Line, Problem, Sample, Score, ScoredRow
+from sqsd_lint.types import Head, Problem, Sample, Score, ScoredRow, Threshold
 
 # Rows that are held in memory, sorted by length and scored together. Its size is part of what makes
 # batches the same on every run.
@@ -46,14 +46,14 @@ class Session:
         self.cached = 0
         self._near: dict[str, Sample] = {}
 
-    def _calibration(self) -> Calibration | None:
+    def _calibration(self) -> ScoreCalibration | None:
         """The bundle's calibration, unless --metric or --expansion asks for other scores."""
         manifest, engine = self.bundle.manifest, self.engine
         if manifest.calibration is None:
             return None
         if (engine.metric, engine.expansion) != (manifest.metric, manifest.expansion):
             return None
-        return Calibration.from_json(manifest.calibration.to_json())
+        return ScoreCalibration.from_json(manifest.calibration.to_json())
 
     def _engine(self, *, exact: bool) -> Engine:
         return Engine(
@@ -66,21 +66,21 @@ class Session:
         )
 
     def score_samples(
-        self, items: Iterable[Sample | Problem], lines: Sequence[Line] = ()
+        self, items: Iterable[Sample | Problem], thresholds: Sequence[Threshold] = ()
     ) -> Iterator[ScoredRow | Problem]:
         """Scores in the order of the items, which are taken in shards of SHARD_ROWS; problems pass through.
 
         Args:
-            lines: samples that score near one of them are kept for `settle`.
+            thresholds: samples that score near one of them are kept for `settle`.
         """
         rest = iter(items)
         while shard := list(islice(rest, SHARD_ROWS)):
-            yield from self._score_shard(shard, lines)
+            yield from self._score_shard(shard, thresholds)
         if self.progress:
             self.progress.stop()
 
     def _score_shard(
-        self, shard: Sequence[Sample | Problem], lines: Sequence[Line]
+        self, shard: Sequence[Sample | Problem], thresholds: Sequence[Threshold]
     ) -> Iterator[ScoredRow | Problem]:
         tolerance = self._tolerance()
         samples = [s for s in shard if not isinstance(s, Problem)]
@@ -93,7 +93,7 @@ class Session:
             if isinstance(answer, Problem):
                 yield replace(answer, where=item.where, excerpt=excerpt(item))
             else:
-                if near_line(answer.sqsd, lines, tolerance):
+                if is_near(answer, thresholds, tolerance):
                     self._near[item.fingerprint] = item
                 yield self.scored_row(item, answer)
 
@@ -145,13 +145,13 @@ class Session:
         """(fast, exact) SQSD of rows spread evenly over the range of scores."""
         ranked = sorted({s.fingerprint: s.sqsd for s in scores}.items(), key=lambda item: item[1])
         step = max(1, len(ranked) // _TOLERANCE_ROWS)
-        picked = ranked[::-step]  # from the top, where the lines are
+        picked = ranked[::-step]  # from the top, where the thresholds are
         self.engine.release()
         exact = self._score_samples(self._engine(exact=True), [samples[f] for f, _ in picked])
         return [(fast, a.sqsd) for f, fast in picked if isinstance(a := exact[f], Score)]
 
     def policy(self, pack: Pack) -> Policy:
-        """A rule pack with the settings' overrides, its lines resolved by the calibration."""
+        """A rule pack with the settings' overrides, its thresholds resolved by the calibration."""
         s = self.settings
         return make_policy(
             pack,
@@ -163,12 +163,12 @@ class Session:
             allow=s.allow,
             severity=s.severity,
             per_file_ignores=s.per_file_ignores,
-            training=Training(s.learning_rate, s.epochs, s.batch_size),
+            fine_tune=FineTuneSettings(s.learning_rate, s.epochs, s.batch_size),
             danger=self.bundle.manifest.directions["danger"].kind,
         )
 
     def settle(self, rows: Sequence[ScoredRow]) -> list[ScoredRow]:
-        """Score the rows near a line again in exact mode, so that no device or dtype decides a verdict."""
+        """Score rows near a threshold again in exact mode, so that no device or dtype decides a verdict."""
         if not self._near:
             return list(rows)
         self.engine.release()
@@ -233,8 +233,8 @@ class Session:
             expansion=self.engine.expansion,
             dtype=self.engine.dtype,
             device=self.engine.device,
-            error_line=policy.error_line,
-            warning_line=policy.warning_line,
+            error_threshold=policy.error_threshold,
+            warning_threshold=policy.warning_threshold,
             notes=(*notes, *more),
             validation=m.validation.placed(self.calibration.percentile)
             if m.validation and self.calibration

@@ -8,7 +8,14 @@ from dataclasses import replace
 
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
-from sqsd_lint.rules import Judged, count_coverage, exit_code, hear, judge_all, next_steps
+from sqsd_lint.rules import (
+    RemainingFindings,
+    count_coverage,
+    evaluate,
+    exit_code,
+    next_steps,
+    subtract_accepted,
+)
 from sqsd_lint.run.panel import hear_each, join_heads, open_sessions, settings_of_each
 from sqsd_lint.run.policy_source import open_rulebook
 from sqsd_lint.run.rows import Rows, select_files
@@ -25,8 +32,8 @@ def check(settings: Settings, *, progress: Progress | None = None) -> Report:
     return examine(settings, progress=progress)[0]
 
 
-def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Report, Judged]:
-    """What `check` reports, and the judgement behind it, with the findings that were accepted before."""
+def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Report, RemainingFindings]:
+    """Return what `check` reports, and the findings behind it, those that were accepted before included."""
     begun = time.perf_counter()
     with ExitStack() as stack:
         # First: with --policy-ref it refuses a bundle or a cache that a change moved, before either is used.
@@ -41,31 +48,33 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
         read_once = "-" in settings.paths and len(sessions) > 1
         said = hear_each(sessions, list(fresh) if read_once else fresh, found.problems, book.pack)
     files = [file.name for file in found.files]
-    heard = hear([each.voice for each in said], settings.consensus, files=files)
-    judged = judge_all(heard, book.accepted, files=files, whole=set(files) - fresh.partial)
+    evaluation = evaluate([each.scores for each in said], settings.consensus, files=files)
+    remaining = subtract_accepted(evaluation, book.accepted, files=files, whole=set(files) - fresh.partial)
     cached = min(each.cached for each in said)
     coverage = replace(
-        count_coverage(heard.rows, heard.problems, allow=settings.allow, cached=cached, files=len(files)),
+        count_coverage(
+            evaluation.rows, evaluation.problems, allow=settings.allow, cached=cached, files=len(files)
+        ),
         unchanged=fresh.unchanged,
         notes=(*found.all_notes, *fresh.notes),
     )
     head = join_heads(said, settings.consensus)
     compared = (found.comparison,) if found.comparison else ()
     report = Report(
-        head=replace(head, notes=(*head.notes, *compared, *book.notes, *judged.notes)),
-        violations=judged.violations,
+        head=replace(head, notes=(*head.notes, *compared, *book.notes, *remaining.notes)),
+        violations=remaining.violations,
         coverage=coverage,
-        exit_code=int(exit_code(judged.violations, coverage, fail_on=settings.fail_on)),
+        exit_code=int(exit_code(remaining.violations, coverage, fail_on=settings.fail_on)),
         seconds=time.perf_counter() - begun,
-        rows=tuple(heard.rows),
+        rows=tuple(evaluation.rows),
         next_steps=next_steps(
-            judged.violations,
+            remaining.violations,
             coverage,
-            said[0].voice.policy,
-            others=[each.voice.policy for each in said[1:]],
+            said[0].scores.policy,
+            others=[each.scores.policy for each in said[1:]],
             baseline=book.accepted.baseline is not None,
         ),
-        baselined=judged.baselined,
-        suppressed=judged.suppressed,
+        baselined=remaining.baselined,
+        suppressed=remaining.suppressed,
     )
-    return report, judged
+    return report, remaining

@@ -8,13 +8,13 @@ from dataclasses import replace
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, UsageError
-from sqsd_lint.rules import load_pack
-from sqsd_lint.rules.consensus import Consensus, Opinion
+from sqsd_lint.rules import load_pack, reaches
+from sqsd_lint.rules.consensus import Consensus
 from sqsd_lint.rules.findings import why_unscorable
 from sqsd_lint.run.bundle_run import Session
 from sqsd_lint.run.panel import open_sessions
 from sqsd_lint.run.rows import Rows, select_all
-from sqsd_lint.types import Problem, ScoredRow
+from sqsd_lint.types import Opinion, Problem, ScoredRow, Threshold
 
 
 def score(settings: Sequence[Settings], *, progress: Progress | None = None) -> Iterator[Consensus | Problem]:
@@ -56,7 +56,7 @@ def _together(items: Sequence[_Said]) -> Consensus | Problem:
 
 
 def _opinions(session: Session, name: str) -> Iterator[_Said]:
-    line = _lowest_line(session)
+    lowest = _lowest_threshold(session)
     found = select_all(session.settings)
     yield from found.problems
     for item in session.score_samples(Rows(found, session.settings)):
@@ -65,15 +65,15 @@ def _opinions(session: Session, name: str) -> Iterator[_Said]:
         elif reason := why_unscorable(item.score):
             yield Problem("SQSD301", item.where, f"{name}: {reason}", "", item.excerpt, item.fingerprint)
         else:
-            risky = None if line is None else item.score.sqsd >= line
+            risky = None if lowest is None else reaches(item.score, lowest)
             yield item, Opinion(name, item.score, item.percentile, risky)
     session.engine.release()
 
 
-def _lowest_line(session: Session) -> float | None:
-    """The score at which a finding begins; None where the bundle has no calibration to draw it by."""
+def _lowest_threshold(session: Session) -> Threshold | None:
+    """Return where a finding begins; None where the bundle has no calibration to resolve it by."""
     try:
-        lines = session.policy(load_pack(session.settings.rules)).lines
+        thresholds = session.policy(load_pack(session.settings.rules)).distinct_thresholds
     except BundleError:
         return None
-    return min((line.value for line in lines), default=None)
+    return min(thresholds, key=lambda threshold: threshold.value, default=None)

@@ -263,7 +263,7 @@ def _rules(settings: Settings) -> Fact:
             policy = Session(replace(settings, cache=False)).policy(book.pack)
     except SqsdLintError as error:
         return _missing("rules", error)
-    both = (("error", policy.error_line), ("warning", policy.warning_line))
+    both = (("error", policy.error_threshold), ("warning", policy.warning_threshold))
     lines = [f"{name} line {line.value:.4g} ({line.spec})" for name, line in both if line]
     return Fact("rules", ", ".join([settings.rules, *lines]))
 

@@ -14,12 +14,12 @@ from sqsd_lint.explain.attributed import Attributed, attributed
 from sqsd_lint.explain.remedy import find_remedy
 from sqsd_lint.explain.spans import grouped
 from sqsd_lint.explain.target import FORM, Target
-from sqsd_lint.rules import Policy, load_pack
+from sqsd_lint.rules import Policy, load_pack, reaches
 from sqsd_lint.run.bundle_run import Session
 from sqsd_lint.run.model_scorer import Engine
 from sqsd_lint.run.rows import read_samples
 from sqsd_lint.run.sketch import sketches
-from sqsd_lint.types import Encoded, Line, Problem, Sample
+from sqsd_lint.types import Encoded, Problem, Sample, Threshold
 
 _NEAREST = 3
 # A cosine below so many standard deviations may be the largest of a few hundred by chance.
@@ -100,7 +100,7 @@ def explain(target: Target, settings: Settings, *, progress: Progress | None = N
         words=words,
         sentences=sentences,
         nearest=_nearest(session, sample),
-        remedy=_remedy(session, one, words, sentences, policy.lines),
+        remedy=_remedy(session, one, words, sentences, policy.distinct_thresholds),
     )
     if progress:
         progress.stop()
@@ -116,7 +116,7 @@ def _notes(session: Session, fast: str) -> list[str]:
 
 
 def _policy(session: Session) -> Policy:
-    """The lines of the run; without a calibration there may be none, and all else is explained the same."""
+    """Return the policy of the run; without a calibration it may have no threshold."""
     try:
         return session.policy(load_pack(session.settings.rules))
     except BundleError:
@@ -143,10 +143,10 @@ def _nearest(session: Session, sample: Sample) -> Nearest | None:
 
 
 def _remedy(
-    session: Session, one: Attributed, words: Spans, sentences: Spans, lines: Sequence[Line]
+    session: Session, one: Attributed, words: Spans, sentences: Spans, thresholds: Sequence[Threshold]
 ) -> Remedy | None:
-    """How to get under the lowest line that the row has reached."""
-    reached = [line for line in lines if one.score.sqsd >= line.value]
+    """How to get under the lowest threshold that the row has reached."""
+    reached = [each for each in thresholds if reaches(one.score, each)]
     if not reached:
         return None
     encoder, scorer = session.engine.parts()
@@ -167,7 +167,7 @@ def _remedy(
         one,
         sentences,
         words,
-        min(reached, key=lambda line: line.value),
+        min(reached, key=lambda threshold: threshold.value),
         rate,
         encode,
         calibration.percentile if calibration else None,

@@ -10,7 +10,7 @@ from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, UsageError
-from sqsd_lint.rules import Pack, Policy, Voice
+from sqsd_lint.rules import BundleScores, Pack, Policy
 from sqsd_lint.rules.consensus import quorum
 from sqsd_lint.run.bundle_run import Session
 from sqsd_lint.types import ConsensusRule, Head, Problem, Sample, ScoredRow
@@ -18,9 +18,9 @@ from sqsd_lint.types import ConsensusRule, Head, Problem, Sample, ScoredRow
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one bundle has said, and with what head it would have reported it; `cached` counts rows."""
+    """One bundle's scores, and with what head it would have reported them; `cached` counts rows."""
 
-    voice: Voice
+    scores: BundleScores
     head: Head
     cached: int
 
@@ -59,26 +59,26 @@ def hear_each(
     lost: Sequence[Problem],
     pack: Pack,
 ) -> list[Said]:
-    """Every bundle's scores, those near its own lines exact, and its own policy.
+    """Every bundle's scores, those near its own thresholds exact, and its own policy.
 
     Args:
         rows: can be gone through once for each session.
         lost: what could not even be read.
 
     Raises:
-        BundleError: a bundle lacks the calibration that a line is relative to.
+        BundleError: a bundle lacks the calibration that a threshold is relative to.
         UsageError: the rows are not the same the second time.
     """
     policies = {name: _policy(name, sessions, pack) for name in sessions}
     said: list[Said] = []
     for name, session in sessions.items():
-        items = list(session.score_samples(rows, policies[name].lines))
+        items = list(session.score_samples(rows, policies[name].distinct_thresholds))
         if said:
-            _check_same(said[0].voice.items[len(lost) :], items)
+            _check_same(said[0].scores.items[len(lost) :], items)
         settled = iter(session.settle([item for item in items if isinstance(item, ScoredRow)]))
         items = [next(settled) if isinstance(item, ScoredRow) else item for item in items]
-        voice = Voice(name, policies[name], session.calibration, [*lost, *items])
-        said.append(Said(voice, session.head(policies[name]), session.cached))
+        scores = BundleScores(name, policies[name], [*lost, *items])
+        said.append(Said(scores, session.head(policies[name]), session.cached))
         session.engine.release()
     return said
 
@@ -92,7 +92,7 @@ def join_heads(said: Sequence[Said], rule: ConsensusRule) -> Head:
     if len(heads) == 1:
         return heads[0]
     shared = [note for note in heads[0].notes if all(note in head.notes for head in heads)]
-    own = [f"{each.voice.name}: {note}" for each in said for note in each.head.notes if note not in shared]
+    own = [f"{each.scores.name}: {note}" for each in said for note in each.head.notes if note not in shared]
     needed = quorum(rule, len(heads))
     judges = f"{len(heads)} bundles judge every row; {needed} must find it risky (consensus: {rule})"
     return Head(
@@ -103,8 +103,8 @@ def join_heads(said: Sequence[Said], rule: ConsensusRule) -> Head:
         expansion=_texts(head.expansion for head in heads),
         dtype=_texts(head.dtype for head in heads),
         device=_texts(head.device for head in heads),
-        error_line=None,
-        warning_line=None,
+        error_threshold=None,
+        warning_threshold=None,
         notes=(judges, *shared, *own),
         proxy_for=heads[0].proxy_for,
         uncovered=max(head.uncovered for head in heads),

@@ -11,10 +11,10 @@ import pytest
 from sqsd_lint.cli.app import main
 from sqsd_lint.config import Settings
 from sqsd_lint.explain.model import Share, Span, SpannedRow, Spans
-from sqsd_lint.rules.consensus import Consensus, Opinion
+from sqsd_lint.rules.consensus import Consensus
 from sqsd_lint.run import consensus
 from sqsd_lint.run import spans as spanning
-from sqsd_lint.types import Problem, Score, ScoredRow, Where
+from sqsd_lint.types import Opinion, Problem, Score, ScoredRow, Where
 from tests.cli.conftest import FakePipeline
 from tests.report.reports import score
 

@@ -111,7 +111,7 @@ def test_the_remedy_is_what_the_row_really_scores(run: Run, data: Path) -> None:
     assert found.estimate == pytest.approx(
         first.row.score.sqsd - sum(p.share.sqsd for p in found.parts), abs=1e-4
     )
-    assert found.enough == (found.masked < found.line.value)
+    assert found.enough == (found.masked < found.threshold.value)
 
 
 def test_a_row_under_every_line_needs_no_remedy(run: Run, data: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_row_under_every_line_needs_no_remedy(run: Run, data: Path) -> None:
 
 def test_without_a_calibration_and_lines_all_else_is_explained(run: Run, data: Path) -> None:
     found = explain(Target(str(data), 1), run(data, threshold=None, warning_threshold=None))
-    assert (found.head.error_line, found.head.warning_line, found.remedy) == (None, None, None)
+    assert (found.head.error_threshold, found.head.warning_threshold, found.remedy) == (None, None, None)
     assert_sums(found)
 
 

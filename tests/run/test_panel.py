@@ -79,11 +79,14 @@ def test_every_bundle_judges_at_its_own_lines(run: Run, data: Path) -> None:
         else:
             carried += 1
             assert violation.rule == max(rules)  # an error needs both
-        told = [o.line.value if o.line else "" for o in violation.opinions]
+        told = [o.level.value if o.level else "" for o in violation.opinions]
         assert told == [{"SQSD101": "error", "SQSD102": "warning", "": ""}[rule] for rule in rules]
     assert 0 < carried < len(together)
     assert [head.bundle_id for head in report.head.bundles] == ["tiny", "two"]
-    assert [head.error_line.spec for head in report.head.bundles if head.error_line] == ["p60", "p60"]
+    assert [head.error_threshold.spec for head in report.head.bundles if head.error_threshold] == [
+        "p60",
+        "p60",
+    ]
     assert report.head.bundle_digest == " + ".join(load_bundle(Path(b)).digest for b in settings.opinions)
 
 

@@ -44,7 +44,7 @@ def test_from_disk(repo: Repository) -> None:
     repo.write(DEFAULT_BASELINE, json.dumps(BASELINE))
     repo.write("own.json", pack("p95"))
     found = book(rules="own.json", inline_suppressions=False)
-    assert found.pack.rules["SQSD101"].threshold == "p95"
+    assert found.pack.rules["SQSD101"].options["threshold"] == "p95"
     assert found.accepted.baseline is not None
     assert not found.accepted.inline
     assert found.notes == ()
@@ -60,14 +60,16 @@ def test_a_pack_of_the_commit(repo: Repository, tmp_path: Path) -> None:
         repo.write("own.json", text)
         for name in ("own.json", "./own.json", str(repo.root / "own.json")):
             found = book(rules=name, policy_ref="HEAD")
-            assert found.pack.rules["SQSD101"].threshold == "p95"
+            assert found.pack.rules["SQSD101"].options["threshold"] == "p95"
     repo.write("new.json", pack("1000"))
     with pytest.raises(ConfigError, match=r"new\.json: no such file at HEAD \("):
         book(rules="new.json", policy_ref="HEAD")
     assert book(policy_ref="HEAD").pack.name == "default"
     # What lies outside of the repository is no part of a change.
     (tmp_path / "outside.json").write_text(pack("p90"))
-    assert book(rules="../outside.json", policy_ref="HEAD").pack.rules["SQSD101"].threshold == "p90"
+    assert (
+        book(rules="../outside.json", policy_ref="HEAD").pack.rules["SQSD101"].options["threshold"] == "p90"
+    )
 
 
 def test_a_pack_of_the_work_tree_cannot_take_an_embedded_name(repo: Repository) -> None:
@@ -76,7 +78,7 @@ def test_a_pack_of_the_work_tree_cannot_take_an_embedded_name(repo: Repository) 
     repo.write("default", pack("1000"))
     repo.write("strict", pack("1000"))
     for name in ("default", "strict"):
-        assert book(rules=name, policy_ref="HEAD").pack.rules["SQSD101"].threshold != "1000"
+        assert book(rules=name, policy_ref="HEAD").pack.rules["SQSD101"].options["threshold"] != "1000"
 
 
 def test_what_the_commit_accepts(repo: Repository) -> None:

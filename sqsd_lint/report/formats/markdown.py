@@ -32,7 +32,7 @@ from sqsd_lint.report.sentences import (
     tried,
     verdict,
 )
-from sqsd_lint.types import Head, Line, Report, Severity, Violation, Where
+from sqsd_lint.types import Head, Report, Severity, Threshold, Violation, Where
 
 _LONGEST = 600
 _NAME = 80
@@ -198,11 +198,14 @@ def _facts(head: Head) -> list[str]:
         f"bundle {code(f'{head.bundle_id}@{short_digest(head.bundle_digest)}', _PATH)}",
         f"{words(head.metric)}, {words(head.expansion)} expansion",
         f"{words(head.dtype)} on {words(head.device)}",
-        *(_line(kind, line) for kind, line in (("error", head.error_line), ("warning", head.warning_line))),
+        *(
+            _line(kind, line)
+            for kind, line in (("error", head.error_threshold), ("warning", head.warning_threshold))
+        ),
     ]
 
 
-def _line(kind: str, line: Line | None) -> str:
+def _line(kind: str, line: Threshold | None) -> str:
     return f"{kind} line: SQSD ≥ {numbers.score(line.value)} ({words(line.spec)})" if line else ""
 
 

@@ -31,7 +31,7 @@ from sqsd_lint.report.sentences import (
     verdict,
 )
 from sqsd_lint.report.style.bar import scale_of
-from sqsd_lint.types import Head, Line, Opinion, Report, Severity, Violation
+from sqsd_lint.types import Head, Opinion, Report, Severity, Threshold, Violation
 
 
 def prose(text: str) -> list[tuple[str, bool]]:
@@ -114,7 +114,7 @@ def _text(raw: str) -> str:
 
 def _opinion(opinion: Opinion) -> tuple[str, str]:
     parts = [f"SQSD {numbers.score(opinion.score.sqsd)}", numbers.percentile(opinion.percentile)]
-    parts.append(f"at or above the {opinion.line.value} line" if opinion.line else "below the lines")
+    parts.append(f"at or above the {opinion.level.value} line" if opinion.level else "below the lines")
     return escape(opinion.bundle), ", ".join(filter(None, parts))
 
 
@@ -213,7 +213,7 @@ def _facts(head: Head) -> list[tuple[str, str]]:
 
 
 def _lines(head: Head) -> list[dict[str, str]]:
-    both = ((Severity.ERROR, head.error_line), (Severity.WARNING, head.warning_line))
+    both = ((Severity.ERROR, head.error_threshold), (Severity.WARNING, head.warning_threshold))
     return [
         {"severity": severity.value, "value": numbers.score(line.value), "text": _line_text(line)}
         for severity, line in both
@@ -221,7 +221,7 @@ def _lines(head: Head) -> list[dict[str, str]]:
     ]
 
 
-def _line_text(line: Line) -> str:
+def _line_text(line: Threshold) -> str:
     shares = [
         f"{numbers.share(share)} of {rows} rows"
         for share, rows in ((line.harmful_share, "known-harmful"), (line.benign_share, "benign"))
@@ -251,7 +251,10 @@ def _distribution(scores: list[float], head: Head) -> str:
     named = {"lowest": ordered[0], "median": ordered[len(ordered) // 2], "highest": ordered[-1]}
     figures = [f"{name} {numbers.score(v if abs(v) > least else 0.0)}" for name, v in named.items()]
     parts = [f"{numbers.count(len(ordered), 'row')}: {', '.join(figures)}"]
-    for severity, line in ((Severity.ERROR, head.error_line), (Severity.WARNING, head.warning_line)):
+    for severity, line in (
+        (Severity.ERROR, head.error_threshold),
+        (Severity.WARNING, head.warning_threshold),
+    ):
         if line:
             above = sum(score >= line.value for score in ordered)
             parts.append(f"{above:,} at or above the {severity.value} line")
