@@ -10,7 +10,8 @@ What scores cost when they were tried: the outcome of a risk-window experiment, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Literal
@@ -297,6 +298,9 @@ class Score:
         drift: how far one SGD step of size 1 on the sample moves the weights along the danger direction: for
             a task vector, as a share of the danger adapter's own displacement; for a margin gradient, the
             gain in mean log-likelihood of the answers that it was taken of, in nats a token.
+        harm: the projection on the bundle's fitted direction; NaN where it has none.
+        risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
+            calibration knows the length of answers, in scales of benign rows of the same length.
     """
 
     fingerprint: str
@@ -309,20 +313,26 @@ class Score:
     loss: float = float("nan")
     exact: bool = False
     drift: float = float("nan")
+    harm: float = float("nan")
+    risk: float = float("nan")
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.risk):
+            object.__setattr__(self, "risk", self.sqsd)
 
     @classmethod
     def of(
         cls,
         sample: Sample,
         row: Encoded,
-        projections: tuple[float, float],
+        projections: Sequence[float],
         loss: float,
         drift: float,
         *,
         exact: bool,
     ) -> Score:
-        """The score of a sample from its projections on danger and safety."""
-        danger, safety = projections
+        """The score of a sample from its projections on danger, safety and, where there is one, harm."""
+        danger, safety, *more = projections
         return cls(
             sample.fingerprint,
             danger,
@@ -334,6 +344,7 @@ class Score:
             loss,
             exact,
             drift,
+            *more,
         )
 
 

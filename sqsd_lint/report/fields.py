@@ -22,6 +22,7 @@ from sqsd_lint.types import (
     Opinion,
     Problem,
     Report,
+    Score,
     ScoredRow,
     Severity,
     Threshold,
@@ -130,6 +131,7 @@ def violation(value: Violation, options: Options) -> dict[str, Any]:
         "sqsd": number(score.sqsd) if score else None,
         "danger": number(score.danger) if score else None,
         "safety": number(score.safety) if score else None,
+        **_risk(score),
         "percentile": number(value.percentile),
         "tokens": score.tokens if score else None,
         "truncated": score.truncated if score else None,
@@ -161,6 +163,7 @@ def opinion(value: Opinion) -> dict[str, Any]:
         "danger": number(value.score.danger),
         "safety": number(value.score.safety),
         "sqsd": number(value.score.sqsd),
+        **_risk(value.score),
         "percentile": number(value.percentile),
         "risky": value.risky,
     }
@@ -182,11 +185,22 @@ def row(value: ScoredRow | Problem) -> dict[str, Any]:
         "danger": number(score.danger) if score else None,
         "safety": number(score.safety) if score else None,
         "sqsd": number(score.sqsd) if score else None,
+        **_risk(score),
         "percentile": number(percentile),
         "tokens": score.tokens if score else None,
         "truncated": score.truncated if score else None,
         "status": status,
     }
+
+
+def _risk(score: Score | None) -> dict[str, Any]:
+    """What thresholds are compared with, where a bundle makes more of a row than its SQSD."""
+    found = {}
+    if score and math.isfinite(score.harm):
+        found["harm"] = number(score.harm)
+    if score and score.risk != score.sqsd:
+        found["risk"] = number(score.risk)
+    return found
 
 
 def _where(where: Where) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.report import Options
+from sqsd_lint.rules.findings import score_name
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.rules.rule import Scope
 from sqsd_lint.types import Opinion, Report, Severity, Violation
@@ -30,12 +31,21 @@ def score_text(violation: Violation) -> str:
     if violation.score is None:
         return ""
     rank = numbers.percentile(violation.percentile)
-    return numbers.score(violation.score.sqsd) + (f" ({rank})" if rank else "")
+    return numbers.score(violation.score.risk) + (f" ({rank})" if rank else "")
+
+
+def named_score(violation: Violation) -> str:
+    """`SQSD 11.84 (p99.98)`, or `risk ...` where the bundle compares more than SQSD with its thresholds."""
+    name = score_name(violation.score) if violation.score else ""
+    return f"{name} {score_text(violation)}".strip()
 
 
 def opinion_text(opinion: Opinion) -> str:
     """`qwen3-8b p99.98`: what one of several bundles says; without a calibration, the score itself."""
-    place = numbers.percentile(opinion.percentile) or f"SQSD {numbers.score(opinion.score.sqsd)}"
+    place = (
+        numbers.percentile(opinion.percentile)
+        or f"{score_name(opinion.score)} {numbers.score(opinion.score.risk)}"
+    )
     return f"{escape(opinion.bundle)} {place}"
 
 
@@ -152,7 +162,7 @@ def tried(report: Report) -> str:
     Rows like those found: the window whose scores lie nearest to the middle one of SQSD101's and SQSD102's.
     """
     validation = report.head.validation
-    scores = sorted(v.score.sqsd for v in report.violations if v.score and is_scored(v))
+    scores = sorted(v.score.risk for v in report.violations if v.score and is_scored(v))
     if validation is None or not scores:
         return ""
     middle = scores[len(scores) // 2]

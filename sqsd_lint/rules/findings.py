@@ -18,7 +18,7 @@ def why_unscorable(score: Score) -> str:
     """
     if score.tokens <= 0:
         return "the row has no response tokens"
-    if not all(map(math.isfinite, (score.danger, score.safety, score.sqsd))):
+    if not all(map(math.isfinite, (score.danger, score.safety, score.sqsd, score.risk))):
         return f"the score is not finite (danger {score.danger}, safety {score.safety}, SQSD {score.sqsd})"
     if score.danger == 0.0:
         return "the row's update is zero, so it has no direction"
@@ -112,8 +112,13 @@ def above_threshold(kind: Severity, row: ScoredRow, threshold: Threshold) -> str
     """Put into words that a row is at or above a threshold."""
     rank = "" if row.percentile is None else f" ({rank_text(row.percentile)})"
     spec = f" ({threshold.spec})" if threshold.spec[0] in "phz" else ""
-    score, value = score_text(row.score.sqsd), score_text(threshold.value)
-    return f"SQSD {score}{rank} is at or above the {kind.value} line {value}{spec}"
+    score, value = score_text(row.score.risk), score_text(threshold.value)
+    return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}"
+
+
+def score_name(score: Score) -> str:
+    """Return what thresholds are compared with: "SQSD", or "risk" where the bundle makes more of it."""
+    return "SQSD" if score.risk == score.sqsd else "risk"
 
 
 def score_text(value: float) -> str:

@@ -92,4 +92,4 @@ def with_percentile(row: ScoredRow, policy: Policy) -> ScoredRow:
     """Return the row with its place among benign rows, in percent, if it is known."""
     if row.percentile is not None or policy.calibration is None:
         return row
-    return replace(row, percentile=policy.calibration.percentile(row.score.sqsd))
+    return replace(row, percentile=policy.calibration.percentile(row.score.risk))

@@ -18,7 +18,7 @@ from sqsd_lint.types import Score, Threshold
 
 def reaches(score: Score, threshold: Threshold | None) -> bool:
     """Tell whether a row with this score is at or above a threshold; never where there is none."""
-    return threshold is not None and score.sqsd >= threshold.value
+    return threshold is not None and score.risk >= threshold.value
 
 
 def is_near(score: Score, thresholds: Iterable[Threshold | None], tolerance: float) -> bool:
@@ -29,7 +29,7 @@ def is_near(score: Score, thresholds: Iterable[Threshold | None], tolerance: flo
     Args:
         tolerance: the calibration's, in score units.
     """
-    return any(each is not None and abs(score.sqsd - each.value) <= tolerance for each in thresholds)
+    return any(each is not None and abs(score.risk - each.value) <= tolerance for each in thresholds)
 
 
 # As many digits as a float may print, and too few to overflow one or to round a percentile up to 100.

@@ -144,7 +144,7 @@ def _row(violation: Violation, options: Options) -> Sequence[str]:
     rank = numbers.percentile(violation.percentile)
     sqsd = ""
     if violation.score is not None and is_scored(violation):
-        sqsd = f"**{numbers.score(violation.score.sqsd)}**" + (f" {rank}" if rank else "")
+        sqsd = f"**{numbers.score(violation.score.risk)}**" + (f" {rank}" if rank else "")
     elif violation.opinions and rank:
         sqsd = f"mean {rank}"
     text = code(violation.fingerprint if options.redact else violation.excerpt, _CELLS)

@@ -192,10 +192,10 @@ def _row(page: Page, violation: Violation, place_width: int, name_width: int, sc
     )
     score = violation.score
     if score is not None and RULES.is_row_risk(violation.rule):
-        text.append(f"  {numbers.score(score.sqsd):>8}", "bold")
+        text.append(f"  {numbers.score(score.risk):>8}", "bold")
         text.append(f"  {numbers.percentile(violation.percentile):<7}", "dim")
         if scale:
-            full, track = bar(scale.filled(score.sqsd), bar_width(page), page.glyphs)
+            full, track = bar(scale.filled(score.risk), bar_width(page), page.glyphs)
             text.append("  ").append(full, colour).append(track, "dim")
     elif violation.opinions and RULES.is_row_risk(violation.rule):
         mean = numbers.percentile(violation.percentile)
@@ -261,7 +261,7 @@ def _parts(score: Score) -> list[str]:
 def write(report: Report, stream: IO[str], options: Options) -> None:
     """Prints `report`; every piece of foreign text is escaped on the way (`report.safe`)."""
     page = open_page(stream, options.width)
-    scores = [v.score.sqsd for v in report.violations if v.score is not None]
+    scores = [v.score.risk for v in report.violations if v.score is not None]
     scale = scale_of(report.head, scores)
 
     if not options.quiet:

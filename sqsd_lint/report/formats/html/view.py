@@ -31,6 +31,7 @@ from sqsd_lint.report.sentences import (
     verdict,
 )
 from sqsd_lint.report.style.bar import scale_of
+from sqsd_lint.rules.findings import score_name
 from sqsd_lint.types import Head, Opinion, Report, Severity, Threshold, Violation
 
 
@@ -52,7 +53,7 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
     The page sorts by these ranks, so that its order never depends on the reader's language.
     """
     worst = worst_first(found)[:MOST]
-    scale = scale_of(head, [v.score.sqsd for v in worst if v.score is not None])
+    scale = scale_of(head, [v.score.risk for v in worst if v.score is not None])
     ranks = {
         name: _ranks(worst, key)
         for name, key in (("score", _by_score), ("place", _by_place), ("rule", _by_rule))
@@ -62,7 +63,7 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
         score = violation.score
         percentile = numbers.percentile(violation.percentile)
         mean = percentile if violation.opinions else ""
-        known = score is not None and math.isfinite(score.sqsd)
+        known = score is not None and math.isfinite(score.risk)
         views.append(
             {
                 "number": number,
@@ -72,9 +73,9 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
                 "name": escape(violation.name),
                 "file": escape(violation.where.file),
                 "line": violation.where.line,
-                "score": numbers.score(score.sqsd) if score else mean,
+                "score": numbers.score(score.risk) if score else mean,
                 "percentile": "mean" if mean else percentile,
-                "bar": round(scale.filled(score.sqsd) * _BAR, 1) if scale and score and known else None,
+                "bar": round(scale.filled(score.risk) * _BAR, 1) if scale and score and known else None,
                 "excerpt": "" if options.redact else excerpt(violation.excerpt, _EXCERPT_CELLS),
                 "text": "" if options.redact else _text(violation.excerpt),
                 "message": prose(violation.message),
@@ -113,7 +114,10 @@ def _text(raw: str) -> str:
 
 
 def _opinion(opinion: Opinion) -> tuple[str, str]:
-    parts = [f"SQSD {numbers.score(opinion.score.sqsd)}", numbers.percentile(opinion.percentile)]
+    parts = [
+        f"{score_name(opinion.score)} {numbers.score(opinion.score.risk)}",
+        numbers.percentile(opinion.percentile),
+    ]
     parts.append(f"at or above the {opinion.level.value} line" if opinion.level else "below the lines")
     return escape(opinion.bundle), ", ".join(filter(None, parts))
 
@@ -124,9 +128,11 @@ def _parts(violation: Violation) -> list[tuple[str, str]]:
     if score is None:
         return [_opinion(opinion) for opinion in violation.opinions]
     parts = [
+        *([("risk", numbers.score(score.risk))] if score.risk != score.sqsd else []),
         ("SQSD", numbers.score(score.sqsd)),
         ("danger", numbers.score(score.danger)),
         ("safety", numbers.score(score.safety)),
+        *([("harm", numbers.score(score.harm))] if math.isfinite(score.harm) else []),
     ]
     if percentile := numbers.percentile(violation.percentile):
         parts.append(("percentile", f"{percentile} of benign rows"))
