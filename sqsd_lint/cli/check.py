@@ -58,7 +58,7 @@ _Statistics = Annotated[
 
 
 def _refuse_fix(settings: Settings, reports: Sequence[Target], *, diff: bool) -> None:
-    """Refuses what cannot be fixed before a long run rather than after it.
+    """Refuse what cannot be fixed before a long run rather than after it.
 
     Raises:
         UsageError: standard input, rows of a commit, or a diff in the middle of a report for programs.
@@ -80,7 +80,7 @@ def _refuse_fix(settings: Settings, reports: Sequence[Target], *, diff: bool) ->
 
 
 def _fix_rows(report: Report, settings: Settings, *, diff: bool) -> int:
-    """Moves the rows that fail the run, or shows what would be moved; the exit code that is left then.
+    """Move the rows that fail the run, or show what would be moved, and return the exit code that is left.
 
     Raises:
         UsageError, SqsdLintError: a row cannot be moved; the file that the error names is unchanged.

@@ -147,7 +147,8 @@ def _shown(value: Any) -> str:
 def expected(subschema: Mapping[str, Any]) -> str:
     """Return what a subschema accepts, in words."""
     if "enum" in subschema:
-        return "one of " + ", ".join(json.dumps(choice) for choice in subschema["enum"])
+        choices = [json.dumps(choice) for choice in subschema["enum"]]
+        return choices[0] if len(choices) == 1 else "one of " + ", ".join(choices)
     if "anyOf" in subschema:
         return " or ".join(expected(part) for part in subschema["anyOf"])
     if "const" in subschema:
