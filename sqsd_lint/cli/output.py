@@ -95,7 +95,7 @@ def open_output(name: str | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path to write to, renamed to `target` at the end; after an error `target` is what it was before."""
+    """Yield a path to write to, which becomes `target` at the end; after an error, it is unchanged."""
     if target.exists() and not target.is_file():  # a device or a named pipe
         yield target
         return

@@ -69,7 +69,7 @@ def validate(
     faults = list(validator(rules).iter_errors(document))
     if faults:
         first = min(faults, key=lambda fault: [str(part) for part in fault.path])
-        message, hint = _explain(_of_the_kind(first), rules, label)
+        message, hint = _explain(_innermost(first), rules, label)
         raise error(f"{source}: {message}", hint=hint)
 
 
@@ -88,13 +88,17 @@ def _is_finite(_: object, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _of_the_kind(fault: ValidationError) -> ValidationError:
-    """Return the fault of the alternative that was meant: the one that the value has the type of."""
+def _innermost(fault: ValidationError) -> ValidationError:
+    """Return the fault within a value that may be of several kinds, or that of the value where none fits."""
     while fault.validator == "anyOf":
-        meant = [part for part in fault.context or () if part.validator != "type" or part.relative_path]
-        if len({part.schema_path[0] for part in meant}) != 1:
-            return fault
-        fault = meant[0]
+        within = [
+            part
+            for part in fault.context or ()
+            if part.relative_path or part.validator in ("additionalProperties", "required", "anyOf")
+        ]
+        if not within:
+            break
+        fault = within[0]
     return fault
 
 
@@ -114,7 +118,8 @@ def _explain(
         missing = next(key for key in subschema["required"] if key not in instance)
         return f"missing key {label('.'.join([*keys, missing]))}", None
     where = label(".".join(keys)) if keys else "the document"
-    choices = [each for each in subschema.get("enum", ()) if isinstance(each, str)]
+    kinds = [subschema, *subschema.get("anyOf", ())]
+    choices = [each for kind in kinds for each in kind.get("enum", ()) if isinstance(each, str)]
     close = nearest(instance, choices) if isinstance(instance, str) else None
     remedy = f"Did you mean {json.dumps(close)}?" if close else None
     if remedy is None and (key := _misspelt(fault, schema)):

@@ -74,8 +74,9 @@ def test_a_number_beside_a_word(tmp_path: Path, given: Any) -> None:
     assert load(tmp_path, workers="auto").workers == "auto"
     expected = 'expected an integer of at least 1 or "auto"'
     assert refused(tmp_path, "workers = 0\n").message == f'sqsd-lint.toml: "workers" is 0, {expected}'
-    message = refused(tmp_path, workers="many").message
-    assert message == f'command line: --workers is "many", {expected}'
+    fault = refused(tmp_path, workers="atuo")
+    assert fault.message == f'command line: --workers is "atuo", {expected}'
+    assert fault.hint == 'Did you mean "auto"?'
 
 
 def test_a_table_of_values_and_tables(tmp_path: Path) -> None:
