@@ -89,9 +89,9 @@ def _rules() -> list[str]:
 
 
 def _unscored_rules() -> list[str]:
-    from sqsd_lint.rules.registry import UNSCORED_RULES
+    from sqsd_lint.rules.registry import RULES
 
-    return list(UNSCORED_RULES)
+    return list(RULES.unscored)
 
 
 def _formats() -> list[str]:
