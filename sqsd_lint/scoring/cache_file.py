@@ -159,7 +159,7 @@ class CacheFile:
                 for *values, checksum in database.execute(query, (scorer, *keys)):
                     row = CacheRow(*values)
                     if fault := row.fault(checksum):
-                        if self.writable:
+                        if database is self._disk and self._may_renew():
                             raise DamagedCacheError(fault)
                         self._note(f"damaged scores in the cache are not used: {self._path}: {fault}")
                         continue
@@ -210,7 +210,7 @@ class CacheFile:
             with suppress(sqlite3.Error):
                 self._disk.close()
         self._disk = None
-        if self._path is not None and self.writable and _is_damage(error) and not self._renewed:
+        if self._path is not None and _is_damage(error) and self._may_renew():
             self._renewed = True
             try:
                 self._renew(self._path, error)
@@ -219,6 +219,13 @@ class CacheFile:
                 error = second
         self.writable = False
         self._note(f"the score cache cannot be used: {self._path}: {error}")
+
+    def _may_renew(self) -> bool:
+        """Return whether a damaged file may be set aside: once a run, and never one that is read-only."""
+        path = self._path
+        if path is None or self._renewed or not self.writable:
+            return False
+        return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
     def _renew(self, path: Path, reason: Exception) -> None:
         """Set the file aside and take over into a new one what of it is sound."""
