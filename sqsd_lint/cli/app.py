@@ -16,6 +16,7 @@ from sqsd_lint._version import __version__
 from sqsd_lint.cli import (
     baseline,
     bundle,
+    cache,
     check,
     clean,
     completion,
@@ -121,6 +122,7 @@ app.add_typer(config.app, name="config")
 app.command("drift")(drift.drift)
 app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)
+app.add_typer(cache.app, name="cache")
 app.command("clean")(clean.clean)
 
 

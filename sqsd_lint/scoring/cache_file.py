@@ -94,6 +94,11 @@ class CacheFile:
         """What the reader of a report has to know about the file."""
         return tuple(self._notes)
 
+    @property
+    def usable(self) -> bool:
+        """Whether what the file holds can be read."""
+        return self._disk is not None
+
     def find(self, scorer: bytes, fingerprints: Sequence[bytes]) -> dict[bytes, CacheRow]:
         """Return the rows of a scorer that are known among `fingerprints`, by fingerprint."""
         while True:
