@@ -46,15 +46,15 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
         settled = panel.settle(scored)
 
     files = [file.name for file in selection.files]
-    voices = [
+    evaluations = [
         Voice(name, policy, run.calibration, [*selection.problems, *items])
         for (name, run), policy, items in zip(panel.runs.items(), policies, settled, strict=True)
     ]
-    heard = hear(voices, settings.consensus, files=files)
-    judged = judge_all(heard, source.accepted, files=files, whole=set(files) - rows.partial)
+    evaluated = hear(evaluations, settings.consensus, files=files)
+    judged = judge_all(evaluated, source.accepted, files=files, whole=set(files) - rows.partial)
 
     counted = count_coverage(
-        heard.rows, heard.problems, allow=settings.allow, cached=panel.cached, files=len(files)
+        evaluated.rows, evaluated.problems, allow=settings.allow, cached=panel.cached, files=len(files)
     )
     coverage = replace(counted, unchanged=rows.unchanged, notes=(*selection.all_notes, *rows.notes))
     head = panel.head(policies)
@@ -65,7 +65,7 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
         coverage=coverage,
         exit_code=int(exit_code(judged.violations, coverage, fail_on=settings.fail_on)),
         seconds=time.perf_counter() - begun,
-        rows=tuple(heard.rows),
+        rows=tuple(evaluated.rows),
         next_steps=next_steps(
             judged.violations,
             coverage,

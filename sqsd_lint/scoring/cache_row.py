@@ -6,9 +6,9 @@ checksum over its keys and values; a row that it does not fit is never used.
 
 from __future__ import annotations
 
-import math
 import struct
 from hashlib import blake2b
+from math import isfinite, isnan
 from typing import NamedTuple, get_args
 
 from sqsd_lint.types import Score, Truncated
@@ -82,9 +82,18 @@ class CacheRow(NamedTuple):
         Raises:
             struct.error, TypeError, AttributeError: a value has the wrong type; `fault` finds that before.
         """
-        numbers = (_NAN if value is None else value + 0.0 for value in self[2:6])  # -0.0 is kept as 0.0
-        packed = _PACKED.pack(self.scorer, self.fingerprint, *numbers, self.tokens, self.response_lost)
-        return blake2b(packed + self.truncated.encode(), digest_size=8, person=_PERSON).digest()
+        scorer, fingerprint, danger, safety, loss, drift, tokens, truncated, response_lost = self
+        packed = _PACKED.pack(
+            scorer,
+            fingerprint,
+            danger + 0.0,  # SQLite keeps -0.0 as 0.0
+            safety + 0.0,
+            _NAN if loss is None else loss + 0.0,
+            _NAN if drift is None else drift + 0.0,
+            tokens,
+            response_lost,
+        )
+        return blake2b(packed + truncated.encode(), digest_size=8, person=_PERSON).digest()
 
     def fault(self, checksum: bytes | None = None) -> str:
         """Return why a row must not be used, "" if it may.
@@ -92,30 +101,42 @@ class CacheRow(NamedTuple):
         Args:
             checksum: that was stored with the row; None where there is none yet.
         """
-        for key in (self.scorer, self.fingerprint):
-            if type(key) is not bytes or len(key) != KEY_BYTES:
-                return f"a key is not {KEY_BYTES} bytes"
-        for name in ("danger", "safety"):
-            value = getattr(self, name)
-            if type(value) is not float or not math.isfinite(value):
-                return f"its {name} is not a finite number"
-        if not math.isfinite(self.danger - self.safety):
+        scorer, fingerprint, danger, safety, loss, drift, tokens, truncated, response_lost = self
+        if not (_is_key(scorer) and _is_key(fingerprint)):
+            return f"a key is not {KEY_BYTES} bytes"
+        if not _is_number(danger):
+            return "its danger is not a finite number"
+        if not _is_number(safety):
+            return "its safety is not a finite number"
+        if not isfinite(danger - safety):
             return "danger less safety is not a finite number"
-        for name in ("loss", "drift"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not float or not math.isfinite(value)):
-                return f"its {name} is neither a finite number nor unknown"
-        for name in ("tokens", "response_lost"):
-            value = getattr(self, name)
-            if type(value) is not int or not 0 <= value < _LARGEST:
-                return f"its {name} is not a count"
-        if type(self.truncated) is not str or self.truncated not in _TRUNCATED:
+        if not (loss is None or _is_number(loss)):
+            return "its loss is neither a finite number nor unknown"
+        if not (drift is None or _is_number(drift)):
+            return "its drift is neither a finite number nor unknown"
+        if not _is_count(tokens):
+            return "its tokens is not a count"
+        if not _is_count(response_lost):
+            return "its response_lost is not a count"
+        if type(truncated) is not str or truncated not in _TRUNCATED:
             return "it is not known what of it was cut off"
         if checksum is not None and checksum != self.checksum():
             return "its checksum does not fit its values"
         return ""
 
 
+def _is_key(value: object) -> bool:
+    return type(value) is bytes and len(value) == KEY_BYTES
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is float and isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _LARGEST
+
+
 def _or_none(value: float) -> float | None:
     # SQLite has no NaN and keeps NULL in its place.
-    return None if math.isnan(value) else value
+    return None if isnan(value) else value

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -307,6 +309,26 @@ def test_what_cannot_be_set_aside_is_not_used(copy: Path) -> None:
 
 
 # Other states
+
+
+def put_in_parts(path: Path, first: int) -> tuple[str, ...]:
+    """Stores every second score, a few at a time, as a run does."""
+    with ScoreCache(path, KEY) as cache:
+        mine = list(SCORES.values())[first::2]
+        for at in range(0, len(mine), 25):
+            cache.put(mine[at : at + 25])
+        return cache.notes
+
+
+@pytest.mark.parametrize("before", [b"", b"This is no database." * 300])
+def test_two_processes_at_once(tmp_path: Path, before: bytes) -> None:
+    path = tmp_path / "scores.sqlite"
+    path.write_bytes(before)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        notes = [*pool.map(put_in_parts, [path] * 2, [0, 1])]
+    assert sum(len(each) for each in notes) == bool(before)
+    found, later = run_over(path)
+    assert (len(found), later) == (len(SCORES), ())
 
 
 def test_scores_of_the_format_before_are_taken_over(tmp_path: Path) -> None:
