@@ -1,13 +1,11 @@
-"""A run that the cache or git answers loads no torch, and is done within a second."""
+"""A run that the cache or git answers loads no torch."""
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +51,17 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     return made
 
 
-def run(*args: str) -> tuple[dict[str, Any], float]:
-    """The report of a check, and its seconds of wall clock."""
-    times = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", _CODE, "check", "--output-format", "json", *args],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        times.append(time.perf_counter() - begun)
-        assert done.stderr.splitlines()[-1:] == ["[0, []]"], done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report["coverage"], statistics.median(times)
+def run(*args: str) -> dict[str, Any]:
+    """The coverage of a check that loads nothing heavy."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE, "check", "--output-format", "json", *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr.splitlines()[-1:] == ["[0, []]"], done.stderr
+    coverage: dict[str, Any] = json.loads(done.stdout)["coverage"]
+    return coverage
 
 
 @pytest.mark.parametrize("case", ["all", "nothing", "reordered", "new", "since"])
@@ -85,7 +79,5 @@ def test_a_warm_run(case: str, repo: Repository) -> None:
         args = args if case == "new" else ["--changed-since", "HEAD", "--policy-ref", "HEAD"]
         expected |= {"rows": 3, "scored": 3, "cached": 3, "unchanged": ROWS}
     repo.git("add", "-A")
-    coverage, seconds = run(*args)
+    coverage = run(*args)
     assert {key: coverage[key] for key in expected} == expected
-    # Alone on two cores it takes 0.4 s; what is judged here is that nothing heavy has crept in.
-    assert seconds < 3, f"{seconds:.2f} s"
