@@ -34,8 +34,7 @@ from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
 from sqsd_lint.encode import Encoder, load_tokenizer
-from sqsd_lint.rules.fine_tune import FineTuneSettings
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.scoring import Scorer
 from sqsd_lint.training.data import select
 from sqsd_lint.training.recipe import DataSet
@@ -96,7 +95,7 @@ class Bench:
             expansion="shared",  # both sides start from the initial state
         )
         self.bundle = open_bundle(args.bundle, cache_dir=cache_root())
-        self.engine = Engine(self.bundle, settings, cache_dir=cache_root(), cache_scores=False)
+        self.engine = ModelScorer(self.bundle, settings, cache_dir=cache_root(), cache_scores=False)
         self.axes = Axes.of(self.bundle)
         self.point = self.bundle.adapter_dir("initial")
         encoder = Encoder(

@@ -16,6 +16,7 @@ from sqsd_lint._version import __version__
 from sqsd_lint.cli import (
     baseline,
     bundle,
+    cache,
     check,
     clean,
     completion,
@@ -115,6 +116,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "drift": drift.drift,
     "validate": validate.validate,
     "doctor": doctor.doctor,
+    "cache": cache.GROUP,
     "clean": clean.clean,
 }
 _EPILOG = "[dim]Exit codes: 0 no violation, 1 violations, 2 wrong usage, 3 something has no score.[/dim]"

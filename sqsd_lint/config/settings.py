@@ -31,7 +31,7 @@ _ROWS = ("check", "score", "baseline")  # the commands that go through files
 _SCORE = ("check", "score", "explain", "baseline", "validate")
 _LOAD = (*_SCORE, "doctor", "bundle calibrate")  # the commands that have to fit a model into memory
 _CACHE = (
-    *(*_SCORE, "lock", "drift", "doctor", "clean"),
+    *(*_SCORE, "lock", "drift", "doctor", "clean", "cache export", "cache merge"),
     *(f"bundle {name}" for name in ("list", "show", "verify", "remove", "import", "build")),
     *(f"bundle {name}" for name in ("calibrate", "sketch", "pull", "push", "prune")),
 )

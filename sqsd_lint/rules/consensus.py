@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sqsd_lint.types import ConsensusRule, Opinion, Violation, Where
+from sqsd_lint.types import ConsensusRule, Opinion, ScoredRow, Violation, Where
 
 
 class Vote(IntEnum):
@@ -64,9 +64,9 @@ class Consensus:
     opinions: tuple[Opinion, ...]
 
     @classmethod
-    def of(cls, violation: Violation) -> Consensus:
-        """Return the opinions behind a finding."""
-        return cls(violation.where, violation.fingerprint, violation.excerpt, violation.opinions)
+    def of(cls, row: ScoredRow | Violation) -> Consensus:
+        """Return the opinions on a row, or those behind a finding."""
+        return cls(row.where, row.fingerprint, row.excerpt, row.opinions)
 
     @property
     def percentiles(self) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sqsd_lint.config import Settings
-from sqsd_lint.run.bundle_run import Session
+from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import read_samples
 from sqsd_lint.types import Sample, Score
 from tests.repository import Repository
@@ -41,16 +41,16 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     made = Repository.here(tmp_path / "repo", monkeypatch)
     made.rows("data/train.jsonl", *range(ROWS))
     made.commit()
-    session = Session(Settings(cache_dir=str(tmp_path / "cache")))
+    bundle_run = BundleRun(Settings(cache_dir=str(tmp_path / "cache")))
     made.rows("data/more.jsonl", *range(ROWS, ROWS + 3))
     samples = [
         sample
         for name in ("data/train.jsonl", "data/more.jsonl")
-        for sample in read_samples(name, session.settings)
+        for sample in read_samples(name, bundle_run.settings)
         if isinstance(sample, Sample)
     ]
     assert len(samples) == ROWS + 3
-    session.engine.cache.put(Score(s.fingerprint, -5.0, 1.0, 0.0, 100) for s in samples)
+    bundle_run.scorer.cache.put(Score(s.fingerprint, -5.0, 1.0, 0.0, 100) for s in samples)
     os.unlink("data/more.jsonl")
     return made
 

@@ -16,7 +16,7 @@ from sqsd_lint.rules import Baseline
 from sqsd_lint.run import calibrate as run_calibrate
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import score as run_score
-from sqsd_lint.run.model_scorer import Engine, scored_modules
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.types import Problem, Sample, ScoredRow
 from tests.repository import Repository
 
@@ -73,10 +73,10 @@ def test_the_cache_answers_the_second_run_without_the_model(
     first = run_check.check(run(data))
     assert (first.coverage.cached, first.coverage.scored) == (0, 12)
 
-    def no_model(self: Engine) -> None:
+    def no_model(self: ModelScorer) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(Engine, "_build", no_model)
+    monkeypatch.setattr(ModelScorer, "_build", no_model)
     second = run_check.check(run(data))
     assert second.coverage.cached == 12
     assert second.rows == first.rows
@@ -121,13 +121,13 @@ def test_a_row_that_occurs_twice_is_scored_once(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    whole = Engine.score
+    whole = ModelScorer.score
 
-    def counted(self: Engine, samples: list[Sample]) -> object:
+    def counted(self: ModelScorer, samples: list[Sample]) -> object:
         seen.append(len(samples))
         return whole(self, samples)
 
-    monkeypatch.setattr(Engine, "score", counted)
+    monkeypatch.setattr(ModelScorer, "score", counted)
     report = run_check.check(run(write(tmp_path / "a.jsonl", ROWS[0], ROWS[1], ROWS[0])))
     assert seen == [2]
     assert report.coverage.scored == 3
@@ -231,14 +231,6 @@ def test_calibration_draws_lines(run: Run, tiny_bundle: Path, tmp_path: Path) ->
     # The rows of the calibration lie on the lines themselves: one may fall on either side by rounding.
     assert report.head.error_threshold.benign_share == pytest.approx(above / 8, abs=1 / 8)
     assert 2 <= above <= 4
-    with pytest.raises(UsageError, match=r"bad\.jsonl:2"):
-        run_calibrate.reference_rows([str(write(tmp_path / "bad.jsonl", ROWS[0], "{"))], run())
-
-
-def test_top_blocks_are_counted_from_the_output() -> None:
-    names = {f"model.layers.{i}.mlp.up_proj" for i in range(12)} | {"model.extra"}
-    assert scored_modules(names, "all") is None
-    assert scored_modules(names, 2) == {"model.layers.10.mlp.up_proj", "model.layers.11.mlp.up_proj"}
 
 
 def test_another_metric_has_no_calibration(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:

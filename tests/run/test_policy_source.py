@@ -15,8 +15,8 @@ from sqsd_lint.discover import find_files
 from sqsd_lint.errors import ConfigError, ModelNotFoundError, SqsdLintError, UsageError
 from sqsd_lint.rules import DEFAULT_BASELINE, DEFAULT_SUPPRESSIONS
 from sqsd_lint.run import check as run_check
-from sqsd_lint.run.model_scorer import Engine
-from sqsd_lint.run.policy_source import Rulebook, open_rulebook
+from sqsd_lint.run.model_scorer import ModelScorer
+from sqsd_lint.run.policy_source import PolicySource, open_policy_source
 from tests.repository import Repository
 
 DIGEST = "ab" * 16
@@ -34,8 +34,8 @@ def pack(threshold: str) -> str:
     return json.dumps({"rules": {"SQSD101": {"severity": "error", "threshold": threshold}}})
 
 
-def book(**settings: Any) -> Rulebook:
-    with open_rulebook(Settings(**settings)) as found:
+def book(**settings: Any) -> PolicySource:
+    with open_policy_source(Settings(**settings)) as found:
         return found
 
 
@@ -146,7 +146,7 @@ def test_ignore_files_of_the_commit(repo: Repository) -> None:
     for name in ("raw/x.jsonl", "built/x.jsonl"):
         repo.rows(name, 2)
     assert find_files(["."], ignore_files=book().ignore_files).files == []
-    with open_rulebook(Settings(policy_ref="HEAD")) as found:
+    with open_policy_source(Settings(policy_ref="HEAD")) as found:
         assert find_files(["."], ignore_files=found.ignore_files).files == [os.path.join("data", "a.jsonl")]
 
 
@@ -213,7 +213,7 @@ def test_a_base_model_that_comes_with_a_change_is_refused(
             run_check.check(settings)
         shutil.copytree(tiny_model_folder, ".hub/models--org--tiny/snapshots/1")
     repo.commit()
-    monkeypatch.setattr(Engine, "score", None)  # refused before any row is scored
+    monkeypatch.setattr(ModelScorer, "score", None)  # refused before any row is scored
     with pytest.raises(UsageError, match=r"the base model .* differs"):
         run_check.check(settings)
 
