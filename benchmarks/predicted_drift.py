@@ -34,6 +34,7 @@ from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
 from sqsd_lint.encode import Encoder, load_tokenizer
+from sqsd_lint.rules.fine_tune import FineTuneSettings
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.scoring import Scorer
 from sqsd_lint.training.data import select
