@@ -19,6 +19,7 @@ import pytest
 from sqsd_lint.bundle.cache import bundles_folder
 from sqsd_lint.bundle.installed import list_bundles
 from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.manifest import Purpose
 from sqsd_lint.bundle.remote import files as remote
 from sqsd_lint.bundle.remote import pull as pulling
 from sqsd_lint.bundle.remote import pull_records as pulled
@@ -220,11 +221,11 @@ def test_a_digest_that_was_not_expected(published: Address, bundle: Bundle, cach
 
 
 def test_no_text_of_a_manifest_becomes_markup(bundle: Bundle) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     hostile = "<script>x</script>\n\n# [click](http://x) | `y`"
     base = replace(bundle.manifest.base_model, id=hostile)
-    manifest = replace(bundle.manifest, base_model=base, notes=(hostile,))
+    manifest = replace(bundle.manifest, base_model=base, target=Purpose(True, (hostile,)))
     written = card(manifest, parse("hf://org/name"))
     prose = [line for line in written.splitlines() if not line.startswith(("    ", "base_model:"))]
     assert not [line for line in prose if re.search(r"(?<!\\)<|(?<!\\)\[click", line)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Collection
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from sqsd_lint.bundle.cache import bundles_folder, cached_name, swap_in
 from sqsd_lint.bundle.load import Bundle, load_bundle
-from sqsd_lint.bundle.manifest import MANIFEST, Manifest, from_json
+from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, parse
 from sqsd_lint.bundle.remote import address as sources
 from sqsd_lint.bundle.remote import pull_records as pulled
 from sqsd_lint.bundle.remote.address import Address
@@ -24,7 +23,6 @@ from sqsd_lint.common.json_io import sha256_file
 from sqsd_lint.common.progress import Status
 from sqsd_lint.errors import BundleCorruptError, BundleError
 
-_MAX_MANIFEST = 64 << 20
 _MAX_FILES = 1000
 _MAX_BUNDLE = 64 << 30
 # How often somebody who watches is told.
@@ -32,7 +30,7 @@ _TOLD_EVERY = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RemoteBundle:
     """A bundle at an address, of which only the manifest was read.
 
     Attributes:
@@ -53,7 +51,7 @@ class Found:
         return self.manifest.digest
 
 
-def look(address: Address) -> Found:
+def look(address: Address) -> RemoteBundle:
     """Read the manifest of the bundle at an address: its digest stands for every file of it.
 
     Raises:
@@ -63,10 +61,10 @@ def look(address: Address) -> Found:
     """
     remote = connect(address)
     with reaching(address):
-        text = remote.read(MANIFEST, _MAX_MANIFEST)
+        text = remote.read(MANIFEST, MAX_MANIFEST)
     try:
-        manifest = from_json(json.loads(text.decode("utf-8")))
-    except (ValueError, RecursionError) as error:
+        manifest = parse(text)
+    except ValueError as error:
         raise BundleCorruptError(
             f"{address}: {MANIFEST} is not a valid bundle manifest: {error}",
             hint="nothing was kept of it; ask whoever published it to push it again",
@@ -75,7 +73,7 @@ def look(address: Address) -> Found:
         raise BundleCorruptError(
             f"{address}: {len(manifest.files):,} files, where {_MAX_FILES:,} are allowed"
         )
-    return Found(remote, manifest, text)
+    return RemoteBundle(remote, manifest, text)
 
 
 def pull(
@@ -159,7 +157,7 @@ def unexpected(where: str, digest: str, expected: Collection[str]) -> BundleErro
     )
 
 
-def _fill(stage: Path, found: Found, status: Status | None) -> None:
+def _fill(stage: Path, found: RemoteBundle, status: Status | None) -> None:
     """Bring every file into `stage`; what an earlier, killed pull left there is used."""
     sizes = _sizes(found)
     total, here = sum(sizes.values()), 0
@@ -183,7 +181,7 @@ def _fill(stage: Path, found: Found, status: Status | None) -> None:
     (stage / MANIFEST).write_bytes(found.text)
 
 
-def _sizes(found: Found) -> dict[str, int]:
+def _sizes(found: RemoteBundle) -> dict[str, int]:
     sizes = {}
     with reaching(found.address):
         for name in found.manifest.files:
@@ -219,7 +217,7 @@ def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int
     )
 
 
-def _check(stage: Path, found: Found) -> None:
+def _check(stage: Path, found: RemoteBundle) -> None:
     """Everything `bundle verify` knows to check, before anybody can see the bundle."""
     wrong = verify(stage)
     if wrong:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import MANIFEST, Manifest, from_json
+from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, parse
 from sqsd_lint.bundle.remote.address import Address
 from sqsd_lint.bundle.remote.connect import connect, reaching
 from sqsd_lint.bundle.remote.files import Remote
@@ -100,7 +100,7 @@ def _calibration(manifest: Manifest) -> str:
         return "None: only raw scores can be thresholds. `sqsd-lint bundle calibrate` adds one."
     rows = [
         (role, each.name, f"{each.rows:,}", each.sha256[:12])
-        for role, sets in (("benign", found.benign_sets), ("known-harmful", found.harmful_sets))
+        for role, sets in (("benign", found.sets.benign), ("known-harmful", found.sets.harmful))
         for each in sets
     ]
     return _table(("", "data set", "rows", "sha256"), rows)
@@ -129,9 +129,6 @@ def _plain(text: str) -> str:
 def _line(text: str) -> str:
     flat = "".join(c if c.isprintable() else " " for c in text)
     return flat if len(flat) <= _LONGEST else f"{flat[: _LONGEST - 3]}..."
-
-
-_MAX_MANIFEST = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +214,10 @@ def _push_store(
 def _there(remote: Remote) -> Manifest | None:
     """The manifest of the bundle in a store; None if there is none."""
     try:
-        return from_json(json.loads(remote.read(MANIFEST, _MAX_MANIFEST)))
+        return parse(remote.read(MANIFEST, MAX_MANIFEST))
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise UsageError(
             f"{remote.address} holds a {MANIFEST} that is no manifest of a bundle; nothing was written",
             hint="name an empty place",
