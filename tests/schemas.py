@@ -7,7 +7,7 @@ from typing import Any
 
 from sqsd_lint.bundle.lock import LockFile
 from sqsd_lint.bundle.manifest import Manifest
-from sqsd_lint.common.published import schema_of, schema_text
+from sqsd_lint.common.json_schema import schema_of, schema_text
 from sqsd_lint.resources import schema_path
 from sqsd_lint.training.recipe import RecipeFile
 

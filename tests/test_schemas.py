@@ -7,7 +7,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from sqsd_lint.common.published import schema_text
+from sqsd_lint.common.json_schema import schema_text
 from sqsd_lint.resources import schema_path
 from tests.schemas import SCHEMAS
 

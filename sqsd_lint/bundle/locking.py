@@ -14,8 +14,8 @@ from sqsd_lint import resources
 from sqsd_lint.bundle.installed import list_bundles
 from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked
 from sqsd_lint.bundle.manifest import Manifest
-from sqsd_lint.bundle.remote import address as sources
-from sqsd_lint.bundle.remote import pull_records as pulled
+from sqsd_lint.bundle.remote.address import is_remote, parse
+from sqsd_lint.bundle.remote.pull_records import pulls_by_folder
 from sqsd_lint.bundle.resolve import configured, open_bundle
 from sqsd_lint.common.progress import Status
 from sqsd_lint.config import Settings
@@ -30,8 +30,8 @@ def shared(source: str, path: str, cache_dir: Path | None) -> str:
     Raises:
         ConfigError: it is none of them. Which bundle an id stands for is up to the cache of each machine.
     """
-    if sources.is_remote(source):
-        return str(sources.parse(source))
+    if is_remote(source):
+        return str(parse(source))
     if os.path.isdir(source):
         return PurePath(os.path.relpath(source, os.path.dirname(path) or ".")).as_posix()
     entries = list_bundles(cache_dir)
@@ -64,13 +64,13 @@ def address_of(root: Path, cache_dir: Path | None) -> str:
 
 def _origin(folder: str, cache_dir: Path | None) -> str | None:
     """The address that a cached bundle was pulled from, as it was asked for; None if it was not."""
-    known = pulled.sources(cache_dir).get(folder, [])
+    known = pulls_by_folder(cache_dir).get(folder, [])
     asked = [each.source for each in known if not (each.revision and each.source.endswith(each.revision))]
     return min(asked or [each.source for each in known], key=len, default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LockChange:
     """What a new lock says otherwise than the old one.
 
     Attributes:
@@ -159,11 +159,11 @@ def _compared(
     return key, f"{key}: {locked.source} has the digest {locked.digest[:12]} and is {was}"
 
 
-def changes(old: Lock | None, new: Lock) -> list[Change]:
+def changes(old: Lock | None, new: Lock) -> list[LockChange]:
     """What differs between two locks, by base model."""
     before = old.bundles if old else {}
     keys = sorted({*before, *new.bundles})
-    pairs = [Change(key, before.get(key), new.bundles.get(key)) for key in keys]
+    pairs = [LockChange(key, before.get(key), new.bundles.get(key)) for key in keys]
     return [change for change in pairs if change.old != change.new]
 
 
@@ -200,7 +200,7 @@ def _wanted(
 
 
 def _is_local(source: str) -> bool:
-    return not sources.is_remote(source)
+    return not is_remote(source)
 
 
 def _kept(old: Lock | None, base: str | None, source: str) -> tuple[str, Locked] | None:
@@ -233,7 +233,7 @@ def _resolved(
 
         if status:
             status(f"looking at {source}")
-        found = look(sources.parse(source))
+        found = look(parse(source))
         manifest, revision = found.manifest, found.address.revision
     key = _key(manifest, base, source, proxy=settings.proxy)
     return key, Locked(manifest.id, source, revision, manifest.digest)

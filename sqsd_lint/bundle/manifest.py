@@ -296,7 +296,7 @@ def load(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return parse(read_bytes(path, MAX_MANIFEST))
+        return parse_manifest(read_bytes(path, MAX_MANIFEST))
     except (OSError, ValueError) as error:
         raise BundleCorruptError(
             f"{path}: not a valid bundle manifest: {error}",
@@ -309,7 +309,7 @@ def dump(manifest: Manifest, folder: Path) -> None:
     write_json(folder / MANIFEST, manifest.to_json())
 
 
-def parse(data: bytes) -> Manifest:
+def parse_manifest(data: bytes) -> Manifest:
     """Return the manifest in the bytes of a `bundle.json`.
 
     Raises:

@@ -6,13 +6,19 @@ another library version wrote, keeps its digest as long as it computes the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.common.json_io import digest, read_json, sha256_file, sha256_text, write_json
+from sqsd_lint.common.json_io import (
+    digest,
+    read_json,
+    read_small_json,
+    sha256_file,
+    sha256_text,
+    write_small_json,
+)
 from sqsd_lint.common.model_folder import weight_files
 from sqsd_lint.common.safetensors_header import content_lines
 from sqsd_lint.errors import ModelError, ModelNotFoundError
@@ -110,22 +116,10 @@ def _remembered(
     stamp = digest(stats)
     key = f"{kind}:{folder.resolve()}"
     store = cache_root(cache_dir) / "digests.json"
-    known = _read_store(store)
+    known = read_small_json(store)
     entry = known.get(key)
     if isinstance(entry, list) and len(entry) == 2 and entry[0] == stamp and isinstance(entry[1], str):
         return entry[1]
     value = compute()
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        write_json(store, {**_read_store(store), key: [stamp, value]})
-    except OSError:
-        pass  # a cache that cannot be written costs time, not truth
+    write_small_json(store, {**read_small_json(store), key: [stamp, value]})
     return value
-
-
-def _read_store(store: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(store.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}

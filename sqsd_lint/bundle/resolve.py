@@ -10,13 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sqsd_lint import resources
-from sqsd_lint.bundle.installed import CachedBundle as Entry
-from sqsd_lint.bundle.installed import find_digest, list_bundles, used
+from sqsd_lint.bundle.installed import CachedBundle, find_digest, list_bundles, used
 from sqsd_lint.bundle.load import Bundle, load_bundle
 from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked, read_lock
 from sqsd_lint.bundle.manifest import MANIFEST
-from sqsd_lint.bundle.remote import address as sources
-from sqsd_lint.bundle.remote.address import is_remote
+from sqsd_lint.bundle.remote.address import is_remote, parse
 from sqsd_lint.common.progress import Status
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, BundleNotFoundError, UsageError
@@ -74,7 +72,7 @@ def _entry(lock: Lock, settings: Settings, source: str | None) -> Locked | None:
 
 
 def _same(lock: Lock, locked: Locked, source: str) -> bool:
-    if locked.remote or sources.is_remote(source):
+    if locked.remote or is_remote(source):
         return locked.source == source
     return lock.folder(locked) == os.path.normpath(source)
 
@@ -95,7 +93,7 @@ def open_locked(
         return used(found, cache_dir)
     from sqsd_lint.bundle.remote.pull import pull
 
-    address = sources.parse(locked.source).at(locked.revision)
+    address = parse(locked.source).at(locked.revision)
     return used(pull(address, expected=(locked.digest,), cache_dir=cache_dir, status=status), cache_dir)
 
 
@@ -103,12 +101,12 @@ def _open_other(
     lock: Lock, source: str | None, settings: Settings, cache_dir: Path | None, status: Status | None
 ) -> Bundle:
     """A bundle that the lock has under another name, or not at all: what is not locked is not fetched."""
-    if source is None or not sources.is_remote(source):
+    if source is None or not is_remote(source):
         model = None if settings.proxy else settings.model
         return open_bundle(source, model=model, cache_dir=cache_dir, status=status)
     from sqsd_lint.bundle.remote.pull import cached, pull
 
-    address = sources.parse(source)
+    address = parse(source)
     digests = [each.digest for each in lock.bundles.values()]
     if not digests:
         raise BundleError(f"{lock.path} locks no bundle, and {source} is asked for", hint=_remedy())
@@ -154,7 +152,7 @@ def open_bundle(
     """Find the bundle that a run uses; one on the Hub or in a store is pulled if it is not cached.
 
     Args:
-        ref: `--bundle`: a folder, the id of a cached or embedded bundle, or an address (`bundle.sources`).
+        ref: `--bundle`: a folder, the id of a cached or embedded bundle, or an address (`remote.address`).
         model: `--model`: a Hub id or a folder; decides where no bundle is named.
         status: told what is being fetched.
 
@@ -199,16 +197,16 @@ def _find(ref: str, cache_dir: Path | None) -> Path:
     )
 
 
-def _newest(versions: list[Entry], cache_dir: Path | None) -> Path:
+def _newest(versions: list[CachedBundle], cache_dir: Path | None) -> Path:
     """Of several versions of a bundle, the one that was pulled or installed last.
 
     Raises:
         UsageError: they come from different places: whoever publishes a bundle chooses its name.
     """
     if len({entry.manifest.digest for entry in versions if entry.manifest}) > 1:
-        from sqsd_lint.bundle.remote.pull_records import sources
+        from sqsd_lint.bundle.remote.pull_records import pulls_by_folder
 
-        known = sources(cache_dir)
+        known = pulls_by_folder(cache_dir)
         pulls = [known.get(entry.root.name) for entry in versions]
         places = {pulled[0].source.partition("@")[0] if pulled else "" for pulled in pulls}
         if len(places) > 1:

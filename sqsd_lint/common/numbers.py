@@ -42,7 +42,12 @@ def share(value: float) -> str:
 
 def count(number: int, noun: str) -> str:
     """Return `1 error`, `1,204 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {plural(number, noun)}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return the noun as it stands behind a number: `row` behind 1, `rows` behind any other."""
+    return noun if number == 1 else f"{noun}s"
 
 
 def listing(parts: list[str]) -> str:

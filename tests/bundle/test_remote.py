@@ -22,7 +22,7 @@ from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import Purpose
 from sqsd_lint.bundle.remote import files as remote
 from sqsd_lint.bundle.remote import pull as pulling
-from sqsd_lint.bundle.remote import pull_records as pulled
+from sqsd_lint.bundle.remote import pull_records
 from sqsd_lint.bundle.remote.address import Address, folder_of, parse
 from sqsd_lint.bundle.remote.pull import pull
 from sqsd_lint.bundle.remote.pull_staging import PARTIAL
@@ -297,7 +297,7 @@ def test_a_cache_that_cannot_be_written(
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    for module, name in ((os, "utime"), (pulled, "write_json")):
+    for module, name in ((os, "utime"), (pull_records, "write_json")):
         monkeypatch.setattr(module, name, refuse)
     assert pull(published).digest == bundle.digest, "what is there already needs no writing"
 

@@ -24,7 +24,7 @@ from sqsd_lint.common.formats import (
     read_as,
     text_like,
 )
-from sqsd_lint.common.published import schema_of
+from sqsd_lint.common.json_schema import schema_of
 
 Key = Annotated[str, text_like(r"^[a-z]+(?!\n)$", "small letters")]
 

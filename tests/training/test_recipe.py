@@ -32,10 +32,6 @@ def test_the_paper_recipe_has_the_paper_s_settings() -> None:
     assert adapters["danger"].training.lr == adapters["safety"].training.lr == 5e-6
     made = recipe.bundle
     assert (made.expansion, made.safety_scaling, made.metric) == ("paper", 1.0, "cosine")
-        "paper",
-        1.0,
-        "cosine",
-    )
 
 
 Change = Callable[[dict[str, Any]], Any]

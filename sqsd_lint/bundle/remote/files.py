@@ -16,8 +16,8 @@ MAX_FILE = 16 << 30
 _BLOCK = 16 << 20
 _CHUNK = 1 << 20
 # Seconds without a byte after which a web server counts as gone.
-_PATIENCE = 60
-_AGAIN = "check the name, your access and the network; the same command goes on where it stopped"
+PATIENCE = 60
+TRY_AGAIN = "check the name, your access and the network; the same command goes on where it stopped"
 
 
 class TooLargeError(BundleError):

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from sqsd_lint.bundle.cache import bundles_folder, cached_name, swap_in
 from sqsd_lint.bundle.load import Bundle, load_bundle
-from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, parse
-from sqsd_lint.bundle.remote import address as sources
-from sqsd_lint.bundle.remote import pull_records as pulled
-from sqsd_lint.bundle.remote.address import Address
+from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, parse_manifest
+from sqsd_lint.bundle.remote import pull_records
+from sqsd_lint.bundle.remote.address import Address, parse
 from sqsd_lint.bundle.remote.connect import connect, reaching
 from sqsd_lint.bundle.remote.files import MAX_FILE, Remote, TooLargeError, writing
 from sqsd_lint.bundle.remote.pull_staging import alone, empty
@@ -63,7 +62,7 @@ def look(address: Address) -> RemoteBundle:
     with reaching(address):
         text = remote.read(MANIFEST, MAX_MANIFEST)
     try:
-        manifest = parse(text)
+        manifest = parse_manifest(text)
     except ValueError as error:
         raise BundleCorruptError(
             f"{address}: {MANIFEST} is not a valid bundle manifest: {error}",
@@ -114,7 +113,7 @@ def pull(
         os.utime(target / MANIFEST)  # of several versions of a bundle, the one that was pulled last is meant
         for source in {str(address), str(found.address)}:
             commit = found.address.revision
-            pulled.remember(pulled.Pulled(source, commit, found.digest, folder), cache_dir)
+            pull_records.remember(pull_records.Pulled(source, commit, found.digest, folder), cache_dir)
     return bundle
 
 
@@ -129,7 +128,7 @@ def _whole(folder: Path, digest: str) -> Bundle | None:
 
 def cached(source: str, cache_dir: Path | None = None) -> Bundle | None:
     """The bundle that was pulled from an address before, without a look at the network."""
-    known = pulled.find(source, cache_dir)
+    known = pull_records.find(source, cache_dir)
     folder = bundles_folder(cache_dir) / known.folder if known else None
     if known is None or folder is None or not (folder / MANIFEST).is_file():
         return None
@@ -143,7 +142,7 @@ def cached_or_pulled(reference: str, cache_dir: Path | None = None, status: Stat
     Raises:
         UsageError: no such form of an address. BundleError: see `pull`.
     """
-    address = sources.parse(reference)
+    address = parse(reference)
     return cached(str(address), cache_dir) or pull(address, cache_dir=cache_dir, status=status)
 
 

@@ -41,12 +41,12 @@ def remember(pulled: Pulled, cache_dir: Path | None = None) -> None:
 
 
 def find(source: str, cache_dir: Path | None = None) -> Pulled | None:
-    """The last pull of an address, None if there was none or its bundle is gone."""
+    """Return the last pull of an address, None if there was none or its bundle is gone."""
     return _read(_path(source, cache_dir))
 
 
-def sources(cache_dir: Path | None = None) -> dict[str, list[Pulled]]:
-    """All pulls whose bundle is still there, by folder of the cache."""
+def pulls_by_folder(cache_dir: Path | None = None) -> dict[str, list[Pulled]]:
+    """Return all pulls whose bundle is still there, by folder of the cache."""
     found: dict[str, list[Pulled]] = {}
     folder = bundles_folder(cache_dir) / _FOLDER
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
@@ -58,7 +58,7 @@ def sources(cache_dir: Path | None = None) -> dict[str, list[Pulled]]:
 
 def forget(folder: str, cache_dir: Path | None = None) -> None:
     """Drop what is recorded of a cached bundle that is gone."""
-    for pulled in sources(cache_dir).get(folder, ()):
+    for pulled in pulls_by_folder(cache_dir).get(folder, ()):
         _path(pulled.source, cache_dir).unlink(missing_ok=True)
 
 

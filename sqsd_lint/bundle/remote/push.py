@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, parse
+from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, parse_manifest
 from sqsd_lint.bundle.remote.address import Address
 from sqsd_lint.bundle.remote.connect import connect, reaching
 from sqsd_lint.bundle.remote.files import Remote
@@ -214,7 +214,7 @@ def _push_store(
 def _there(remote: Remote) -> Manifest | None:
     """The manifest of the bundle in a store; None if there is none."""
     try:
-        return parse(remote.read(MANIFEST, MAX_MANIFEST))
+        return parse_manifest(remote.read(MANIFEST, MAX_MANIFEST))
     except FileNotFoundError:
         return None
     except ValueError:
