@@ -74,7 +74,7 @@ def _pooled(sets: Sequence[ScoredSet]) -> tuple[float, ...]:
 
 
 def _rounded(value: float) -> float:
-    """Six significant digits: finer than any dtype's noise, and stable in JSON."""
+    """Return six significant digits: finer than any dtype's noise, and stable in JSON."""
     return float(f"{value:.6g}")
 
 
@@ -84,7 +84,7 @@ def _reference(scored: ScoredSet) -> ReferenceSet:
 
 
 def _write_table(path: Path, sets: Sequence[tuple[str, ScoredSet]]) -> None:
-    """One row per score. Fingerprints stand for the rows: no text of a reference set leaves its file."""
+    """Write one row per score. Fingerprints stand for the rows: no text of a set leaves its file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -78,7 +78,7 @@ class Lock:
     bundles: Mapping[str, Locked]
 
     def folder(self, locked: Locked) -> str:
-        """The folder of a bundle whose source is one, as it is reached from the working folder."""
+        """Return the folder of a bundle whose source is one, as it is reached from the working folder."""
         return os.path.normpath(os.path.join(os.path.dirname(self.path), locked.source))
 
     def write(self) -> None:
@@ -95,7 +95,7 @@ class Lock:
 
 
 def read_lock(settings: Settings) -> Lock | None:
-    """The lock that is in force; with `settings.policy_ref`, as that commit has it, like all of the policy.
+    """Return the lock that is in force; with `settings.policy_ref`, as that commit has it, like all policy.
 
     Returns:
         None where there is none: any bundle may judge.
@@ -118,7 +118,7 @@ def read_lock(settings: Settings) -> Lock | None:
 
 
 def parse_lock(data: bytes, path: str, *, shown: str | None = None) -> Lock:
-    """The lock in a file's bytes.
+    """Return the lock in a file's bytes.
 
     Raises:
         ConfigError: it does not hold; a lock that cannot be understood locks nothing.

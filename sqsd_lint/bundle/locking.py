@@ -25,7 +25,7 @@ _PUBLISH = "`sqsd-lint bundle push` it and name its address, or name a folder of
 
 
 def shared(source: str, path: str, cache_dir: Path | None) -> str:
-    """A source as other machines can use it: an address, a folder relative to the lock, or EMBEDDED.
+    """Return a source as other machines can use it: an address, a folder relative to the lock, or EMBEDDED.
 
     Raises:
         ConfigError: it is none of them. Which bundle an id stands for is up to the cache of each machine.
@@ -47,7 +47,7 @@ def shared(source: str, path: str, cache_dir: Path | None) -> str:
 
 
 def address_of(root: Path, cache_dir: Path | None) -> str:
-    """Where a cached bundle came from; EMBEDDED of an embedded one.
+    """Return where a cached bundle came from; EMBEDDED of an embedded one.
 
     Raises:
         ConfigError: from nowhere: it was made or installed here.
@@ -63,7 +63,7 @@ def address_of(root: Path, cache_dir: Path | None) -> str:
 
 
 def _origin(folder: str, cache_dir: Path | None) -> str | None:
-    """The address that a cached bundle was pulled from, as it was asked for; None if it was not."""
+    """Return the address that a cached bundle was pulled from, as it was asked for; None if it was not."""
     known = pulls_by_folder(cache_dir).get(folder, [])
     asked = [each.source for each in known if not (each.revision and each.source.endswith(each.revision))]
     return min(asked or [each.source for each in known], key=len, default=None)
@@ -93,7 +93,7 @@ def make_lock(
     cache_dir: Path | None = None,
     status: Status | None = None,
 ) -> Lock:
-    """A lock of every bundle in `[bundles]` and of the one that a run without options uses.
+    """Return a lock of every bundle in `[bundles]` and of the one that a run without options uses.
 
     What is locked already for the same source stays, without a look at the network; folders and the embedded
     bundle are always read anew.
@@ -130,7 +130,7 @@ def make_lock(
 
 
 def outdated(settings: Settings, old: Lock | None, path: str, *, cache_dir: Path | None = None) -> list[str]:
-    """Why a lock is not what `make_lock` would write, as far as no network is needed; empty if it is."""
+    """Return how a lock is not what `make_lock` would write, as far as needs no network; empty if it is."""
     if old is None:
         return [f"there is no {path}"]
     said, seen = [], set()
@@ -147,7 +147,7 @@ def outdated(settings: Settings, old: Lock | None, path: str, *, cache_dir: Path
 def _compared(
     settings: Settings, old: Lock, base: str | None, source: str, path: str, cache_dir: Path | None
 ) -> tuple[str | None, str]:
-    """The base model that a source is for, None if only a look at it could tell; how the lock differs."""
+    """Return the base model that a source is for, None if only a look at it tells; how the lock differs."""
     if not _is_local(source):
         kept = _kept(old, base, source)
         return (kept[0], "") if kept else (None, f"{base or 'the configured bundle'}: {source} is not locked")
@@ -160,7 +160,7 @@ def _compared(
 
 
 def changes(old: Lock | None, new: Lock) -> list[LockChange]:
-    """What differs between two locks, by base model."""
+    """Return what differs between two locks, by base model."""
     before = old.bundles if old else {}
     keys = sorted({*before, *new.bundles})
     pairs = [LockChange(key, before.get(key), new.bundles.get(key)) for key in keys]
@@ -170,7 +170,7 @@ def changes(old: Lock | None, new: Lock) -> list[LockChange]:
 def _wanted(
     settings: Settings, old: Lock | None, path: str, cache_dir: Path | None
 ) -> Iterator[tuple[str | None, str]]:
-    """(base model, source) of every bundle to lock; the base model is None where only the bundle can tell."""
+    """Yield (base model, source) of every bundle to lock; the base model is None where the bundle tells."""
     for base, source in settings.bundles.items():
         found = shared(source, path, cache_dir)
         if found == EMBEDDED:
@@ -204,7 +204,7 @@ def _is_local(source: str) -> bool:
 
 
 def _kept(old: Lock | None, base: str | None, source: str) -> tuple[str, Locked] | None:
-    """What is locked already for a remote source, with its base model."""
+    """Return what is locked already for a remote source, with its base model."""
     if old is None or _is_local(source):
         return None
     for key, locked in old.bundles.items():
@@ -221,7 +221,7 @@ def _resolved(
     cache_dir: Path | None,
     status: Status | None,
 ) -> tuple[str, Locked]:
-    """What lies at a source now; of a remote bundle only the manifest is read, whose digest covers all."""
+    """Return what lies at a source now; of a remote bundle only the manifest is read, which covers all."""
     revision = None
     if source == EMBEDDED:
         manifest = open_bundle(None).manifest

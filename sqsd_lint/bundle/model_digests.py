@@ -27,7 +27,7 @@ _SLOW_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"
 
 
 def weights_digest(folder: Path, *, cache_dir: Path | None = None) -> str:
-    """Hex SHA-256 over one line per tensor (name, dtype, shape, SHA-256 of its bytes), sorted.
+    """Return the SHA-256 over one line per tensor (name, dtype, shape, SHA-256 of its bytes), sorted.
 
     Reading all weights takes a second per gigabyte, so the result is remembered in `digests.json` of the
     cache for as long as names, sizes and times of the files stay the same.
@@ -50,7 +50,7 @@ def weights_digest(folder: Path, *, cache_dir: Path | None = None) -> str:
 
 
 def tokenizer_digest(folder: Path, *, cache_dir: Path | None = None) -> str:
-    """Hex SHA-256 of what decides token ids: vocabulary, merges, normaliser, pre-tokeniser, added tokens.
+    """Return the SHA-256 of what decides token ids: vocabulary, merges, normaliser, added tokens and so on.
 
     Post-processing, padding and truncation are left out: text is encoded without special tokens, in full.
 
@@ -90,7 +90,7 @@ def _token_rules(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def template_digest(folder: Path) -> str:
-    """Hex SHA-256 of the default chat template's text; of the empty text where there is none."""
+    """Return the SHA-256 of the default chat template's text; of the empty text where there is none."""
     return sha256_text(_template(folder))
 
 
@@ -111,7 +111,7 @@ def _template(folder: Path) -> str:
 def _remembered(
     kind: str, folder: Path, files: list[Path], compute: Callable[[], str], cache_dir: Path | None
 ) -> str:
-    """`compute()`, or what it gave the last time that these files had these sizes and times."""
+    """Return `compute()`, or what it gave the last time that these files had these sizes and times."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     stamp = digest(stats)
     key = f"{kind}:{folder.resolve()}"

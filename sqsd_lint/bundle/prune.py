@@ -107,17 +107,17 @@ def prune(
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file or of all files in a folder; what goes away meanwhile counts nothing."""
+    """Return bytes of a file or of all files in a folder; what goes away meanwhile counts nothing."""
     return sum(found.st_size for found in _stats(path) if not stat.S_ISDIR(found.st_mode))
 
 
 def _touched(path: Path) -> float:
-    """When anything in a folder was written last."""
+    """Return when anything in a folder was written last."""
     return max((found.st_mtime for found in _stats(path)), default=0.0)
 
 
 def _stats(path: Path) -> Iterator[os.stat_result]:
-    """Of a path and all below it; no link is followed."""
+    """Yield the status of a path and of all below it; no link is followed."""
     for each in (path, *(() if path.is_symlink() else path.rglob("*"))):
         with suppress(OSError):
             yield each.lstat()

@@ -21,7 +21,7 @@ from sqsd_lint.errors import BundleError, BundleNotFoundError, UsageError
 
 
 def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Status | None = None) -> Bundle:
-    """The bundle of a run, pulled if it is not cached.
+    """Return the bundle of a run, pulled if it is not cached.
 
     Args:
         status: told what is being fetched.
@@ -53,7 +53,7 @@ def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Statu
 
 
 def configured(settings: Settings) -> str | None:
-    """What `--bundle`, else `[bundles]` for the model, names; None if neither does."""
+    """Return what `--bundle`, else `[bundles]` for the model, names; None if neither does."""
     if settings.bundle is not None or settings.model is None:
         return settings.bundle
     if settings.model in settings.bundles:
@@ -63,7 +63,7 @@ def configured(settings: Settings) -> str | None:
 
 
 def _entry(lock: Lock, settings: Settings, source: str | None) -> Locked | None:
-    """What is locked for the model, or if none is named, for the source."""
+    """Return what is locked for the model, or if none is named, for the source."""
     if settings.model is not None and settings.model in lock.bundles and not settings.opinions:
         return lock.bundles[settings.model]
     if source is None:
@@ -80,7 +80,7 @@ def _same(lock: Lock, locked: Locked, source: str) -> bool:
 def open_locked(
     lock: Lock, locked: Locked, cache_dir: Path | None = None, status: Status | None = None
 ) -> Bundle:
-    """One bundle of a lock, pulled at its revision if it is not cached.
+    """Return one bundle of a lock, pulled at its revision if it is not cached.
 
     Raises:
         BundleError: it cannot be reached, or what is there is not the locked bundle.
@@ -100,7 +100,7 @@ def open_locked(
 def _open_other(
     lock: Lock, source: str | None, settings: Settings, cache_dir: Path | None, status: Status | None
 ) -> Bundle:
-    """A bundle that the lock has under another name, or not at all: what is not locked is not fetched."""
+    """Open a bundle that the lock has under another name, or not: what is not locked is not fetched."""
     if source is None or not is_remote(source):
         model = None if settings.proxy else settings.model
         return open_bundle(source, model=model, cache_dir=cache_dir, status=status)
@@ -117,7 +117,7 @@ def _open_other(
 
 
 def _check(lock: Lock, bundle: Bundle, model: str | None, shown: str) -> None:
-    """Refuses a bundle that the lock does not have for its base model."""
+    """Refuse a bundle that the lock does not have for its base model."""
     base = model if model is not None and model in lock.bundles else bundle.manifest.base_model.id
     locked = lock.bundles.get(base)
     if locked is None:
@@ -198,7 +198,7 @@ def _find(ref: str, cache_dir: Path | None) -> Path:
 
 
 def _newest(versions: list[CachedBundle], cache_dir: Path | None) -> Path:
-    """Of several versions of a bundle, the one that was pulled or installed last.
+    """Return, of several versions of a bundle, the one that was pulled or installed last.
 
     Raises:
         UsageError: they come from different places: whoever publishes a bundle chooses its name.

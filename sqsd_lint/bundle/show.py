@@ -14,7 +14,7 @@ CANDIDATES = ("p90", "p95", "p99", "p99.9", "z3")
 
 
 def describe(bundle: Bundle, percentile: Callable[[float], float] | None = None) -> dict[str, Any]:
-    """Everything that `bundle show` prints but for candidate lines, ready for JSON.
+    """Return everything that `bundle show` prints but for candidate lines, ready for JSON.
 
     Args:
         percentile: of a score among the bundle's benign rows, if it is calibrated.
@@ -55,7 +55,7 @@ def _validation(manifest: Manifest, percentile: Callable[[float], float] | None)
 
 
 def _calibration(manifest: Manifest) -> dict[str, Any] | None:
-    """The calibration without its thousands of scores."""
+    """Return the calibration without its thousands of scores."""
     if manifest.calibration is None:
         return None
     raw = manifest.calibration.to_json()
@@ -67,7 +67,7 @@ def _calibration(manifest: Manifest) -> dict[str, Any] | None:
 
 
 def candidate_lines(resolve: Callable[[str], Line]) -> list[Line]:
-    """Each candidate line with its raw score and the shares of benign and harmful rows at or above it.
+    """Return each candidate with its raw score and the shares of benign and harmful rows at or above it.
 
     Args:
         resolve: turns a threshold's text into a line by the bundle's calibration, as a check would.

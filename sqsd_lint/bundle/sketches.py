@@ -94,7 +94,7 @@ class Sketches:
         return math.sqrt(math.pi / 2 / self.dims)
 
     def nearest(self, role: str, sketch: Any, count: int) -> tuple[NearRow, ...]:
-        """The `count` rows of a role that are nearest to a sketch [D], the nearest first."""
+        """Return the `count` rows of a role that are nearest to a sketch [D], the nearest first."""
         import numpy as np
 
         signs = 2 * np.unpackbits(self.signs[role], axis=1).astype(np.float32) - 1  # [n, D]
@@ -147,7 +147,7 @@ def store_sketches(
 
 
 def load_sketches(bundle: Bundle) -> Sketches | None:
-    """The sketches of a bundle; None where it has none.
+    """Return the sketches of a bundle; None where it has none.
 
     Raises:
         BundleCorruptError: they are damaged, or belong to other adapters than the bundle's.

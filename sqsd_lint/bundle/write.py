@@ -88,7 +88,7 @@ def _fill(stage: Path, manifest: Manifest, adapters: Mapping[str, Path], files: 
 
 
 def _portable(config: dict[str, Any], base_model: str) -> dict[str, Any]:
-    """A PEFT configuration that is the same wherever, and in whichever process, the adapter was trained.
+    """Return a PEFT configuration that is the same wherever the adapter was trained.
 
     PEFT records the path of the base model on the machine at hand, and module names in a set's order.
     """

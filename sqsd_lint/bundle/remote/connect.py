@@ -13,7 +13,7 @@ from sqsd_lint.errors import BundleError, BundleNotFoundError, SqsdLintError
 
 
 def connect(address: Address) -> Remote:
-    """The bundle at an address; a branch or tag of the Hub is pinned to the commit that it names now.
+    """Return the bundle at an address; a branch or tag of the Hub is pinned to the commit that it names now.
 
     Raises:
         BundleError: it cannot be reached, or the client of such a store is not installed.
@@ -31,7 +31,7 @@ def connect(address: Address) -> Remote:
 
 
 def _options(address: Address) -> dict[str, Any]:
-    """What a store's client is told besides."""
+    """Return what a store's client is told besides."""
     if not address.url.startswith("https://"):
         return {}
     # It would give up on a file that takes longer than five minutes, however fast it comes.
@@ -41,7 +41,7 @@ def _options(address: Address) -> dict[str, Any]:
 
 @contextmanager
 def reaching(address: Address, doing: str = "fetched") -> Iterator[None]:
-    """Turns what a store's client raises into an error that says what to do.
+    """Turn what a store's client raises into an error that says what to do.
 
     Args:
         doing: what cannot be done if it fails, "fetched" or "written".

@@ -118,7 +118,7 @@ def pull(
 
 
 def _whole(folder: Path, digest: str) -> Bundle | None:
-    """The bundle of a digest in a folder of the cache; None if it is another one, or damaged."""
+    """Return the bundle of a digest in a folder of the cache; None if it is another one, or damaged."""
     try:
         bundle = load_bundle(folder)
     except (BundleError, OSError):
@@ -127,7 +127,7 @@ def _whole(folder: Path, digest: str) -> Bundle | None:
 
 
 def cached(source: str, cache_dir: Path | None = None) -> Bundle | None:
-    """The bundle that was pulled from an address before, without a look at the network."""
+    """Return the bundle that was pulled from an address before, without a look at the network."""
     known = pull_records.find(source, cache_dir)
     folder = bundles_folder(cache_dir) / known.folder if known else None
     if known is None or folder is None or not (folder / MANIFEST).is_file():
@@ -137,7 +137,7 @@ def cached(source: str, cache_dir: Path | None = None) -> Bundle | None:
 
 
 def cached_or_pulled(reference: str, cache_dir: Path | None = None, status: Status | None = None) -> Bundle:
-    """The bundle at an address: as it was pulled last, whatever a branch may be by now, else pulled.
+    """Return the bundle at an address: as it was pulled last, whatever a branch may be by now, else pulled.
 
     Raises:
         UsageError: no such form of an address. BundleError: see `pull`.
@@ -147,7 +147,7 @@ def cached_or_pulled(reference: str, cache_dir: Path | None = None, status: Stat
 
 
 def unexpected(where: str, digest: str, expected: Collection[str]) -> BundleError:
-    """The error for a bundle that is another one than was asked for."""
+    """Return the error for a bundle that is another one than was asked for."""
     wanted = " or ".join(sorted(each[:12] for each in expected))
     return BundleError(
         f"{where}: expected a bundle with the digest {wanted}, found {digest[:12]}; nothing was kept of it",
@@ -217,7 +217,7 @@ def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int
 
 
 def _check(stage: Path, found: RemoteBundle) -> None:
-    """Everything `bundle verify` knows to check, before anybody can see the bundle."""
+    """Check all that `bundle verify` knows to check, before anybody can see the bundle."""
     wrong = verify(stage)
     if wrong:
         empty(stage)

@@ -26,7 +26,7 @@ _LONGEST = 200
 
 
 def card(manifest: Manifest, address: Address) -> str:
-    """README.md for the repository at `address`: what the bundle is, what it was made of, how it is used.
+    """Return README.md for the repository at `address`: what the bundle is, was made of and is used for.
 
     Nothing reads it back: a pull leaves it where it is.
     """
@@ -62,7 +62,7 @@ def card(manifest: Manifest, address: Address) -> str:
 
 
 def _front_matter(manifest: Manifest) -> str:
-    """What the Hub indexes. A JSON string is a YAML string, whatever is in it."""
+    """Return what the Hub indexes. A JSON string is a YAML string, whatever is in it."""
     lines = [
         "library_name: peft",
         *([f"base_model: {json.dumps(manifest.base_model.id)}"] if "/" in manifest.base_model.id else []),
@@ -122,7 +122,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text without markup: one line, every character that Markdown or HTML know escaped."""
+    """Return a text without markup: one line, every character that Markdown or HTML know escaped."""
     return _SPECIAL.sub(r"\\\1", _line(text))
 
 
@@ -194,7 +194,7 @@ def push(
 def _push_store(
     remote: Remote, digest: str, files: dict[str, Path], *, force: bool, status: Status | None
 ) -> None:
-    """The manifest goes last: a pull meanwhile gets the old bundle, or is told of files that differ."""
+    """Write the manifest last: a pull meanwhile gets the old bundle, or is told of files that differ."""
     old = _there(remote)
     if old is not None and old.digest == digest:
         return
@@ -212,7 +212,7 @@ def _push_store(
 
 
 def _there(remote: Remote) -> Manifest | None:
-    """The manifest of the bundle in a store; None if there is none."""
+    """Return the manifest of the bundle in a store; None if there is none."""
     try:
         return parse_manifest(remote.read(MANIFEST, MAX_MANIFEST))
     except FileNotFoundError:
