@@ -22,7 +22,7 @@ Sha256 = Annotated[
     str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, extra={"expected": "64 hexadecimal digits"})
 ]
 Positive = Annotated[int, Meta(ge=1)]
-Share = Annotated[float, Meta(ge=0, le=1)]
+Proportion = Annotated[float, Meta(ge=0, le=1)]
 # Rounding may put a correlation a hair beyond 1.
 Correlation = Annotated[float, Meta(ge=-1.000001, le=1.000001, extra={"expected": "a number from -1 to 1"})]
 _TWO = Meta(extra={"expected": "two ascending numbers"})
@@ -38,8 +38,8 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     sqsd: Annotated[tuple[float, float], _TWO]
-    attack_success: Share
-    interval: Annotated[tuple[Share, Share], _TWO]
+    attack_success: Proportion
+    interval: Annotated[tuple[Proportion, Proportion], _TWO]
 
     def __post_init__(self) -> None:
         _check_ascending("sqsd", self.sqsd)
@@ -86,8 +86,8 @@ class Validation(Struct, frozen=True, forbid_unknown_fields=True):
     batch_size: Positive
     judge: str
     prompts: Positive
-    before: Share
-    random: Share | None
+    before: Proportion
+    random: Proportion | None
     spearman: Correlation | None
     spearman_interval: Annotated[tuple[Correlation, Correlation], _TWO] | None
     windows: Annotated[tuple[Window, ...], Meta(min_length=1)]
@@ -159,7 +159,7 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
     spearman: Correlation
     low: Correlation
     high: Correlation
-    top_decile: Share
+    top_decile: Proportion
 
     def __str__(self) -> str:
         return (

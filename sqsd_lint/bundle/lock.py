@@ -15,7 +15,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from sqsd_lint.bundle.remote.address import is_remote
-from sqsd_lint.common.formats import Model, Name, Sha256, check_version, read_as
+from sqsd_lint.common.formats import JsonModel, Name, Sha256, check_version, read_as
 from sqsd_lint.common.json_io import write_json
 from sqsd_lint.common.strict_json import decode
 from sqsd_lint.config import Settings
@@ -27,7 +27,7 @@ _MAX_BYTES = 1 << 20
 _REMAKE = "restore it, or delete it, run `sqsd-lint lock` and commit what that writes"
 
 
-class Locked(Model, frozen=True):
+class Locked(JsonModel, frozen=True):
     """One locked bundle.
 
     Attributes:
@@ -53,7 +53,7 @@ class Locked(Model, frozen=True):
         return is_remote(self.source)
 
 
-class LockFile(Model, frozen=True, tag_field="version", tag=_VERSION):
+class LockFile(JsonModel, frozen=True, tag_field="version", tag=_VERSION):
     """The content of sqsd-lint.lock: the one bundle that judges data for each base model.
 
     A run whose bundle has another digest is refused.

@@ -17,7 +17,7 @@ from sqsd_lint.common.formats import (
     Count,
     Distance,
     FieldError,
-    Model,
+    JsonModel,
     Name,
     Positive,
     Sha256,
@@ -57,7 +57,7 @@ FilePath = Annotated[
 ]
 
 
-class BaseModel(Model, frozen=True):
+class BaseModel(JsonModel, frozen=True):
     """The model that the directions belong to.
 
     Attributes:
@@ -77,7 +77,7 @@ class BaseModel(Model, frozen=True):
     architecture: str
 
 
-class DirectionSpec(Model, frozen=True):
+class DirectionSpec(JsonModel, frozen=True):
     """One direction of a bundle: where it lies, and where its gradients are taken.
 
     Attributes:
@@ -94,7 +94,7 @@ class DirectionSpec(Model, frozen=True):
     kind: DirectionKind = "task-vector"
 
 
-class TopBlocks(Model, frozen=True):
+class TopBlocks(JsonModel, frozen=True):
     """The linear layers of the top blocks alone are scored.
 
     Attributes:
@@ -104,7 +104,7 @@ class TopBlocks(Model, frozen=True):
     top_blocks: Positive
 
 
-class Purpose(Model, frozen=True):
+class Purpose(JsonModel, frozen=True):
     """What a bundle is for.
 
     Attributes:
@@ -116,7 +116,7 @@ class Purpose(Model, frozen=True):
     notes: tuple[Annotated[str, Meta(max_length=500)], ...]
 
 
-class Provenance(Model, frozen=True):
+class Provenance(JsonModel, frozen=True):
     """One training set: where its rows came from.
 
     Attributes:
@@ -142,7 +142,7 @@ class Provenance(Model, frozen=True):
     selection: Mapping[str, Any]
 
 
-class ReferenceSet(Model, frozen=True):
+class ReferenceSet(JsonModel, frozen=True):
     """One set of rows that the calibration scored.
 
     Attributes:
@@ -156,14 +156,14 @@ class ReferenceSet(Model, frozen=True):
     sha256: Sha256
 
 
-class ReferenceSets(Model, frozen=True):
+class ReferenceSets(JsonModel, frozen=True):
     """The sets of a calibration, by what they stand for."""
 
     benign: tuple[ReferenceSet, ...]
     harmful: tuple[ReferenceSet, ...]
 
 
-class StoredCalibration(Model, frozen=True):
+class StoredCalibration(JsonModel, frozen=True):
     """Scores of named reference sets, pooled and ascending; `calibration.parquet` has them row by row.
 
     Attributes:
@@ -188,7 +188,7 @@ class StoredCalibration(Model, frozen=True):
                 raise ValueError(f".{role}: expected ascending numbers")
 
 
-class Manifest(Model, frozen=True, kw_only=True, tag_field="format_version", tag=FORMAT_VERSION):
+class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version", tag=FORMAT_VERSION):
     """The content of `bundle.json`.
 
     Attributes:

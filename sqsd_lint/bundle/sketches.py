@@ -22,7 +22,7 @@ from typing import Any
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import DIRECTIONS, DirectionKey
 from sqsd_lint.bundle.write import update_bundle
-from sqsd_lint.common.formats import Model, Sha256, check_version, read_as
+from sqsd_lint.common.formats import JsonModel, Sha256, check_version, read_as
 from sqsd_lint.common.json_io import write_json
 from sqsd_lint.common.strict_json import decode, read_bytes
 from sqsd_lint.errors import BundleCorruptError, UsageError
@@ -37,14 +37,14 @@ _MAX_INDEX = 64 << 20
 _REMAKE = "make them again with `sqsd-lint bundle sketch`"
 
 
-class SketchedSet(Model, frozen=True):
+class SketchedSet(JsonModel, frozen=True):
     """The rows of one training set, in its order."""
 
     name: str
     fingerprints: tuple[str, ...]
 
 
-class SketchIndex(Model, frozen=True, tag_field="format_version", tag=_FORMAT):
+class SketchIndex(JsonModel, frozen=True, tag_field="format_version", tag=_FORMAT):
     """The content of `sketches.json`: which rows the sketches are of.
 
     Attributes:

@@ -16,11 +16,24 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from sqsd_lint.types import Positive, Sha256, Share
+from sqsd_lint.types import Positive, Proportion, Sha256
 
 __all__ = [
-    "Count", "Distance", "FieldError", "Model", "Name", "Positive", "Sha256", "Share", "Text",
-    "ascending", "check_version", "is_name", "plain", "read_as", "text_like",
+    "Count",
+    "Distance",
+    "FieldError",
+    "JsonModel",
+    "Name",
+    "Positive",
+    "Proportion",
+    "Sha256",
+    "Text",
+    "ascending",
+    "check_version",
+    "is_name",
+    "plain",
+    "read_as",
+    "text_like",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -37,7 +50,7 @@ class FieldError(ValueError):
     """A value is missing, unknown or of the wrong kind. The message starts with its path."""
 
 
-class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class JsonModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A JSON object of known keys; one that has its default is not written.
 
     The docstring of a model describes its fields under `Attributes:`, for readers and for the JSON Schema.
@@ -74,7 +87,7 @@ def read_as(kind: type[T], value: Any, *, root: str = "", whole: str = "the docu
     """Return decoded JSON as a model.
 
     Args:
-        kind: a `Model`, or any type that msgspec knows.
+        kind: a `JsonModel`, or any type that msgspec knows.
         root: where the value stands in its file; paths in messages start with it.
         whole: what to call the value where it is wrong as a whole and has no root.
 

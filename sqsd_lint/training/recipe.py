@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import asdict
 
 from sqsd_lint.bundle.manifest import TopBlocks
-from sqsd_lint.common.formats import Count, Model, Name, Positive, Share, Text, read_as, text_like
+from sqsd_lint.common.formats import Count, JsonModel, Name, Positive, Proportion, Text, read_as, text_like
 from sqsd_lint.common.strict_json import decode, read_bytes
 from sqsd_lint.errors import RecipeError
 from sqsd_lint.types import DirectionKind, Expansion, Metric, Update
@@ -27,7 +27,7 @@ _Column = Annotated[str, text_like(rf"^({'|'.join(_COLUMNS)})(?!\n)$", f"one of 
 _Above0 = Annotated[float, Meta(gt=0)]
 
 
-class AdapterSettings(Model, frozen=True):
+class AdapterSettings(JsonModel, frozen=True):
     """LoRA hyperparameters by PEFT's names; alpha is lora_alpha.
 
     Attributes:
@@ -42,7 +42,7 @@ class AdapterSettings(Model, frozen=True):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
-class Pick(Model, frozen=True):
+class Pick(JsonModel, frozen=True):
     """Sets `column` to the value of one of the columns `from`: the one that column `by` numbers, from 0."""
 
     column: str
@@ -50,7 +50,7 @@ class Pick(Model, frozen=True):
     by: str
 
 
-class Condition(Model, frozen=True):
+class Condition(JsonModel, frozen=True):
     """What must hold of a column of a row; every test that is given.
 
     Attributes:
@@ -68,7 +68,7 @@ class Condition(Model, frozen=True):
     negate: bool | UnsetType = UNSET
 
 
-class DataSet(Model, frozen=True):
+class DataSet(JsonModel, frozen=True):
     """A set of rows. Filter, slice, order, offset and rows apply in this order.
 
     Attributes:
@@ -94,7 +94,7 @@ class DataSet(Model, frozen=True):
     columns: Mapping[_Column, str] = field(default_factory=dict)
     pick: Pick | None = None
     filter: tuple[Annotated[Condition, Meta(extra_json_schema={"minProperties": 2})], ...] = ()
-    slice: tuple[Share, Share] = (0.0, 1.0)
+    slice: tuple[Proportion, Proportion] = (0.0, 1.0)
     offset: Count = 0
     rows: Positive | None = None
     seed: int = 0
@@ -102,7 +102,7 @@ class DataSet(Model, frozen=True):
     responses: tuple[Text, ...] = ()
 
 
-class Training(Model, frozen=True):
+class TrainingSettings(JsonModel, frozen=True):
     """How one adapter is trained. Either steps or epochs is set.
 
     Attributes:
@@ -117,7 +117,7 @@ class Training(Model, frozen=True):
     batch_size: Positive = 8
     micro_batch_size: Positive | None = None
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: Share = 0.1
+    warmup: Proportion = 0.1
     max_length: Annotated[int, Meta(ge=2)] = 1024
     max_grad_norm: _Above0 = 1.0
     weight_decay: Annotated[float, Meta(ge=0)] = 0.0
@@ -153,7 +153,7 @@ _ONE_KIND = {
 _Data = Annotated[DataSet, Meta(extra_json_schema=_ONE_SOURCE)]
 
 
-class AdapterRecipe(Model, frozen=True):
+class AdapterRecipe(JsonModel, frozen=True):
     """One adapter: what it starts from, what it is trained on and how.
 
     Attributes:
@@ -166,20 +166,20 @@ class AdapterRecipe(Model, frozen=True):
 
     name: Literal["base", "initial", "danger", "safety"]
     data: Annotated[tuple[_Data, ...], Meta(min_length=1)]
-    training: Annotated[Training, Meta(extra_json_schema=_ONE_LENGTH)] | None = None
+    training: Annotated[TrainingSettings, Meta(extra_json_schema=_ONE_LENGTH)] | None = None
     start: Literal["initial", "danger", "safety"] | None = None
     kind: DirectionKind = "task-vector"
     max_length: Annotated[int, Meta(ge=8)] = 1024
 
 
-class References(Model, frozen=True):
+class References(JsonModel, frozen=True):
     """Rows that no adapter is trained on, for `bundle calibrate --recipe`."""
 
     benign: Annotated[tuple[_Data, ...], Meta(min_length=1)]
     harmful: tuple[_Data, ...] = ()
 
 
-class BundleSettings(Model, frozen=True):
+class BundleSettings(JsonModel, frozen=True):
     """What the bundle's manifest says besides.
 
     Attributes:
@@ -198,7 +198,7 @@ class BundleSettings(Model, frozen=True):
     notes: tuple[Annotated[str, Meta(max_length=500)], ...] = ()
 
 
-class RecipeFile(Model, frozen=True, kw_only=True):
+class RecipeFile(JsonModel, frozen=True, kw_only=True):
     """The content of a recipe.
 
     Attributes:

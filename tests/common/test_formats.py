@@ -14,10 +14,10 @@ from msgspec import Meta, field
 from sqsd_lint.common.formats import (
     Count,
     FieldError,
-    Model,
+    JsonModel,
     Name,
+    Proportion,
     Sha256,
-    Share,
     ascending,
     check_version,
     plain,
@@ -29,7 +29,7 @@ from sqsd_lint.common.json_schema import schema_of
 Key = Annotated[str, text_like(r"^[a-z]+(?!\n)$", "small letters")]
 
 
-class Part(Model, frozen=True):
+class Part(JsonModel, frozen=True):
     """A part.
 
     Attributes:
@@ -38,7 +38,7 @@ class Part(Model, frozen=True):
         low, high: ends.
     """
 
-    share: Share = 0.5
+    share: Proportion = 0.5
     low: float = 0.0
     high: float = 1.0
     kind: Literal["a", "b"] = "a"
@@ -48,7 +48,7 @@ class Part(Model, frozen=True):
             raise ValueError(".low: expected no more than `high`")
 
 
-class Whole(Model, frozen=True, kw_only=True, tag_field="version", tag=1):
+class Whole(JsonModel, frozen=True, kw_only=True, tag_field="version", tag=1):
     """All of it.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sqsd_lint.errors import ExitCode, RecipeError
-from sqsd_lint.training.recipe import Training, load_recipe
+from sqsd_lint.training.recipe import TrainingSettings, load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "examples" / "recipes").glob("*.json"))
@@ -108,6 +108,6 @@ def test_what_is_no_recipe_at_all(tmp_path: Path, text: str) -> None:
 
 
 def test_epochs_become_steps() -> None:
-    assert Training(lr=1, steps=7).total_steps(1000) == 7
-    assert Training(lr=1, epochs=2, batch_size=8).total_steps(100) == 25
-    assert Training(lr=1, epochs=0.01, batch_size=8).total_steps(10) == 1
+    assert TrainingSettings(lr=1, steps=7).total_steps(1000) == 7
+    assert TrainingSettings(lr=1, epochs=2, batch_size=8).total_steps(100) == 25
+    assert TrainingSettings(lr=1, epochs=0.01, batch_size=8).total_steps(10) == 1

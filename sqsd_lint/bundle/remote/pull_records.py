@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqsd_lint.bundle.cache import bundles_folder, is_cached_name
-from sqsd_lint.common.formats import Model, Sha256, read_as
+from sqsd_lint.common.formats import JsonModel, Sha256, read_as
 from sqsd_lint.common.json_io import sha256_text, write_json
 from sqsd_lint.common.strict_json import decode, read_bytes
 
@@ -13,7 +13,7 @@ _FOLDER = ".sources"
 _LIMIT = 1 << 16
 
 
-class Pulled(Model, frozen=True):
+class Pulled(JsonModel, frozen=True):
     """A pull that is done, as a file beside the cached bundles has it.
 
     Attributes:
