@@ -24,6 +24,7 @@ from sqsd_lint.bundle.remote import files as remote
 from sqsd_lint.bundle.remote import pull as pulling
 from sqsd_lint.bundle.remote import pull_records
 from sqsd_lint.bundle.remote.address import Address, folder_of, parse
+from sqsd_lint.bundle.remote.connect import connect
 from sqsd_lint.bundle.remote.pull import pull
 from sqsd_lint.bundle.remote.pull_staging import PARTIAL
 from sqsd_lint.bundle.remote.push import card, push
@@ -108,11 +109,13 @@ def test_addresses() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("../../evil.json", "not a plain path"),
-        ("/etc/evil.json", "not a plain path"),
-        ("danger/evil.py", r"is not one of \.jinja"),
-        ("danger/weights.bin", r"is not one of \.jinja"),
-        ("..\\evil.json", "not a plain path"),
+        ("../../evil.json", "expected a plain path inside the bundle"),
+        ("/etc/evil.json", "expected a plain path inside the bundle"),
+        ("danger/evil.py", "a file of the kinds safetensors, json, parquet, md, jinja"),
+        ("danger/weights.bin", "a file of the kinds safetensors, json, parquet, md, jinja"),
+        ("..\\evil.json", "expected a plain path inside the bundle"),
+        ("danger/a\n.json", "expected a plain path inside the bundle"),
+        ("danger/\u202ea.json", "not a plain path inside the bundle"),
     ],
 )
 def test_a_manifest_that_names_hostile_files_is_refused(
@@ -181,7 +184,7 @@ def test_a_file_that_is_larger_than_any_bundle_has_is_not_fetched(
 
 def test_a_store_that_understates_a_size_is_found_out(published: Address, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="larger than 100 bytes"):
-        list(remote.connect(published).copy(WEIGHTS, tmp_path / "part", limit=100))
+        list(connect(published).copy(WEIGHTS, tmp_path / "part", limit=100))
 
 
 @pytest.mark.parametrize("stated", ["nothing", "less"])
