@@ -52,7 +52,7 @@ def examine(resolve: Callable[[], Resolved]) -> Iterator[Fact]:
     Args:
         resolve: the settings of a run here; may raise ConfigError, which is a fact like others.
     """
-    yield Fact("sqsd-lint", f"{__version__} in {Path(__file__).parent}")
+    yield Fact("sqsd-lint", f"{__version__} in {Path(__file__).parents[1]}")
     yield Fact(
         "python",
         f"{platform.python_version()} ({platform.python_implementation()}) at {sys.executable}, "

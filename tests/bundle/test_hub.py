@@ -174,10 +174,10 @@ def test_a_repository_without_a_bundle(hub: Hub) -> None:
 
 _PULL = """
 import sys
-from sqsd_lint.bundle.remote import files
+from sqsd_lint.bundle.remote import files as remote
 from sqsd_lint.bundle.remote.address import parse
 from sqsd_lint.bundle.remote.pull import pull
-files._BLOCK, files._CHUNK = 1024, 512
+remote._BLOCK, remote._CHUNK = 1024, 512
 print(pull(parse(sys.argv[1])).digest)
 """
 

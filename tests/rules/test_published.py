@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sqsd_lint import resources
-from sqsd_lint.common import schema as validate
+from sqsd_lint.common.schema import validate
 from sqsd_lint.resources import load_schema, rules_dir
 from sqsd_lint.rules.registry import ACCEPTABLE_RULES, LINE_RULES, RULES, Rule
 from sqsd_lint.rules.threshold import parse
