@@ -51,7 +51,10 @@ def _validation(manifest: Manifest, percentile: Callable[[float], float] | None)
     if found is None:
         return None
     shown: dict[str, Any] = plain(found.placed(percentile) if percentile else found)
-    return {**shown, "windows": [{"percentiles": None, **window} for window in shown["windows"]]}
+    return {
+        **shown,
+        "windows": [{**window, "percentiles": window.get("percentiles")} for window in shown["windows"]],
+    }
 
 
 def _calibration(manifest: Manifest) -> dict[str, Any] | None:
