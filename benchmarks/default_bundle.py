@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import common
 import numpy as np
 import torch
+from msgspec.structs import replace
 from scipy.stats import rankdata, spearmanr
 
 from sqsd_lint.adapters.factors import load_adapter

@@ -14,13 +14,14 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import common
 import numpy as np
+from msgspec.structs import replace
 from scipy.stats import pearsonr, spearmanr
 
 from sqsd_lint import __version__

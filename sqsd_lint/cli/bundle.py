@@ -29,10 +29,10 @@ _Reference = Annotated[
 
 def list_(context: typer.Context, as_json: o.AsJson = False) -> None:
     """List cached and embedded bundles, with their base models, digests, sizes and last uses."""
-    from sqsd_lint.bundle.prune import kept
+    from sqsd_lint.bundle.prune import list_usage
     from sqsd_lint.report.views.bundle_list import print_list, print_list_json
 
-    (print_list_json if as_json else print_list)(kept(cache_of(settings_of(context))), sys.stdout)
+    (print_list_json if as_json else print_list)(list_usage(cache_of(settings_of(context))), sys.stdout)
 
 
 def show(

@@ -134,7 +134,7 @@ def calibrate(
     # A calibration makes another bundle of this one; a lock, which pins bundles that judge, has no say in it.
     settings = replace(settings_of(context), lock=None)
     from sqsd_lint.bundle.resolve import open_bundle
-    from sqsd_lint.bundle.validation_result import read_result, store_validation
+    from sqsd_lint.bundle.validation import read_result, store_validation
     from sqsd_lint.report.views.bundle import print_good
     from sqsd_lint.run import calibrate as run_calibrate
 

@@ -17,6 +17,7 @@ from sqsd_lint.cli import options as o
 from sqsd_lint.cli.exit import silence
 from sqsd_lint.cli.output import Target, open_output, progress, targets
 from sqsd_lint.cli.settings import judged_settings_of
+from sqsd_lint.common import numbers
 from sqsd_lint.config.settings import FIXING, OUTPUT
 from sqsd_lint.errors import ExitCode, UsageError
 from sqsd_lint.types import Report, Severity
@@ -96,7 +97,7 @@ def _fix_rows(report: Report, settings: Settings, *, diff: bool) -> int:
         write_diff(moves, sys.stdout, redact=settings.redact)
         return report.exit_code
     for moved in apply(moves):
-        rows = f"{moved.rows:,} row{'' if moved.rows == 1 else 's'}"
+        rows = numbers.count(moved.rows, "row")
         print_note(f"{moved.file}: {rows} moved to {moved.quarantine}")
     if moves.files and settings.staged:
         print_note("the index still holds them: `git add` the files again")
@@ -110,7 +111,7 @@ def _note_left(plan: Plan) -> None:
 
     reasons = Counter(left.reason for left in plan.left)
     for reason, count in reasons.items():
-        print_note(f"{count:,} finding{'' if count == 1 else 's'} not fixed: {reason}")
+        print_note(f"{numbers.count(count, 'finding')} not fixed: {reason}")
 
 
 def check(

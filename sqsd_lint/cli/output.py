@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from sqsd_lint.common import atomic
 from sqsd_lint.errors import UsageError
 from sqsd_lint.report import FORMATS
 from sqsd_lint.report.style.progress import TerminalProgress, terminal_progress
@@ -95,20 +95,12 @@ def open_output(name: str | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path to write to, which becomes `target` at the end; after an error, it is unchanged."""
+    """Yield a path to write to, renamed to `target` at the end; after an error `target` is what it was."""
     if target.exists() and not target.is_file():  # a device or a named pipe
         yield target
         return
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    path = Path(name)
-    try:
+    with atomic.replacing(target) as path:
         yield path
-        path.chmod(0o666 & ~_umask())
-        path.replace(target)
-    finally:
-        with suppress(FileNotFoundError):
-            path.unlink()
 
 
 @contextmanager
@@ -120,9 +112,3 @@ def progress(wanted: bool = True, unit: str = "row") -> Iterator[TerminalProgres
     finally:
         if bar is not None:
             bar.stop()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import asdict
 from typing import Any
 
 from sqsd_lint.common.escape import well_formed
+from sqsd_lint.common.formats import plain
 from sqsd_lint.report import Options
 from sqsd_lint.rules.consensus import Consensus
 from sqsd_lint.rules.findings import why_unscorable
@@ -59,9 +59,9 @@ def head(value: Head) -> dict[str, Any]:
         "error_line": threshold(value.error_threshold),
         "warning_line": threshold(value.warning_threshold),
         "notes": list(value.notes),
-        "validation": asdict(value.validation) if value.validation else None,
+        "validation": plain(value.validation) if value.validation else None,
         "proxy_for": value.proxy_for or None,
-        "agreement": asdict(value.agreement) if value.agreement else None,
+        "agreement": plain(value.agreement) if value.agreement else None,
         "uncovered": number(value.uncovered),
     }
     if value.bundles:

@@ -77,7 +77,7 @@ def in_files(report: Report) -> str:
     coverage = report.coverage
     files = len({violation.where.file for violation in report.violations})
     of_all = f" of {coverage.files}" if coverage.files > files else ""
-    return f"in {files}{of_all} file{'' if (coverage.files if of_all else files) == 1 else 's'}"
+    return f"in {files}{of_all} {numbers.plural(coverage.files if of_all else files, 'file')}"
 
 
 def is_clear(report: Report) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.bundle.agreement import read_scores
-from sqsd_lint.common.json_io import write_json, write_whole
+from sqsd_lint.common.atomic import write_whole
+from sqsd_lint.common.json_io import write_json
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError

@@ -35,8 +35,8 @@ def test_what_is_stored(bundle: Bundle) -> None:
     assert stored.benign == (-1.23457, 0.5, 2.0, 3.0)
     assert stored.harmful == (8.0, 9.0)
     assert stored.tolerance == 0.25
-    assert [(s.name, s.rows) for s in stored.benign_sets] == [("dolly", 3), ("gsm8k", 1)]
-    assert len({s.sha256 for s in (*stored.benign_sets, *stored.harmful_sets)}) == 3
+    assert [(s.name, s.rows) for s in stored.sets.benign] == [("dolly", 3), ("gsm8k", 1)]
+    assert len({s.sha256 for s in (*stored.sets.benign, *stored.sets.harmful)}) == 3
     table = pq.read_table(after.root / "calibration.parquet").to_pylist()
     assert [(row["role"], row["set"], row["sqsd"]) for row in table][:2] == [
         ("benign", "dolly", 3.0),

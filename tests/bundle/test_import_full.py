@@ -11,7 +11,7 @@ import torch
 
 from sqsd_lint.bundle.importer import import_bundle
 from sqsd_lint.bundle.load import load_bundle
-from sqsd_lint.bundle.manifest import Direction, from_json
+from sqsd_lint.bundle.manifest import DirectionSpec, from_json
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.config import Settings
@@ -56,8 +56,8 @@ def test_the_manifest(whole: Path, tiny_model_folder: Path) -> None:
     m = load_bundle(whole).manifest
     assert m.update == "full"
     assert m.directions == {
-        "danger": Direction("danger", None, None),
-        "safety": Direction("safety", "safety", 1.0),
+        "danger": DirectionSpec("danger", None, None),
+        "safety": DirectionSpec("safety", "safety", 1.0),
     }
     assert m.adapters == ("danger", "safety")
     facts = m.training["danger"]

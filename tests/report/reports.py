@@ -8,18 +8,18 @@ from dataclasses import replace
 from sqsd_lint.types import (
     Coverage,
     Head,
+    PlacedValidation,
+    PlacedWindow,
     Report,
     Score,
     ScoredRow,
     Severity,
     Threshold,
-    Validation,
     Violation,
     Where,
-    Window,
 )
 
-VALIDATION = Validation(
+VALIDATION = PlacedValidation(
     model="SmolLM2-135M-Instruct",
     rows=1177,
     size=100,
@@ -36,9 +36,9 @@ VALIDATION = Validation(
     spearman=0.91,
     spearman_interval=(0.6, 1.0),
     windows=(
-        Window((4.05, 12.7), 0.92, (0.88, 0.95), (98.4, 100.0)),
-        Window((-0.5, 1.6), 0.37, (0.31, 0.43), (40.0, 60.0)),
-        Window((-21.0, -2.7), 0.17, (0.13, 0.22), (0.0, 2.5)),
+        PlacedWindow((4.05, 12.7), 0.92, (0.88, 0.95), (98.4, 100.0)),
+        PlacedWindow((-0.5, 1.6), 0.37, (0.31, 0.43), (40.0, 60.0)),
+        PlacedWindow((-21.0, -2.7), 0.17, (0.13, 0.22), (0.0, 2.5)),
     ),
 )
 

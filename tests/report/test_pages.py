@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict
 from types import SimpleNamespace
 
+from sqsd_lint.common.formats import plain
 from sqsd_lint.report.style.messages import print_error
 from sqsd_lint.report.views.bundle import print_bundle, print_json, print_wrong
 from sqsd_lint.report.views.bundle_list import print_list
@@ -43,9 +43,9 @@ FACTS = {
         "tolerance": 0.01234,
         "sets": {"benign": [{"name": "dolly"}, {"name": "gsm8k"}], "harmful": [{"name": "pure_bad"}]},
     },
-    "validation": asdict(VALIDATION),
+    "validation": plain(VALIDATION),
     "update": "lora",
-    "agreements": [asdict(Agreement("org/\x1bbig", "cd" * 32, 500, 0.61, 0.52, 0.69, 0.44))],
+    "agreements": [plain(Agreement("org/\x1bbig", "cd" * 32, 500, 0.61, 0.52, 0.69, 0.44))],
 }
 LINES = [Threshold("p99", 4.1, 0.01, 0.941), Threshold("p99.9", 6.42, 0.001, 0.874)]
 

@@ -119,8 +119,8 @@ def test_json_round_trip(benign: tuple[float, ...], harmful: tuple[float, ...]) 
 
 
 def test_it_reads_what_a_bundle_manifest_holds() -> None:
-    reference = manifest.ReferenceSet("dolly", 2, "0" * 64)
-    stored = manifest.Calibration((1.0, 2.0), (3.0,), 0.5, "float32", (reference,), ())
+    sets = manifest.ReferenceSets((manifest.ReferenceSet("dolly", 2, "0" * 64),), ())
+    stored = manifest.StoredCalibration((1.0, 2.0), (3.0,), 0.5, "float32", sets, {})
     assert ScoreCalibration.from_json(stored.to_json()) == ScoreCalibration(
         (1.0, 2.0), (3.0,), 0.5, ("dolly",)
     )

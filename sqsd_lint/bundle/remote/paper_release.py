@@ -130,7 +130,7 @@ def open_release(reference: str, status: Status | None = None) -> Release:
 
 
 def choose(named: Mapping[str, Path], wanted: str | None) -> tuple[str, Path]:
-    """One of several danger adapters.
+    """Return one of several danger adapters.
 
     Raises:
         UsageError: none is named and there are several, or there is none of that name.
