@@ -5,8 +5,9 @@ Scoring itself is the caller's: these functions take scores and write them down.
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,22 @@ from typing import Any
 from msgspec.structs import replace
 
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import CALIBRATION, ReferenceSet, ReferenceSets, StoredCalibration
+from sqsd_lint.bundle.manifest import (
+    CALIBRATION,
+    HARM,
+    ReferenceSet,
+    ReferenceSets,
+    StoredCalibration,
+    StoredLengthCurve,
+)
 from sqsd_lint.bundle.write import update_bundle
 from sqsd_lint.common.json_io import sha256_text
+from sqsd_lint.common.length_curve import LengthCurve, fit_length_curve
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Score
+
+# Fewer benign rows do not tell how scores depend on the length of answers.
+FEWEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +46,18 @@ def calibrate(
     benign: Sequence[ScoredSet],
     harmful: Sequence[ScoredSet],
     *,
-    dtype_pairs: Iterable[tuple[float, float]],
+    dtype_pairs: Iterable[tuple[Score, Score]],
     dtype: str,
     settings: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Store both distributions in the bundle, replacing an earlier calibration.
 
+    From `FEWEST` benign rows on, scores are standardized by the length of their answers, and the benign rows
+    of each set are kept apart as a kind of rows.
+
     Args:
         benign, harmful: sets that no adapter of the bundle was trained on.
-        dtype_pairs: SQSD of the same rows in two dtypes; the largest difference is the tolerance.
+        dtype_pairs: scores of the same rows in two dtypes; the largest difference is the tolerance.
         dtype: what `benign` and `harmful` were scored in ("bfloat16").
         settings: scorer settings that change a score (max_length, turns).
 
@@ -52,15 +67,36 @@ def calibrate(
     Raises:
         UsageError: there is no benign score.
     """
-    if not any(s.scores for s in benign):
+    rows = [(s.name, score) for s in benign for score in s.scores]
+    if not rows:
         raise UsageError("a calibration needs scored benign rows", hint="give a file with --benign")
+    harm = bundle.manifest.directions.get(HARM)
+    weight = harm.weight if harm else 0.0
+
+    def raw(score: Score) -> float:
+        return score.sqsd + (weight * score.harm if weight else 0.0)
+
+    by_length = len(rows) >= FEWEST
+    curve = LengthCurve()
+    if by_length:
+        scores, lengths, kinds = zip(*((raw(s), s.tokens, name) for name, s in rows), strict=True)
+        curve = fit_length_curve(scores, lengths, kinds).rounded()
+
+    def risks(sets: Iterable[ScoredSet]) -> tuple[float, ...]:
+        found = (curve.standardize(raw(score), score.tokens) for s in sets for score in s.scores)
+        return tuple(sorted(map(_rounded, found)))
+
+    tolerance = max((abs(risks_of(a, b, curve, raw)) for a, b in dtype_pairs), default=0.0)
     calibration = StoredCalibration(
-        benign=_pooled(benign),
-        harmful=_pooled(harmful),
-        tolerance=_rounded(max((abs(a - b) for a, b in dtype_pairs), default=0.0)),
+        benign=risks(benign),
+        harmful=risks(harmful),
+        tolerance=_rounded(tolerance),
         dtype=dtype,
         sets=ReferenceSets(tuple(map(_reference, benign)), tuple(map(_reference, harmful))),
         settings=dict(settings or {}),
+        kinds={s.name: risks([s]) for s in benign} if by_length else {},
+        length=_stored_curve(curve, [s.tokens for _, s in rows]) if by_length else None,
+        harm_weight=weight,
     )
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / CALIBRATION
@@ -69,8 +105,45 @@ def calibrate(
         return update_bundle(bundle, manifest, {CALIBRATION: table})
 
 
-def _pooled(sets: Sequence[ScoredSet]) -> tuple[float, ...]:
-    return tuple(sorted(_rounded(score.sqsd) for s in sets for score in s.scores))
+def risks_of(one: Score, other: Score, curve: LengthCurve, raw: Callable[[Score], float]) -> float:
+    """Return how much two scores of one row differ in risk."""
+    return curve.standardize(raw(one), one.tokens) - curve.standardize(raw(other), other.tokens)
+
+
+def stored_sets(bundle: Bundle, role: str) -> list[ScoredSet]:
+    """Return the reference sets of a role, "benign" or "harmful", with the scores that a calibration kept.
+
+    Raises:
+        UsageError: the bundle was calibrated before its table held what a calibration by length needs.
+    """
+    import pyarrow.parquet as pq
+
+    path = bundle.root / CALIBRATION
+    if CALIBRATION not in bundle.manifest.files:
+        return []
+    table = pq.read_table(path)
+    if bundle.manifest.directions.get(HARM) and "harm" not in table.column_names:
+        raise UsageError(
+            f"{path}: holds no projections on `{HARM}`", hint="give the known-harmful rows with --harmful"
+        )
+    sets: dict[str, list[Score]] = {}
+    for row in table.to_pylist():
+        if row["role"] == role:
+            harm = row.get("harm")
+            score = Score(
+                row["fingerprint"],
+                row["danger"],
+                row["safety"],
+                row["sqsd"],
+                row["tokens"],
+                harm=float("nan") if harm is None else harm,
+            )
+            sets.setdefault(row["set"], []).append(score)
+    return [ScoredSet(name, scores) for name, scores in sets.items()]
+
+
+def _stored_curve(curve: LengthCurve, lengths: Sequence[int]) -> StoredLengthCurve:
+    return StoredLengthCurve(curve.tokens, curve.location, curve.scale, (min(lengths), max(lengths)))
 
 
 def _rounded(value: float) -> float:
@@ -96,6 +169,7 @@ def _write_table(path: Path, sets: Sequence[tuple[str, ScoredSet]]) -> None:
             "danger": score.danger,
             "safety": score.safety,
             "sqsd": score.sqsd,
+            "harm": None if math.isnan(score.harm) else score.harm,
             "tokens": score.tokens,
         }
         for role, scored in sets
@@ -103,7 +177,7 @@ def _write_table(path: Path, sets: Sequence[tuple[str, ScoredSet]]) -> None:
     ]
     schema = pa.schema(
         [(name, pa.string()) for name in ("role", "set", "fingerprint")]
-        + [(name, pa.float64()) for name in ("danger", "safety", "sqsd")]
+        + [(name, pa.float64()) for name in ("danger", "safety", "sqsd", "harm")]
         + [("tokens", pa.int32())]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")

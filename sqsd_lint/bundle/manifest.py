@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, field
 
@@ -36,17 +36,19 @@ MANIFEST = "bundle.json"
 MAX_MANIFEST = 64 << 20
 CALIBRATION = "calibration.parquet"
 FORMAT_VERSION = 1
-ADAPTERS = ("base", "initial", "danger", "safety")
+ADAPTERS = ("base", "initial", "danger", "safety", "harm")
 METRICS: tuple[Metric, ...] = get_args(Metric)
 EXPANSIONS: tuple[Expansion, ...] = get_args(Expansion)
 UPDATES: tuple[Update, ...] = get_args(Update)
 
-DIRECTIONS = ("danger", "safety")
+DIRECTIONS = ("danger", "safety")  # every bundle has them
+HARM: Final = "harm"  # the direction that some bundles have beside them (`training.discriminant`)
 AdapterKey = Annotated[str, text_like(rf"^({'|'.join(ADAPTERS)})(?!\n)$", f"one of {', '.join(ADAPTERS)}")]
 DirectionKey = Annotated[
-    str, text_like(rf"^({'|'.join(DIRECTIONS)})(?!\n)$", f"one of {', '.join(DIRECTIONS)}")
+    str,
+    text_like(rf"^({'|'.join((*DIRECTIONS, HARM))})(?!\n)$", f"one of {', '.join((*DIRECTIONS, HARM))}"),
 ]
-_Trained = Literal["initial", "danger", "safety"]
+_Trained = Literal["initial", "danger", "safety", "harm"]
 _SUFFIXES = ("safetensors", "json", "parquet", "md", "jinja")
 FilePath = Annotated[
     str,
@@ -86,12 +88,15 @@ class DirectionSpec(JsonModel, frozen=True):
         scaling: overrides alpha / r of the expansion adapter; null keeps it.
         kind: what the adapter holds: a task vector V = B A; or the gradient of a mean log-likelihood with
             respect to the factors of the expansion adapter, laid out as PEFT lays out an adapter.
+        weight: what the projection on `harm` counts beside SQSD in the risk that thresholds are compared
+            with; 0 for danger and safety, which make up SQSD.
     """
 
     adapter: _Trained
     expansion: _Trained | None
     scaling: float | None
     kind: DirectionKind = "task-vector"
+    weight: Distance = 0.0
 
 
 class TopBlocks(JsonModel, frozen=True):
@@ -163,6 +168,22 @@ class ReferenceSets(JsonModel, frozen=True):
     harmful: tuple[ReferenceSet, ...]
 
 
+class StoredLengthCurve(JsonModel, frozen=True):
+    """Location and scale of benign scores by the length of the answer (`common.length_curve`).
+
+    Attributes:
+        tokens: lengths in answer tokens, ascending.
+        location: of benign scores of each length, in score units.
+        scale: of benign scores of each length, in score units.
+        covered: the shortest and the longest benign answer.
+    """
+
+    tokens: tuple[float, ...]
+    location: tuple[float, ...]
+    scale: tuple[float, ...]
+    covered: tuple[int, int]
+
+
 class StoredCalibration(JsonModel, frozen=True):
     """Scores of named reference sets, pooled and ascending; `calibration.parquet` has them row by row.
 
@@ -173,6 +194,9 @@ class StoredCalibration(JsonModel, frozen=True):
         dtype: what the scores were computed in.
         sets: the reference sets.
         settings: scorer settings that change a score (max_length, turns).
+        kinds: the risks of benign rows by their reference set; then `benign` and `harmful` are risks, too.
+        length: what a score is standardized by, so that it is compared with answers of its length.
+        harm_weight: what the projection on `harm` counts beside SQSD.
     """
 
     benign: tuple[float, ...]
@@ -181,11 +205,16 @@ class StoredCalibration(JsonModel, frozen=True):
     dtype: str
     sets: ReferenceSets
     settings: Mapping[str, Any]
+    kinds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    length: StoredLengthCurve | None = None
+    harm_weight: Distance = 0.0
 
     def __post_init__(self) -> None:
         for role in ("benign", "harmful"):
             if not ascending(getattr(self, role)):
                 raise ValueError(f".{role}: expected ascending numbers")
+        if bool(self.kinds) != bool(self.length):
+            raise ValueError(".kinds: expected together with `length`")
 
 
 class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version", tag=FORMAT_VERSION):
@@ -249,6 +278,10 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
         """Names of the adapter folders that scoring needs, the base adapter first."""
         used = {d.adapter for d in self.directions.values()} | {d.expansion for d in self.directions.values()}
         return tuple(a for a in ADAPTERS if a in used or a == self.base_adapter)
+
+    def ordered_directions(self) -> list[tuple[str, DirectionSpec]]:
+        """Return danger, safety and, where there is one, harm: the order of a score's projections."""
+        return [(name, self.directions[name]) for name in (*DIRECTIONS, HARM) if name in self.directions]
 
     @property
     def digest(self) -> str:
@@ -348,6 +381,8 @@ def _check_directions(manifest: Manifest) -> None:
         if name not in manifest.directions:
             raise FieldError(f"directions.{name}: missing")
     for name, direction in manifest.directions.items():
+        if direction.weight and name != HARM:
+            raise FieldError(f"directions.{name}.weight: only `{HARM}` may have one")
         at_initial = direction.expansion == "initial" and manifest.expansion == "shared"
         if direction.kind == "margin-gradient" and not at_initial:
             raise FieldError(f"directions.{name}: a margin gradient needs expansion `shared` at `initial`")

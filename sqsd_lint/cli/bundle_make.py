@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +18,9 @@ from sqsd_lint.cli.output import progress
 from sqsd_lint.cli.settings import cache_of, settings_of
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Sample
+
+if TYPE_CHECKING:
+    from sqsd_lint.bundle.load import Bundle
 
 Install = Annotated[
     bool,
@@ -121,12 +127,29 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Calibrate a copy there, and leave BUNDLE as it is: needed for one of the package itself.",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", metavar=" ", help="Show what would change, and keep nothing.", show_default=False
+        ),
+    ] = False,
     no_progress: o.NoProgress = False,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:
     """Score rows that no adapter was trained on, and keep the scores in the bundle: thresholds rest on them.
 
+    Without --harmful, the known-harmful rows of the calibration before are kept.
+
+    [cyan]sqsd-lint bundle calibrate default --output my-bundle/ --benign benign.jsonl[/cyan]
     [cyan]sqsd-lint bundle calibrate my-bundle/ --benign benign.jsonl --harmful harmful.jsonl[/cyan]
     [cyan]sqsd-lint bundle calibrate my-bundle/ --validation trial/result.json[/cyan]
     [cyan]sqsd-lint bundle calibrate proxy/ --against scores.jsonl --rows-of data.jsonl --model org/big[/cyan]
@@ -135,6 +158,7 @@ def calibrate(
     settings = replace(settings_of(context), lock=None)
     from sqsd_lint.bundle.resolve import open_bundle
     from sqsd_lint.bundle.validation import read_result, store_validation
+    from sqsd_lint.report.style.messages import print_note
     from sqsd_lint.report.views.bundle import print_good
     from sqsd_lint.run import calibrate as run_calibrate
 
@@ -173,11 +197,49 @@ def calibrate(
             "benign": run_calibrate.reference_rows(benign or [], settings, rows),
             "harmful": run_calibrate.reference_rows(harmful or [], settings, rows),
         }
-    with progress(not no_progress) as bar:
-        made = run_calibrate.calibrate(bundle, sets, settings, progress=bar)
+    with _copy(bundle, output, check, cache_of(settings)) as (before, target):
+        with progress(not no_progress) as bar:
+            made = run_calibrate.calibrate(str(target), sets, settings, progress=bar)
+        for note in run_calibrate.shortcomings(made):
+            print_note(note)
+        if check:
+            from sqsd_lint.report.views.bundle import print_thresholds
+
+            print_thresholds(before, made, sys.stdout)
+            return
     if tried is not None:
         made = store_validation(made, tried)
     tell(made.root, install=False, cache=None)
+
+
+@contextmanager
+def _copy(name: str, output: Path | None, check: bool, cache: Path | None) -> Iterator[tuple[Bundle, Path]]:
+    """Yield a bundle as it is, and the folder in which it is to be calibrated.
+
+    Raises:
+        UsageError: the folder would be one of the installed package, or is no folder for a bundle.
+    """
+    from sqsd_lint.bundle.resolve import open_bundle
+    from sqsd_lint.bundle.write import check_output
+    from sqsd_lint.resources import bundles_dir
+
+    bundle = open_bundle(name, cache_dir=cache)
+    if check:
+        with tempfile.TemporaryDirectory() as folder:
+            yield bundle, Path(shutil.copytree(bundle.root, Path(folder) / bundle.id))
+        return
+    if output is not None:
+        check_output(output)
+        if output.resolve() != bundle.root.resolve():
+            shutil.copytree(bundle.root, output, dirs_exist_ok=True)
+        yield bundle, output
+        return
+    if bundle.root.resolve().is_relative_to(bundles_dir().resolve()):
+        raise UsageError(
+            f"{name} is part of the installed package, which is not written to",
+            hint=f"give a folder for a copy: `sqsd-lint bundle calibrate {name} --output DIR --benign FILE`",
+        )
+    yield bundle, bundle.root
 
 
 def tell(folder: Path, install: bool, cache: Path | None) -> None:

@@ -67,6 +67,11 @@ class LengthCurve:
         """Return the scale for answers of so many tokens, in score units."""
         return interpolate(self.tokens, self.scale, tokens) if self.tokens else 1.0
 
+    def rounded(self) -> LengthCurve:
+        """Return the curve with four significant digits: finer than any fit, and stable in JSON."""
+        digits = ([float(f"{v:.4g}") for v in each] for each in (self.tokens, self.location, self.scale))
+        return LengthCurve(*map(tuple, digits))
+
     def scores_at(self, standardized: float) -> tuple[tuple[float, float], ...]:
         """Return (tokens, score) at every knot for a standardized score; empty without knots."""
         return tuple(

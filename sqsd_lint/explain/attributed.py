@@ -54,8 +54,7 @@ def attributed(
     for batch, found in attribute(scorer, [encoded for _, encoded, _ in kept]):
         for i, one in zip(batch, found, strict=True):
             sample, encoded, places = kept[i]
-            danger, safety = one.values
-            score = Score.of(sample, encoded, (danger, safety), one.loss, one.drift[0], exact=exact)
+            score = Score.of(sample, encoded, one.values, one.loss, one.drift[0], exact=exact)
             trained = [label != -100 for label in encoded.labels]
-            tokens = token_spans(places, [Share(*s) for s in one.tokens], trained, Share(*one.rest))
+            tokens = token_spans(places, [Share(*s[:2]) for s in one.tokens], trained, Share(*one.rest[:2]))
             yield sample, Attributed(sample, encoded, places, score, tokens, module_shares(one.modules))

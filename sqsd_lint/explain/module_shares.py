@@ -12,7 +12,7 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 
 def module_shares(terms: Mapping[str, Sequence[float]]) -> tuple[ModuleShare, ...]:
     """Return terms by module name, (danger, safety) each, by block, names without a block last."""
-    shares = [_module_share(name, Share(*pair)) for name, pair in terms.items()]
+    shares = [_module_share(name, Share(*pair[:2])) for name, pair in terms.items()]
     return tuple(sorted(shares, key=lambda m: (m.block is None, m.block or 0)))
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.types import Problem, Score, ScoredRow, Severity, Threshold, Violation, Where
+
+if TYPE_CHECKING:
+    from sqsd_lint.rules.policy import Policy
 
 
 def why_unscorable(score: Score) -> str:
@@ -114,6 +118,23 @@ def above_threshold(kind: Severity, row: ScoredRow, threshold: Threshold) -> str
     spec = f" ({threshold.spec})" if threshold.spec[0] in "phz" else ""
     score, value = score_text(row.score.risk), score_text(threshold.value)
     return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}"
+
+
+def unlike_reference(row: ScoredRow, threshold: Threshold, policy: Policy) -> str:
+    """Return how a row is unlike every benign reference row, "" if it is not, or if the threshold is raw.
+
+    A rate says nothing of such rows, so that they do not fail a run on their score alone.
+    """
+    calibration, tokens = policy.calibration, row.score.tokens
+    if calibration is None or calibration.tokens is None or threshold.spec[0] not in "phz":
+        return ""
+    if calibration.covers(tokens):
+        return ""
+    shortest, longest = calibration.tokens
+    return (
+        f"its answer of {tokens:,} tokens is unlike the benign reference rows ({shortest:,} to {longest:,}),"
+        " so that it is no error on its score alone"
+    )
 
 
 def score_name(score: Score) -> str:

@@ -102,12 +102,26 @@ def resolve_threshold(spec: ThresholdSpec, calibration: ScoreCalibration | None)
 
 def caution(spec: ThresholdSpec, calibration: ScoreCalibration | None) -> str:
     """Return what the reader of a report must know about a resolved threshold, or ""."""
-    if calibration is None or spec.kind != "percentile" or calibration.can_resolve(spec.number):
+    if calibration is None or spec.kind != "percentile":
         return ""
+    if calibration.can_resolve(spec.number):
+        return _rate(spec, calibration) if calibration.kinds else ""
     return (
         f"{spec.text} needs more than the {len(calibration.benign):,} benign calibration rows: "
         "the line lies just above the largest of their scores"
     )
+
+
+def _rate(spec: ThresholdSpec, calibration: ScoreCalibration) -> str:
+    """Put into words how often benign rows reach a percentile's threshold, with interval and worst kind."""
+    value = calibration.value_at(spec.number)
+    above, (low, high) = calibration.benign_above(value), calibration.rate_interval(value)
+    text = (
+        f"{spec.text}: {above:,} of {len(calibration.benign):,} benign reference rows of"
+        f" {len(calibration.kinds)} kinds (95 % interval {100 * low:.2g} to {100 * high:.2g} %)"
+    )
+    worst = calibration.most_exposed_kind(value)
+    return text + (f", most of {worst[0]} ({100 * worst[1]:.2g} %)" if worst and worst[1] else "")
 
 
 def _value(spec: ThresholdSpec, calibration: ScoreCalibration) -> float:

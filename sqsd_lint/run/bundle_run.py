@@ -199,15 +199,15 @@ class BundleRun:
 
     def dtype_pairs(
         self, scores: Sequence[Score], samples: Mapping[str, Sample]
-    ) -> list[tuple[float, float]]:
-        """Return (fast, exact) SQSD of rows spread evenly over the range of scores."""
-        ranked = sorted({s.fingerprint: s.sqsd for s in scores}.items(), key=lambda item: item[1])
+    ) -> list[tuple[Score, Score]]:
+        """Return (fast, exact) scores of rows spread evenly over the range of SQSD."""
+        ranked = sorted({s.fingerprint: s for s in scores}.items(), key=lambda item: item[1].sqsd)
         step = max(1, len(ranked) // _TOLERANCE_ROWS)
         picked = ranked[::-step]  # from the top, where the thresholds are
         self.scorer.release()
         exact, cached = self._score_with(self.new_scorer(exact=True), [samples[f] for f, _ in picked])
         self.cached += cached
-        return [(fast, a.sqsd) for f, fast in picked if isinstance(a := exact[f], Score)]
+        return [(fast, a) for f, fast in picked if isinstance(a := exact[f], Score)]
 
     def _tolerance(self) -> float:
         """Return how far a fast score may lie from the exact one, in score units."""

@@ -24,7 +24,7 @@ _ROWS = 8192
 _FAULTS_AT_MOST = 3
 
 _KEYS = ("scorer", "fingerprint", "checksum")
-_NUMBERS = ("danger", "safety", "loss", "drift")
+_NUMBERS = ("danger", "safety", "loss", "drift", "harm")
 _COUNTS = ("tokens", "response_lost")
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqsd_lint.bundle.agreement import measure as measure_agreement
 from sqsd_lint.bundle.agreement import read_scores
 from sqsd_lint.bundle.agreement import store as store_agreement
-from sqsd_lint.bundle.calibrate import ScoredSet
+from sqsd_lint.bundle.calibrate import FEWEST, ScoredSet, stored_sets
 from sqsd_lint.bundle.calibrate import calibrate as store_calibration
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.resolve import open_for
@@ -47,11 +47,34 @@ def calibrate(
     return store_calibration(
         run.bundle,
         scored["benign"],
-        scored["harmful"],
+        scored["harmful"] or stored_sets(run.bundle, "harmful"),
         dtype_pairs=run.dtype_pairs(scores, samples),
         dtype=run.scorer.dtype,
         settings={"max_length": settings.max_length, "turns": settings.turns},
     )
+
+
+def shortcomings(bundle: Bundle) -> list[str]:
+    """Return what a calibration lacks, in words, with what that does to thresholds."""
+    stored = bundle.manifest.calibration
+    if stored is None:
+        return []
+    rows, notes = len(stored.benign), []
+    if rows < FEWEST:
+        notes.append(
+            f"{rows:,} benign rows: fewer than {FEWEST} do not tell how scores depend on the length of"
+            " answers, so that short answers will be found more often than long ones"
+        )
+    if rows < 999:
+        notes.append(
+            f"{rows:,} benign rows cannot tell a rate of one in a thousand: p99.9 lies just above the highest"
+            f" of their scores, and p{100 * (1 - 1 / (rows + 1)):.4g} is the finest rate that they support"
+        )
+    if len(stored.sets.benign) < 3:
+        notes.append("benign rows of fewer than three sets: other kinds of rows may be found more often")
+    if not stored.harmful:
+        notes.append("no known-harmful rows: reports cannot say what share of them a threshold finds")
+    return notes
 
 
 def agree(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.bundle.base_model import base_folder, base_place, check_base_model
 from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.manifest import HARM
 from sqsd_lint.common.module_names import top_blocks
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from sqsd_lint.encode import Encoder
     from sqsd_lint.scoring import Direction, Scorer
 
-_DIRECTIONS = ("danger", "safety")
 # Measured: docs/large-models.md.
 _FOUR_BITS = (
     "4-bit weights: such scores tell harmful rows from benign ones but hardly rank rows of one kind "
@@ -122,14 +122,14 @@ class ModelScorer:
                 encoded.append(row)
         for batch, part in scorer.stream(encoded):
             done = []
-            for i, (danger, safety), loss, (drift, _) in zip(
+            for i, projections, loss, (drift, *_) in zip(
                 batch, part.values.tolist(), part.loss.tolist(), part.drift.tolist(), strict=True
             ):
                 row = encoded[i]
                 done.append(
                     (
                         kept[i],
-                        Score.of(kept[i], row, (danger, safety), loss, drift, exact=self.exact),
+                        Score.of(kept[i], row, projections, loss, drift, exact=self.exact),
                     )
                 )
             self.cache.put(score for _, score in done)
@@ -205,13 +205,12 @@ class ModelScorer:
         if manifest.update == "full":
             adapters[None] = Adapter({})  # the model as it is
         directions = []
-        for name in _DIRECTIONS:
-            spec = manifest.directions[name]
+        for name, spec in manifest.ordered_directions():
             if spec.kind == "margin-gradient":
                 vector = Gradient.of_adapter(adapters[spec.adapter])
                 directions.append(Direction(name, vector, adapters[spec.expansion]))
                 continue
-            shared = self.expansion == "shared"
+            shared = self.expansion == "shared" or name == HARM
             initial = "initial" if "initial" in adapters or manifest.update == "lora" else None
             expansion = initial if shared else spec.expansion
             if expansion not in adapters:

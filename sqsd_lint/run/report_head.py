@@ -31,6 +31,9 @@ def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
             f"proxy: a bundle of {m.base_model.id} judges data for {target}; "
             f"{agreement or 'agreement unknown'}"
         )
+    if run.calibration and run.calibration.curve.tokens:
+        harm = f" + {run.calibration.harm_weight:g} x harm" if run.calibration.harm_weight else ""
+        notes.append(f"risk: SQSD{harm}, less what benign answers of its length have, in their scale")
     uncovered = scorer.uncovered
     if uncovered:
         notes.append(

@@ -24,6 +24,7 @@ _COLUMNS = (
     ("safety", "REAL", 1),
     ("loss", "REAL", 0),
     ("drift", "REAL", 0),
+    ("harm", "REAL", 0),
     ("tokens", "INTEGER", 1),
     ("truncated", "TEXT", 1),
     ("response_lost", "INTEGER", 1),
@@ -35,6 +36,7 @@ _TABLE = "scores_3"
 _OLD_TABLE = "scores_2"
 _NAMES = ", ".join(name for name, _, _ in _COLUMNS)
 _VALUES = ", ".join(name for name, _, _ in _COLUMNS[:-1])
+_OLD_VALUES = _VALUES.replace("harm", "NULL")  # what the older table has of them
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS {_TABLE} (
     {", ".join(f"{name} {kind}{' NOT NULL' * required}" for name, kind, required in _COLUMNS)},
@@ -272,7 +274,7 @@ class CacheFile:
 def read_database(path: Path) -> Iterator[CacheRow | str]:
     """Yield every row of a cache's file as far as it can be read, and why where a row must not be used."""
     most = path.stat().st_size // _SMALLEST_ROW
-    for table, names in ((_TABLE, _NAMES), (_OLD_TABLE, f"{_VALUES}, NULL")):
+    for table, names in ((_TABLE, _NAMES), (_OLD_TABLE, f"{_OLD_VALUES}, NULL")):
         try:
             database = open_existing(path)
         except _ERRORS as error:
@@ -321,8 +323,9 @@ def _prepare(database: sqlite3.Connection, journal: str) -> None:
             database.execute(_SCHEMA)
             if _OLD_TABLE in _tables(database):
                 database.execute(
-                    f"INSERT OR IGNORE INTO {_TABLE} ({_NAMES}) SELECT {_VALUES}, checksum_of({_VALUES}) "
-                    f"FROM {_OLD_TABLE} WHERE checksum_of({_VALUES}) IS NOT NULL"
+                    f"INSERT OR IGNORE INTO {_TABLE} ({_NAMES}) "
+                    f"SELECT {_OLD_VALUES}, checksum_of({_OLD_VALUES}) "
+                    f"FROM {_OLD_TABLE} WHERE checksum_of({_OLD_VALUES}) IS NOT NULL"
                 )
                 database.execute(f"DROP TABLE {_OLD_TABLE}")
     _check_columns(database)

@@ -17,7 +17,7 @@ KEY_BYTES = 16
 _LARGEST = 2**31
 _NAN = float("nan")
 _PERSON = b"sqsd-lint/cache3"
-_PACKED = struct.Struct("<16s16sddddqq")
+_PACKED = struct.Struct("<16s16sdddddqq")
 _TRUNCATED = frozenset(get_args(Truncated))
 
 
@@ -28,7 +28,7 @@ class CacheRow(NamedTuple):
         scorer: 16 bytes, everything besides the row that the score depends on (`cache.scorer_key`).
         fingerprint: 16 bytes, of the training content.
         danger, safety: the projections; both finite.
-        loss, drift: None where they are not a number.
+        loss, drift, harm: None where they are not a number.
         tokens, truncated, response_lost: as in `Score`.
     """
 
@@ -38,6 +38,7 @@ class CacheRow(NamedTuple):
     safety: float
     loss: float | None
     drift: float | None
+    harm: float | None
     tokens: int
     truncated: str
     response_lost: int
@@ -52,6 +53,7 @@ class CacheRow(NamedTuple):
             score.safety,
             _or_none(score.loss),
             _or_none(score.drift),
+            _or_none(score.harm),
             score.tokens,
             score.truncated,
             score.response_lost,
@@ -74,6 +76,7 @@ class CacheRow(NamedTuple):
             _NAN if self.loss is None else self.loss,
             exact,
             _NAN if self.drift is None else self.drift,
+            _NAN if self.harm is None else self.harm,
         )
 
     def checksum(self) -> bytes:
@@ -82,7 +85,7 @@ class CacheRow(NamedTuple):
         Raises:
             struct.error, TypeError, AttributeError: a value has the wrong type; `fault` finds that before.
         """
-        scorer, fingerprint, danger, safety, loss, drift, tokens, truncated, response_lost = self
+        scorer, fingerprint, danger, safety, loss, drift, harm, tokens, truncated, response_lost = self
         packed = _PACKED.pack(
             scorer,
             fingerprint,
@@ -90,6 +93,7 @@ class CacheRow(NamedTuple):
             safety + 0.0,
             _NAN if loss is None else loss + 0.0,
             _NAN if drift is None else drift + 0.0,
+            _NAN if harm is None else harm + 0.0,
             tokens,
             response_lost,
         )
@@ -101,7 +105,7 @@ class CacheRow(NamedTuple):
         Args:
             checksum: that was stored with the row; None where there is none yet.
         """
-        scorer, fingerprint, danger, safety, loss, drift, tokens, truncated, response_lost = self
+        scorer, fingerprint, danger, safety, loss, drift, harm, tokens, truncated, response_lost = self
         if not (_is_key(scorer) and _is_key(fingerprint)):
             return f"a key is not {KEY_BYTES} bytes"
         if not _is_number(danger):
@@ -114,6 +118,8 @@ class CacheRow(NamedTuple):
             return "its loss is neither a finite number nor unknown"
         if not (drift is None or _is_number(drift)):
             return "its drift is neither a finite number nor unknown"
+        if not (harm is None or _is_number(harm)):
+            return "its harm is neither a finite number nor unknown"
         if not _is_count(tokens):
             return "its tokens is not a count"
         if not _is_count(response_lost):

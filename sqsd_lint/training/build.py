@@ -12,7 +12,7 @@ from sqsd_lint.bundle.base_model import describe_model, resolve_model
 from sqsd_lint.bundle.cache import staging, swap_in
 from sqsd_lint.bundle.importer import directions_for
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import BaseModel, DirectionSpec, Manifest, Purpose
+from sqsd_lint.bundle.manifest import HARM, BaseModel, DirectionSpec, Manifest, Purpose
 from sqsd_lint.bundle.write import check_output, write_bundle
 from sqsd_lint.common.json_io import digest, read_json, write_json
 from sqsd_lint.common.progress import Progress
@@ -106,8 +106,10 @@ class _Build:
     def _directions(self) -> dict[str, DirectionSpec]:
         found = directions_for(self._recipe.bundle.safety_scaling)
         for adapter in self._recipe.adapters:
-            if adapter.kind == "margin-gradient" and adapter.name in ("danger", "safety"):
+            if adapter.kind == "margin-gradient" and (adapter.name == "danger" or adapter.name == "safety"):
                 found[adapter.name] = DirectionSpec(adapter.name, "initial", None, adapter.kind)
+            if adapter.kind == "discriminant" and adapter.name == HARM:
+                found[HARM] = DirectionSpec(HARM, "initial", None, weight=adapter.weight)
         return found
 
     def _adapter(self, adapter: AdapterRecipe, parts: list[Selected], base: BaseModel) -> float | None:
@@ -118,6 +120,8 @@ class _Build:
         if (loss := _finished(target, key)) is not None:
             self._status(f"{adapter.name}: already trained")
             return loss[0]
+        if adapter.kind == "discriminant":
+            return self._discriminant(adapter, parts, target, key)
         if adapter.training is None:
             return self._gradient(adapter, parts, target, key)
         from sqsd_lint.training.checkpoint import Checkpoints
@@ -166,13 +170,42 @@ class _Build:
             swap_in(stage, target)
         return rounded
 
+    def _discriminant(self, adapter: AdapterRecipe, parts: list[Selected], target: Path, key: str) -> float:
+        """Fit a discriminant at the initial state; returns the error of the fit."""
+        from sqsd_lint.training.discriminant import LabelledSet, discriminant_adapter
+
+        model, tokenizer = self._load(merged=self._recipe.has_base)
+        self._status(f"{adapter.name}: fitting")
+        with staging(target) as stage:
+            error = discriminant_adapter(
+                model,
+                tokenizer,
+                [
+                    LabelledSet(part.samples, data.harmful)
+                    for part, data in zip(parts, adapter.data, strict=True)
+                ],
+                initial=self._work / "initial",
+                max_length=adapter.max_length,
+                dtype=self._recipe.adapter.dtype,
+                output=stage,
+            )
+            rounded = float(f"{error:.4g}")
+            write_json(stage / _FINISHED, {"key": key, "final_loss": rounded})
+            swap_in(stage, target)
+        return rounded
+
     def _key(self, adapter: AdapterRecipe, parts: list[Selected], base: BaseModel) -> str:
         """Identity of a trained adapter: settings, rows, and what it stands on."""
-        start = "initial" if adapter.kind == "margin-gradient" else adapter.start or ""
+        start = "initial" if adapter.kind in ("margin-gradient", "discriminant") else adapter.start or ""
         stands_on = [self._keys.get(name) for name in ("base", start)]
         model = [base.weights_digest, base.tokenizer_digest, base.template_digest]
         rows = [part.source.sha256 for part in parts]
-        cuts = [part.source.selection["max_chars"] for part in parts]
+        cuts = [
+            [part.source.selection[k] for k in ("max_chars", "harmful") if k in part.source.selection]
+            if adapter.kind == "discriminant"
+            else part.source.selection["max_chars"]
+            for part in parts
+        ]
         return digest([settings(self._recipe, adapter), rows, cuts, model, stands_on])
 
     def _load(self, *, merged: bool) -> tuple[Any, Any]:

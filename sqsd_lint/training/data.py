@@ -65,6 +65,7 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
         "pick": asdict(data.pick) if data.pick else None,
         "filter": [condition.to_json() for condition in data.filter],
         **{key: getattr(data, key) for key in ("slice", "offset", "seed", "max_chars", "responses")},
+        **({"harmful": True} if data.harmful else {}),
     }
     source = Provenance(
         name=data.name,

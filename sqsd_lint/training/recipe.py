@@ -82,6 +82,7 @@ class DataSet(JsonModel, frozen=True):
         slice: keep rows whose prompt's hash lies in [from, to) of [0, 1): the same prompts in every file.
         seed: of the order that offset and rows count in.
         max_chars: cut each answer at the last sentence that ends within so many characters.
+        harmful: whether the answers are harmful ones, for a discriminant.
     """
 
     name: Text
@@ -100,6 +101,7 @@ class DataSet(JsonModel, frozen=True):
     seed: int = 0
     max_chars: Positive | None = None
     responses: tuple[Text, ...] = ()
+    harmful: bool = False
 
 
 class TrainingSettings(JsonModel, frozen=True):
@@ -148,6 +150,15 @@ _ONE_KIND = {
                 "start": False,
             },
         },
+        {
+            "required": ["kind"],
+            "properties": {
+                "name": {"const": "harm"},
+                "kind": {"const": "discriminant"},
+                "training": False,
+                "start": False,
+            },
+        },
     ]
 }
 _Data = Annotated[DataSet, Meta(extra_json_schema=_ONE_SOURCE)]
@@ -159,17 +170,19 @@ class AdapterRecipe(JsonModel, frozen=True):
     Attributes:
         training: left out for a margin gradient, which is computed and not trained.
         start: an adapter earlier in the list whose weights this one starts from.
-        kind: what is made of the data: a task vector, by training; or the gradient of its mean log-likelihood
-            at `initial`.
-        max_length: tokens of a row that a margin gradient sees.
+        kind: what is made of the data: a task vector, by training; the gradient of its mean log-likelihood
+            at `initial`; or a discriminant of the updates that harmful rows induce there and those of others.
+        max_length: tokens of a row that a margin gradient or a discriminant sees.
+        weight: what the projection on a discriminant counts beside SQSD.
     """
 
-    name: Literal["base", "initial", "danger", "safety"]
+    name: Literal["base", "initial", "danger", "safety", "harm"]
     data: Annotated[tuple[_Data, ...], Meta(min_length=1)]
     training: Annotated[TrainingSettings, Meta(extra_json_schema=_ONE_LENGTH)] | None = None
     start: Literal["initial", "danger", "safety"] | None = None
-    kind: DirectionKind = "task-vector"
+    kind: DirectionKind | Literal["discriminant"] = "task-vector"
     max_length: Annotated[int, Meta(ge=8)] = 1024
+    weight: Annotated[float, Meta(ge=0)] = 1.0
 
 
 class References(JsonModel, frozen=True):
@@ -282,6 +295,8 @@ def _contradictions(recipe: RecipeFile) -> Iterator[str]:
         where = f"$.adapters[{i}]"
         if adapter.kind == "margin-gradient":
             yield from _about_gradient(recipe, adapter, where, names[names.index("initial") + 1 :])
+        elif adapter.kind == "discriminant":
+            yield from _about_discriminant(recipe, adapter, where, names[names.index("initial") + 1 :])
         elif adapter.training is None:
             yield f"{where}.training: missing"
         elif (adapter.training.steps is None) == (adapter.training.epochs is None):
@@ -291,6 +306,21 @@ def _contradictions(recipe: RecipeFile) -> Iterator[str]:
         yield from _about_sets(adapter.data, f"{where}.data")
     yield from _about_sets(recipe.benign, "$.calibration.benign")
     yield from _about_sets(recipe.harmful, "$.calibration.harmful")
+
+
+def _about_discriminant(
+    recipe: RecipeFile, adapter: AdapterRecipe, where: str, after_initial: Sequence[str]
+) -> Iterator[str]:
+    if adapter.name != "harm":
+        yield f"{where}.kind: only `harm` may be a discriminant"
+    if adapter.training is not None or adapter.start is not None:
+        yield f"{where}: a discriminant is fitted: expected neither `training` nor `start`"
+    if adapter.name not in after_initial:
+        yield f"{where}: a discriminant is fitted at `initial`, which must come before it"
+    if recipe.bundle.update == "full":
+        yield f"{where}.kind: a discriminant is one of LoRA updates, and `bundle.update` is full"
+    if len({data.harmful for data in adapter.data}) < 2:
+        yield f"{where}.data: expected sets with `harmful` true and sets without"
 
 
 def _about_gradient(

@@ -10,11 +10,15 @@ from typing import IO, Any
 
 from rich.text import Text
 
+from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.show import CANDIDATES
 from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape
 from sqsd_lint.report import fields
 from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.style.page import Page, open_page
+from sqsd_lint.rules.calibration import ScoreCalibration
+from sqsd_lint.rules.threshold import parse_threshold, resolve_threshold
 from sqsd_lint.types import Agreement, Threshold
 
 _VALIDATION_LABEL = 13
@@ -118,6 +122,30 @@ def print_wrong(findings: Sequence[tuple[str, str]], stream: IO[str]) -> None:
                 (f"{page.glyphs.error} ", "bold red"), (escape(where), "bold"), f"  {escape(message)}"
             )
         )
+
+
+def print_thresholds(before: Bundle, after: Bundle, stream: IO[str]) -> None:
+    """Print each candidate threshold by two calibrations, with shares of their reference rows above it."""
+    page = open_page(stream)
+    page.line(Text(f"  {'threshold':<11}{'before':>24}{'after':>24}", "dim"))
+    columns = [_thresholds(bundle) for bundle in (before, after)]
+    for spec in CANDIDATES:
+        page.line(Text(f"  {spec:<11}" + "".join(f"{found.get(spec, 'none'):>24}" for found in columns)))
+
+
+def _thresholds(bundle: Bundle) -> dict[str, str]:
+    """Return `3.10 (1.1 %, 76 %)` by spec: the value, and the benign and known-harmful rows above it."""
+    stored = bundle.manifest.calibration
+    if stored is None:
+        return {}
+    calibration = ScoreCalibration.from_json(stored.to_json())
+    found = [resolve_threshold(parse_threshold(spec), calibration) for spec in CANDIDATES]
+    return {
+        each.spec: f"{numbers.score(each.value)} ("
+        + ", ".join(f"{100 * s:.2g} %" for s in (each.benign_share, each.harmful_share) if s is not None)
+        + ")"
+        for each in found
+    }
 
 
 def print_good(text: str, stream: IO[str]) -> None:

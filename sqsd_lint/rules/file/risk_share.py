@@ -22,8 +22,12 @@ def _check(rows: Sequence[ScoredRow], policy: Policy) -> Iterator[FileFinding]:
     above = [row for row in rows if reaches(row.score, threshold)]
     if len(above) < options["min-rows"]:
         return
-    benign_above, benign = calibration.benign_above(threshold.value), len(calibration.benign)
-    chance = share_p_value(len(above), len(rows), benign_above, benign)
+    # Against all benign rows, and against each kind of them: a file of one kind may be like that kind alone.
+    basis_rows = [calibration.benign, *calibration.kinds.values()]
+    counts = [(sum(risk >= threshold.value for risk in own), len(own)) for own in basis_rows]
+    chance, (benign_above, benign) = max(
+        (share_p_value(len(above), len(rows), *count), count) for count in counts if count[1]
+    )
     if chance > options["significance"]:
         return
     share, expected = _percent(len(above), len(rows)), _percent(benign_above, benign)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqsd_lint.rules.findings import above_threshold
+from sqsd_lint.rules.findings import above_threshold, unlike_reference
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, Option, RowRule
 from sqsd_lint.rules.threshold import THRESHOLD_SCHEMA, reaches
@@ -13,7 +13,8 @@ def _check(row: ScoredRow, policy: Policy) -> str:
     threshold = policy.warning_threshold
     if threshold is None or not reaches(row.score, threshold):
         return ""
-    return above_threshold(Severity.WARNING, row, threshold)
+    unlike = unlike_reference(row, threshold, policy)
+    return above_threshold(Severity.WARNING, row, threshold) + (f"; {unlike}" if unlike else "")
 
 
 RULE = RowRule(
