@@ -224,24 +224,41 @@ class Where:
     Attributes:
         file: the path as the user gave it, `<stdin>` for standard input.
         line: 1-based line where the row starts; the 1-based row number in formats without lines
-            (Parquet, Arrow); 0 for the file as a whole.
+            (Parquet, Arrow, several files in one archive); 0 for the file as a whole.
         index: 0-based row number in the file; -1 for the file as a whole.
+        element: 1-based row number where several rows begin on the line, as in a JSON document on one line;
+            else 0.
     """
 
     file: str
     line: int
     index: int
+    element: int = 0
+
+    @property
+    def place(self) -> str:
+        """Return the place in the file: "12", "1#3" for row 3 on a line of several, "" for a file."""
+        if not self.line:
+            return ""
+        return f"{self.line}#{self.element}" if self.element else str(self.line)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        return f"{self.file}:{self.place}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it stands in the file: `raw` is the decoded JSON value (mostly a dict)."""
+    """One row as it stands in the file.
+
+    Attributes:
+        raw: the decoded JSON value (mostly a dict).
+        span: where the row's bytes begin and end in the decompressed content, its end of line included where
+            it is a line; None where a row has no bytes of its own (Parquet, Arrow, a table by columns).
+    """
 
     where: Where
     raw: Any
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

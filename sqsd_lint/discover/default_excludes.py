@@ -12,18 +12,44 @@ from __future__ import annotations
 import os
 from fnmatch import fnmatchcase
 
-TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-BINARY = (".parquet", ".arrow", ".feather")
-COMPRESSIONS = (".gz", ".zst")
+LINES = (".jsonl", ".jsonlines", ".ndjson", ".jl")
+TEXT = (*LINES, ".json", ".csv", ".tsv")
+BINARY = (".parquet", ".pq", ".arrow", ".feather")
+COMPRESSIONS = (".gz", ".zst", ".xz", ".bz2")
+ARCHIVE = ".zip"
 
-SUFFIXES: tuple[str, ...] = (*TEXT, *(text + packed for text in TEXT for packed in COMPRESSIONS), *BINARY)
-"""Every accepted suffix, lower case: ".jsonl", ".jsonl.gz", ".parquet" and so on."""
+SUFFIXES: tuple[str, ...] = (
+    *TEXT,
+    *(text + packed for text in TEXT for packed in COMPRESSIONS),
+    *BINARY,
+    ARCHIVE,
+)
+"""Every accepted suffix, lower case: ".jsonl", ".jsonl.gz", ".parquet", ".zip" and so on."""
+
+NOT_READ = (
+    *(".txt", ".text", ".xls", ".xlsx", ".ods", ".yaml", ".yml", ".xml"),
+    *(".tar", ".tgz", ".gz", ".zst", ".xz", ".bz2", ".lz4", ".lzma", ".br", ".7z", ".rar", ".zip"),
+    *(".pkl", ".pickle", ".pt", ".npy", ".npz", ".msgpack", ".avro", ".orc", ".tfrecord", ".sqlite", ".db"),
+)
+"""Suffixes of files that may hold rows of training data, and that nothing here reads."""
 
 
 def suffix_of(path: str) -> str:
     """The accepted suffix that `path` ends in, whatever its case; "" when it has none."""
     name = os.path.basename(path).lower()
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+
+
+def base_suffix(path: str) -> str:
+    """The suffix of the format alone: ".jsonl" of "a.jsonl.gz"; "" when the name has no accepted suffix."""
+    suffix = suffix_of(path)
+    return suffix.removesuffix(compression_of(path)) if suffix else ""
+
+
+def compression_of(path: str) -> str:
+    """The suffix of the compression, ".gz" of "a.jsonl.gz"; "" when the name has none."""
+    suffix = suffix_of(path)
+    return next((end for end in COMPRESSIONS if suffix.endswith(end)), "")
 
 
 _FOLDERS = frozenset(

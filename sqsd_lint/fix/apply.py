@@ -18,7 +18,7 @@ from sqsd_lint.errors import SqsdLintError
 from sqsd_lint.fix.content import opener, packed
 from sqsd_lint.fix.layout import Layout, layout_of
 from sqsd_lint.fix.plan_types import FilePlan, Moved, Plan
-from sqsd_lint.fix.row_identity import keys_in, require_same_rows
+from sqsd_lint.fix.row_identity import keys_in, read_otherwise, require_same_rows
 from sqsd_lint.fix.texts import copy_without
 from sqsd_lint.read.formats import format_of
 from sqsd_lint.read.problems import Unreadable
@@ -63,6 +63,8 @@ def _move(plan: FilePlan) -> Moved:
         kept.seal()
         if layout is None or layout.ambiguous:
             require_same_rows(plan, kept.temporary)
+        if layout and layout.must_stay and layout_of(kept.temporary, name=plan.file) != layout:
+            raise read_otherwise()
         if taken:
             taken.seal()
             _require_same(plan.quarantine, before)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from itertools import product
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from sqsd_lint.discover import suffix_of
+from sqsd_lint.discover.default_excludes import base_suffix
 from sqsd_lint.errors import SqsdLintError
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def open_table(file: str) -> Iterator[TableFile]:
         pa.ArrowException, OSError, ValueError: damaged.
     """
     with open(file, "rb") as stream:
-        yield ParquetFile(stream) if suffix_of(file) == ".parquet" else ArrowFile(stream)
+        yield ParquetFile(stream) if base_suffix(file) in (".parquet", ".pq") else ArrowFile(stream)
 
 
 def move_rows(

@@ -25,21 +25,24 @@ class Sink(Protocol):
     def close(self) -> object: ...
 
 
-def opener(file: str) -> Opener:
-    """How to open `file` in the format of its name.
+def opener(file: str, *, name: str | None = None) -> Opener:
+    """Return how to open `file` in the format of its name.
+
+    Args:
+        name: in place of the name, that of the file of which `file` is a copy.
 
     Raises on opening:
         Unreadable, OSError: as `open_source`.
     """
-    form = format_of(file)
-    return lambda: open_source(file, DEFAULT_LIMITS, text=form.text, compression=form.compression)
+    form = format_of(name or file)
+    return lambda: open_source(file, DEFAULT_LIMITS, form=form)
 
 
 def packed(file: BinaryIO, compression: str) -> Sink:
     """A stream whose bytes go to `file` compressed, always the same ones; closing it leaves `file` open.
 
     Args:
-        compression: "", "gz" or "zst".
+        compression: "", "gz", "zst", "xz" or "bz2".
     """
     if compression == "gz":
         # Neither name nor time: they say nothing about the rows, and the time would change every run.
@@ -49,6 +52,14 @@ def packed(file: BinaryIO, compression: str) -> Sink:
 
         writer: Sink = zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)
         return writer
+    if compression == "xz":
+        import lzma
+
+        return lzma.LZMAFile(file, "wb")
+    if compression == "bz2":
+        import bz2
+
+        return bz2.BZ2File(file, "wb")
     return _Plain(file.write)
 
 

@@ -7,13 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqsd_lint.common.atomic import identity_of
-from sqsd_lint.discover.default_excludes import is_quarantine
+from sqsd_lint.discover.default_excludes import ARCHIVE, base_suffix, is_quarantine
 from sqsd_lint.errors import SqsdLintError
 from sqsd_lint.fix.allowed_paths import checked_places
 from sqsd_lint.fix.content import opener
 from sqsd_lint.fix.layout import layout_of
-from sqsd_lint.fix.locate_lines import Take
-from sqsd_lint.fix.plan_types import CannotBeFixed, FilePlan, Left, Move, Plan, Span
+from sqsd_lint.fix.plan_types import CannotBeFixed, FilePlan, Left, Move, Plan
 from sqsd_lint.fix.row_identity import key_of
 from sqsd_lint.read import read_rows
 from sqsd_lint.read.problems import Unreadable
@@ -80,44 +79,57 @@ def _why_left(violation: Violation) -> str:
 
 
 def _plan_file(file: str, rows: _Rows, columns: Columns | None) -> FilePlan:
-    keys: dict[int, bytes] = {}
-
-    def take(index: int, raw: Any) -> None:
-        keys[index] = _checked_key(raw, rows[index][0], columns)
-
     try:
         quarantine = checked_places(file)
         identity = identity_of(file)
         if identity is None:
             raise FileNotFoundError
+        if base_suffix(file) == ARCHIVE:
+            raise CannotBeFixed("no row is moved inside of an archive: unpack it")
         layout = layout_of(file)
-        spans: dict[int, Span] = {}
-        if layout is None:
-            _read_table(file, rows, take)
-        else:
-            spans = layout.locate(opener(file), rows.keys(), take)
+        keys, spans = _look_again(file, rows, columns, whole=layout is None)
+        cuts = layout.cuts(opener(file), spans) if layout is not None else {}
     except FileNotFoundError:
         raise _changed(rows[min(rows)][0].where) from None
     except (Unreadable, OSError, EOFError, zlib.error) as error:
         raise CannotBeFixed(f"the file cannot be read to its end: {error or 'cut off'}") from error
-    missing = sorted(rows.keys() - keys.keys())
-    if missing:
-        raise _changed(rows[missing[0]][0].where)
-    moves = [Move(rows[n][0].where, rows[n], keys[n], spans.get(n)) for n in sorted(rows)]
+    moves = [Move(rows[n][0].where, rows[n], keys[n], cuts.get(n)) for n in sorted(rows)]
     return FilePlan(file, quarantine, identity, tuple(moves))
 
 
-def _read_table(file: str, rows: _Rows, take: Take) -> None:
-    """Look at the rows of a Parquet or Arrow file, which is written anew as a whole: all of it must be sound.
+def _look_again(
+    file: str, rows: _Rows, columns: Columns | None, *, whole: bool
+) -> tuple[dict[int, bytes], dict[int, tuple[int, int]]]:
+    """The keys of rows, decoded again at their places and compared, and which bytes of the file they are.
+
+    Args:
+        whole: whether the file is written anew as a whole, as Parquet and Arrow are: all of it must be sound.
 
     Raises:
-        CannotBeFixed: a row cannot be read.
+        CannotBeFixed: a row has no bytes of its own, or the file cannot be read to its end.
+        SqsdLintError: a row is not the one that was scored.
     """
+    keys: dict[int, bytes] = {}
+    spans: dict[int, tuple[int, int]] = {}
     for item in read_rows(file):
+        index = item.where.index
         if isinstance(item, Problem):
-            raise CannotBeFixed(f"row {item.where.line} cannot be read: {item.message}")
-        if item.where.index in rows:
-            take(item.where.index, item.raw)
+            if whole:
+                raise CannotBeFixed(f"row {item.where.line} cannot be read: {item.message}")
+            if item.code == "SQSD304":
+                raise CannotBeFixed(f"the file cannot be read to its end: {item.message}")
+            if index in rows:
+                raise _changed(rows[index][0].where)
+        elif index in rows:
+            keys[index] = _checked_key(item.raw, rows[index][0], columns)
+            if item.span is not None:
+                spans[index] = item.span
+            elif not whole:
+                raise CannotBeFixed("its rows are no pieces of the file, but a table by columns or by labels")
+    missing = sorted(rows.keys() - keys.keys())
+    if missing:
+        raise _changed(rows[missing[0]][0].where)
+    return keys, spans
 
 
 def _checked_key(raw: Any, violation: Violation, columns: Columns | None) -> bytes:

@@ -14,7 +14,7 @@ class CannotBeFixed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a row stands in a text file, in bytes of its content behind the byte order mark.
+    """Where a row stands in a text file, in bytes of its decompressed content.
 
     Attributes:
         start, end: the row itself, the end of its line included where it has one.

@@ -29,12 +29,17 @@ def require_same_rows(plan: FilePlan, new: str) -> None:
     while True:
         old = next(old_rows, end)
         if old != next(new_rows, end):
-            raise SqsdLintError(
-                "without these rows the others would no longer be read as they are now",
-                hint="take the rows out yourself, or convert the file to JSON Lines",
-            )
+            raise read_otherwise()
         if old is end:
             return
+
+
+def read_otherwise() -> SqsdLintError:
+    """Return the error of rows that cannot move without changing how the others are read."""
+    return SqsdLintError(
+        "without these rows the others would no longer be read as they are now",
+        hint="take the rows out yourself, or convert the file to JSON Lines",
+    )
 
 
 def _rows(file: str, name: str) -> Iterator[Any]:

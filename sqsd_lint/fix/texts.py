@@ -7,8 +7,8 @@ from typing import Protocol
 
 from sqsd_lint.errors import SqsdLintError
 from sqsd_lint.fix.content import BOM, NOWHERE, Opener, Sink
-from sqsd_lint.fix.locate_records import read_records
 from sqsd_lint.fix.plan_types import Span
+from sqsd_lint.read.csv import open_table
 from sqsd_lint.read.limits import KIB
 from sqsd_lint.read.source import Source
 
@@ -32,7 +32,7 @@ def copy_without(open_content: Opener, spans: Iterable[Span], keep: Sink) -> Ite
     with open_content() as source:
         if source.offset:
             keep.write(BOM)
-        at = 0
+        at = source.offset
         for span in sorted(spans, key=lambda span: span.start):
             _copy(source, span.cut_start - at, keep)
             _copy(source, span.start - span.cut_start, NOWHERE)
@@ -66,29 +66,23 @@ class RowWriter(Protocol):
 
 
 class LineWriter:
-    """JSON Lines, CSV and TSV: rows end with a line of their own.
+    """JSON Lines: rows end with a line of their own.
 
     Args:
         existing: the quarantine file as it is, None when it is new.
         source: the file that the rows come from: a new quarantine file starts like it.
-        delimiter: of CSV or TSV; "" for JSON Lines.
 
     Raises:
-        SqsdLintError: the quarantine file has other columns.
+        SqsdLintError: the quarantine file cannot take the rows.
     """
 
-    def __init__(self, sink: Sink, existing: Opener | None, source: Opener, *, delimiter: str = "") -> None:
+    def __init__(self, sink: Sink, existing: Opener | None, source: Opener) -> None:
         self._sink = sink
         self._last = b""  # the end of what was written
-        header = b""
         with source() as old:
             has_mark = bool(old.offset)
-            line = old.stream.readline(old.limits.max_line_bytes)
-            self._newline = b"\r\n" if line.endswith(b"\r\n") else b"\n"
-        if delimiter:
-            header, names = _header(source, delimiter)
-            if existing is not None and names != _header(existing, delimiter)[1]:
-                raise SqsdLintError("the quarantine file has other columns than the file", hint=_MOVE_AWAY)
+            self._newline = _newline(old.stream.readline(old.limits.max_line_bytes))
+        header = self._header(existing, source)
         if existing is None:
             self._write(BOM if has_mark else b"")
             self._last = b""  # a mark is no line
@@ -99,8 +93,12 @@ class LineWriter:
             while data := content.stream.read(_CHUNK):
                 self._write(data)
 
+    def _header(self, existing: Opener | None, source: Opener) -> bytes:
+        """What a new quarantine file begins with."""
+        return b""
+
     def add(self, row: bytes) -> None:
-        if self._last not in (b"", b"\n"):
+        if self._last not in (b"", self._newline[-1:]):
             self._write(self._newline)
         self._write(row)
 
@@ -112,15 +110,36 @@ class LineWriter:
         self._last = data[-1:] or self._last
 
 
-def _header(open_content: Opener, delimiter: str) -> tuple[bytes, list[str] | None]:
-    """The header's bytes and the columns that it names."""
+def _newline(line: bytes) -> bytes:
+    """How lines end in a file that begins with this line, as far as the next line feed."""
+    if line.endswith(b"\r\n"):
+        return b"\r\n"
+    return b"\r" if b"\r" in line and not line.endswith(b"\n") else b"\n"
+
+
+class TableWriter(LineWriter):
+    """CSV and TSV: lines below a header.
+
+    Raises:
+        SqsdLintError: the quarantine file has other columns.
+    """
+
+    def _header(self, existing: Opener | None, source: Opener) -> bytes:
+        header, names = _header(source)
+        if existing is not None and names != _header(existing)[1]:
+            raise SqsdLintError("the quarantine file has other columns than the file", hint=_MOVE_AWAY)
+        return header
+
+
+def _header(open_content: Opener) -> tuple[bytes, tuple[str, list[str]] | None]:
+    """The header's bytes, and what divides the columns, with their names."""
     with open_content() as source:
-        header = next(read_records(source, delimiter), None)
-    if header is None:
+        table = open_table(source)
+    if table is None:
         return b"", None
     with open_content() as source:
-        source.stream.read(header.start)
-        return source.stream.read(header.end - header.start), header.cells
+        source.stream.read(table.start - source.offset)
+        return source.stream.read(table.end - table.start), (table.delimiter, table.names)
 
 
 class ArrayWriter:

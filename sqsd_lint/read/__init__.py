@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from sqsd_lint.read.formats import SUFFIXES, format_of
 from sqsd_lint.read.limits import Limits
+from sqsd_lint.read.printed import refuse_printed
 from sqsd_lint.read.problems import Unreadable, unreadable_file
 from sqsd_lint.read.source import open_source
 from sqsd_lint.types import Problem, Row
@@ -41,16 +42,18 @@ def read_rows(
 
     Yields:
         Row with `raw` as decoded (a dict, unless the file holds something else), `where.line` the 1-based
-        line on which it starts (in Parquet and Arrow its 1-based number) and `where.index` its 0-based
-        number, malformed rows counted. An SQSD304 is always the last; its line is where reading stopped.
+        line on which it starts (in Parquet and Arrow its 1-based number), `where.index` its 0-based number,
+        malformed rows counted, and `span` its bytes in the decompressed content, where it has any of its own.
+        An SQSD304 is always the last; its line is where reading stopped.
     """
     label = "<stdin>" if path == "-" else shown or path
     try:
         form = format_of(f".{stdin_format}" if path == "-" else label)
-        with open_source(
-            path, limits, text=form.text, compression=form.compression, stdin=stdin, shown=shown
-        ) as source:
-            yield from form.reader(source)
+        with open_source(path, limits, form=form, stdin=stdin, shown=shown) as source:
+            for item in form.reader(source):
+                if isinstance(item, Row):
+                    refuse_printed(item)
+                yield item
     except Unreadable as error:
         yield unreadable_file(label, error)
     except FileNotFoundError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqsd_lint.read.limits import in_words
+from sqsd_lint.read.expanded import ROW, Over, rows_size
+from sqsd_lint.read.limits import Limits, in_words
 from sqsd_lint.read.problems import Unreadable, malformed_row, refuse_bomb
 from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row, Where
@@ -25,25 +26,32 @@ def rows_of_batches(
 ) -> Iterator[Row | Problem]:
     """Yield a Row, or an SQSD303, for every row of `batches`; a row's line is its 1-based number.
 
+    Of each batch is counted what its rows take when they are written out, before the first one is.
+
     Raises:
         Unreadable: the schema is ambiguous or too deep, or the data is damaged or over a limit.
     """
     import pyarrow as pa
 
     index, size = 0, 0
+
+    def refuse(size: int) -> None:
+        refuse_bomb(size, source.size, source.limits, line=index + 1)
+
     try:
         _check_schema(schema, source.limits.max_depth)
         for batch in batches:
-            # Values without data, such as nulls, cost nothing in the file and a row each here.
-            refuse_bomb(size + batch.num_rows, source.size, source.limits, line=index + 1)
+            # Rows without data cost nothing in the file, and a row each here.
+            refuse(size + ROW * batch.num_rows)
             damage = _damaged_rows(batch)
-            # Offsets come from the file: before they are checked, even asking for a size may follow them
-            # out of the buffer.
-            size += batch.num_rows if damage else max(batch.num_rows, batch.nbytes)
-            refuse_bomb(size, source.size, source.limits, line=index + 1)
+            parts: list[_Part] = []
             for start in range(0, batch.num_rows, SLICE):
-                yield from _rows(source, batch.slice(start, SLICE), index, start, damage)
-                index += min(SLICE, batch.num_rows - start)
+                parts.append(_measured(batch.slice(start, SLICE), start, damage, source.limits))
+                size += parts[-1].size
+                refuse(size)
+            for part in parts:
+                yield from _rows(source, batch.slice(part.start, SLICE), index, part.faults)
+                index += min(SLICE, batch.num_rows - part.start)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise damaged(error, line=index + 1) from error
 
@@ -80,34 +88,110 @@ def _is_sound(column: pa.Array) -> bool:
     return True
 
 
+class _Part(NamedTuple):
+    """Rows of a batch that are turned into Python objects together.
+
+    Attributes:
+        start: their first number in the batch.
+        size: bytes that they take when they are written out.
+        faults: None where all are sound and fit into memory at once; otherwise what is wrong with some, by
+            their number in the part.
+    """
+
+    start: int
+    size: int
+    faults: dict[int, str] | None
+
+
+def _measured(part: pa.RecordBatch, start: int, damage: set[int] | range, limits: Limits) -> _Part:
+    """Look at the rows of a batch from `start` on, without writing them out."""
+    limit = limits.max_line_bytes
+    faults = {i: _DAMAGED for i in range(part.num_rows) if start + i in damage} if damage else {}
+    if not faults:
+        try:
+            return _Part(start, rows_size(part, limit), None)
+        except Over:
+            pass  # one of them is too long, or all together are
+    size = ROW * len(faults)
+    for i in range(part.num_rows):
+        if i in faults:
+            continue
+        try:
+            size += rows_size(part.slice(i, 1), limit)
+        except Over:
+            size += limit
+            faults[i] = f"longer than max_line_bytes ({in_words(limit)})"
+    return _Part(start, size, faults)
+
+
 def _rows(
-    source: Source, part: pa.RecordBatch, index: int, start: int, damage: set[int] | range
+    source: Source, part: pa.RecordBatch, index: int, faults: dict[int, str] | None
 ) -> Iterator[Row | Problem]:
-    """Rows of a slice that is the file's from `index` on, and its batch's from `start` on."""
-    limit = source.limits.max_line_bytes
-    values = None if any(start + i in damage for i in range(part.num_rows)) else _values(part, limit)
+    """The rows of a part that is the file's from `index` on."""
+    together = _python(part) if faults is None else None
     for i in range(part.num_rows):
         where = Where(source.file, index + i + 1, index + i)
-        if isinstance(values, list):
-            yield Row(where, values[i])
-            continue
-        # Something in this slice is damaged or large: find out which row.
-        value = _DAMAGED if start + i in damage else _values(part.slice(i, 1), limit)
-        if isinstance(value, list):
-            yield Row(where, value[0])
+        fault = (faults or {}).get(i, "")
+        found = together[i : i + 1] if together else None if fault else _python(part.slice(i, 1))
+        if found:
+            yield Row(where, found[0])
         else:
-            yield malformed_row(where, value, hint="write the file again without it")
+            yield malformed_row(where, fault or _DAMAGED, hint="write the file again without it")
 
 
-def _values(part: pa.RecordBatch, limit: int) -> list[dict[str, Any]] | str:
-    """The rows of a sound slice as Python objects, or what is wrong with one of them."""
-    if part.nbytes > limit:
-        return f"longer than max_line_bytes ({in_words(limit)})"
+def _python(part: pa.RecordBatch) -> list[dict[str, Any]] | None:
+    """The rows as Python objects, None where one of them is damaged beyond that."""
+    import pyarrow as pa
+
     try:
         rows: list[dict[str, Any]] = part.to_pylist()
-    except (ValueError, OverflowError, TypeError, KeyError):
-        return _DAMAGED
-    return rows
+        return rows
+    except _UNFIT:
+        pass
+    try:
+        columns = [_column(column) for column in part.columns]
+    except (*_UNFIT, pa.ArrowException):
+        return None
+    return [dict(zip(part.schema.names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+_UNFIT = (ValueError, OverflowError, TypeError, KeyError, AttributeError)
+"""What pyarrow raises for a value that Python's types cannot hold."""
+
+
+def _column(column: pa.Array) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+        return values
+    except _UNFIT:
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    """A value as Python has it; a time beyond Python's as the number that the file holds.
+
+    An unrelated column must not cost a row, nor a time inside of a message the conversation.
+
+    Raises:
+        one of _UNFIT: damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        return scalar.as_py()
+    except _UNFIT:
+        pass
+    if isinstance(scalar, pa.StructScalar):
+        names = [field.name for field in scalar.type]
+        if len(set(names)) < len(names):
+            raise ValueError("a field appears twice")
+        return {name: _value(scalar[number]) for number, name in enumerate(names)}
+    if isinstance(scalar, pa.MapScalar):
+        return [(_value(pair[0]), _value(pair[1])) for pair in scalar.values]
+    if isinstance(scalar, pa.ListScalar) or hasattr(scalar, "values"):
+        return [_value(element) for element in scalar.values]
+    inner = scalar.value
+    return _value(inner) if isinstance(inner, pa.Scalar) else inner
 
 
 def _check_schema(schema: pa.Schema, max_depth: int) -> None:
@@ -116,7 +200,18 @@ def _check_schema(schema: pa.Schema, max_depth: int) -> None:
         raise Unreadable(f"the column {min(twice)[:40]!r} appears twice", hint="rename one of them")
     level = list(schema.types)
     for _ in range(max_depth):
-        level = [kind.field(i).type for kind in level for i in range(kind.num_fields)]
+        level = [inner for kind in level for inner in _inner(kind)]
         if not level:
             return
     raise Unreadable(f"columns nested deeper than max_depth ({max_depth} levels)")
+
+
+def _inner(kind: pa.DataType) -> list[pa.DataType]:
+    """The types that a type is made of."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return _inner(kind.storage_type)
+    if isinstance(kind, pa.DictionaryType):
+        return [kind.value_type] if kind.value_type.num_fields else []
+    return [kind.field(i).type for i in range(kind.num_fields)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from sqsd_lint.read.limits import KIB, Limits, in_words
+from sqsd_lint.read.limits import KIB, MIB, Limits, in_words
 from sqsd_lint.read.problems import Unreadable, missing_package, refuse_bomb
 
 _BUFFER = 256 * KIB
@@ -18,7 +18,16 @@ HEAD = 512
 
 _SPLIT = "split the file into smaller ones"
 
-MAGIC = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
+MAGIC = {
+    "gz": b"\x1f\x8b",
+    "zst": b"\x28\xb5\x2f\xfd",
+    "xz": b"\xfd7zXZ\x00",
+    "bz2": b"BZh",
+}
+
+# What `xz -9` needs is 65 MiB; a header may ask for 4 GiB.
+_XZ_MEMORY = 128 * MIB
+_FEED = 64 * KIB
 
 
 class Metered(io.RawIOBase):
@@ -105,15 +114,87 @@ class _Zstd:
         return data
 
 
-def decompressed(stream: BinaryIO, kind: str, limits: Limits) -> io.BufferedReader:
-    """The content of a compressed stream.
+class _Decompressor(Protocol):
+    """What the standard library's decompressors of bz2 and xz have in common."""
 
-    Reading it raises Unreadable at a limit or at damaged zstd data, EOFError where the data is cut off, and
-    OSError or zlib.error at damaged gzip data; what was intact before is delivered first.
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Streams:
+    """Reads streams of bz2 or xz one after another, never more at once than is asked for.
+
+    The library's own file objects do the same, but hide how much a single block unfolds to: 45 bytes of bz2
+    may be 46 MB.
+    """
+
+    def __init__(self, source: _Counted, kind: str) -> None:
+        self._new, errors = _opener(kind)
+        self._errors: tuple[type[Exception], ...] = (*errors, OSError, EOFError)
+        self._kind = kind
+        self._source = source
+        self._stream: _Decompressor | None = None
+        self._rest = b""  # compressed bytes beyond the stream that ended
+
+    def read(self, size: int) -> bytes:
+        while True:
+            data = b""
+            if self._stream is None:
+                data, self._rest = self._rest or self._source.read(_FEED), b""
+                if not data:
+                    return b""
+                data = data.lstrip(b"\0") if self._kind == "xz" else data  # padding between streams
+                if not data:
+                    continue
+                self._stream = self._new()
+            elif self._stream.needs_input:
+                data = self._source.read(_FEED)
+                if not data:
+                    raise EOFError
+            try:
+                found = self._stream.decompress(data, size)
+            except self._errors as error:
+                raise Unreadable(
+                    f"not a whole {self._kind} file: {error}", hint="compress the file again"
+                ) from error
+            if self._stream.eof:
+                self._rest = self._stream.unused_data
+                self._stream = None
+            if found:
+                return found
+
+
+def _opener(kind: str) -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
+    """How to begin a stream of a kind, and the errors of its library."""
+    try:
+        if kind == "bz2":
+            from bz2 import BZ2Decompressor
+
+            return BZ2Decompressor, (ValueError,)
+        from lzma import FORMAT_XZ, LZMADecompressor, LZMAError
+
+        return lambda: LZMADecompressor(FORMAT_XZ, memlimit=_XZ_MEMORY), (LZMAError,)
+    except ImportError as error:
+        raise Unreadable(
+            f"a .{kind} file needs a Python with {kind}, which this one was built without",
+            hint="decompress the file, or compress it with gzip",
+        ) from error
+
+
+def decompressed(stream: BinaryIO, kind: str, limits: Limits) -> io.BufferedReader:
+    """Return the content of a compressed stream.
+
+    Reading it raises Unreadable at a limit or at damaged zstd, xz or bz2 data, EOFError where the data is cut
+    off, and OSError or zlib.error at damaged gzip data; what was intact before is delivered first.
 
     Args:
         stream: the compressed bytes.
-        kind: "gz" or "zst".
+        kind: a key of MAGIC.
         limits: max_decompressed_bytes and max_ratio are enforced here.
     """
     source = _Counted(stream)
@@ -123,8 +204,10 @@ def decompressed(stream: BinaryIO, kind: str, limits: Limits) -> io.BufferedRead
 
         # read1, since read would drop what it has when the data behind it turns out to be cut off.
         read = gzip.GzipFile(fileobj=source, mode="rb").read1  # type: ignore[call-overload]
-    else:
+    elif kind == "zst":
         read = _Zstd(source).read
+    else:
+        read = _Streams(source, kind).read
 
     def check(total: int) -> None:
         refuse_bomb(total, source.count, limits)

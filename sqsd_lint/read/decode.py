@@ -1,8 +1,12 @@
 """JSON values out of text, by the standard library's C scanner, with what it lets pass made visible.
 
 The scanner takes the last of two equal keys, where other parsers take the first: a row could show one
-answer here and another to a trainer. It also takes any depth and any number of digits. All three are faults
-of a row. NaN and Infinity are no JSON, but Python writes them and trainers read them: they are let through.
+answer here and another to a trainer. It also takes any depth. Both are faults of a row. NaN and Infinity
+are no JSON, but Python writes them and trainers read them: they are let through.
+
+Numbers are converted here and nowhere else: what comes out is a float, or an integer that a float can hold,
+so that nothing behind fails on one. An integer beyond that, such as an id of a thousand digits, stays as
+text.
 """
 
 from __future__ import annotations
@@ -11,8 +15,9 @@ import json
 from json import JSONDecodeError
 from typing import Any
 
-# Python refuses to convert integers of more digits than a setting of the process allows, 640 at the least.
-_MAX_DIGITS = 512
+# Every integer of so many digits is below the largest float, 1.8e308. They are also fewer than the 640 that
+# Python converts at the least, whatever the settings of the process.
+_MAX_DIGITS = 308
 _FOUND = 12
 
 
@@ -22,7 +27,7 @@ class Decoder:
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
         self._faults: list[str] = []
-        self._json = json.JSONDecoder(object_pairs_hook=self._object, parse_int=self._int)
+        self._json = json.JSONDecoder(object_pairs_hook=self._object, parse_int=integer)
 
     def decode(self, text: str) -> tuple[Any, str]:
         """The value of a whole text and its fault, "" when it is sound.
@@ -55,12 +60,6 @@ class Decoder:
             )
         return value
 
-    def _int(self, digits: str) -> int:
-        if len(digits) > _MAX_DIGITS:
-            self._faults.append(f"a number of {len(digits)} digits, more than {_MAX_DIGITS}")
-            return 0
-        return int(digits)
-
     def _fault(self, value: Any, text: str, start: int, end: int) -> str:
         if self._faults:
             return self._faults[0]
@@ -68,6 +67,11 @@ class Decoder:
         if text.count("[", start, end) + text.count("{", start, end) <= self._max_depth:
             return ""
         return too_deep(self._max_depth) if deeper_than(value, self._max_depth) else ""
+
+
+def integer(digits: str) -> int | str:
+    """Return the integer that JSON digits write, the digits themselves where no float could hold it."""
+    return int(digits) if len(digits) <= _MAX_DIGITS or len(digits.lstrip("-")) <= _MAX_DIGITS else digits
 
 
 def too_deep(max_depth: int) -> str:

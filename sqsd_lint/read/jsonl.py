@@ -35,12 +35,13 @@ def numbered_lines(source: Source) -> Iterator[tuple[int, int, bytes, bool]]:
 _BLANK = b" \t\r\n"
 
 
-def read_jsonl(source: Source) -> Iterator[Row | Problem]:
+def read_lines(source: Source) -> Iterator[Row | Problem]:
     """Yield a Row for every line that is JSON and an SQSD303 for every other; blank lines are no rows."""
     file, limits = source.file, source.limits
     decode = Decoder(limits.max_depth).decode
     index = -1
     for line, offset, data, too_long in numbered_lines(source):
+        size = len(data)
         data = data.rstrip(b"\r\n")
         if not data.strip(_BLANK) and not too_long:
             continue
@@ -62,4 +63,4 @@ def read_jsonl(source: Source) -> Iterator[Row | Problem]:
         if fault:
             yield malformed_row(where, fault, hint=hint, text=data)
         else:
-            yield Row(where, raw)
+            yield Row(where, raw, (offset, offset + size))

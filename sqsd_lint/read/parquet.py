@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sqsd_lint.read.columnar import SLICE, damaged, rows_of_batches
+from sqsd_lint.read.expanded import ROW, VALUE
+from sqsd_lint.read.limits import MIB
+from sqsd_lint.read.parquet_pages import read_chunk
 from sqsd_lint.read.problems import Unreadable, missing_package, refuse_bomb
 from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row
@@ -13,16 +16,19 @@ from sqsd_lint.types import Problem, Row
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-_VALUE_SIZE = 8
-"""Bytes that a value of a leaf column is taken to need, however few its run-length encoding needs."""
+_MEMORY = 64 * MIB
+"""Bytes that the values of a batch may take when each is as long as it can be."""
+
+_DICTIONARY_SLICE = 4 * SLICE
+"""Rows of a batch where dictionaries are kept: each batch brings all of them along."""
 
 
 def read_parquet(source: Source) -> Iterator[Row | Problem]:
-    """Rows of a Parquet file; a row's line is its 1-based number.
+    """Yield the rows of a Parquet file; a row's line is its 1-based number.
 
-    A file is refused by what its footer says, before any page is unfolded. The footer may lie: what comes out
-    is counted again, but only after each batch of rows, and the values of one row are in one batch however
-    many they are.
+    A file is refused by what the headers of its pages say, before any page is unfolded. Columns whose
+    dictionary could fill the memory are read as dictionaries, so that what their rows refer to can be counted
+    before it is written out.
 
     Raises:
         Unreadable: not Parquet, damaged, over a limit, or not seekable.
@@ -36,25 +42,43 @@ def read_parquet(source: Source) -> Iterator[Row | Problem]:
         raise Unreadable("Parquet cannot be read from standard input", hint="save it to a file first")
     try:
         file = pq.ParquetFile(source.stream)
-        unfolded, dictionary = _claims(file.metadata)
+        rows, kept = _plan(source, file)
+        schema = file.schema_arrow
+        if kept:
+            source.stream.seek(0)
+            file = pq.ParquetFile(source.stream, read_dictionary=kept)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise damaged(error) from error
+    yield from rows_of_batches(source, schema, file.iter_batches(batch_size=rows))
+
+
+def _plan(source: Source, file: pq.ParquetFile) -> tuple[int, list[str]]:
+    """How many rows a batch may have, and the columns that are to be read as dictionaries.
+
+    Raises:
+        Unreadable: over a limit.
+        ValueError, OSError: damaged.
+    """
+    footer = file.metadata
+    unfolded = footer.num_rows * ROW
     refuse_bomb(unfolded, source.size, source.limits)
-    # Each row of a batch gets a copy of its value, and every row may have the largest of the dictionary.
-    rows = source.limits.unfolded_at_most(source.size) // max(1, dictionary)
-    yield from rows_of_batches(
-        source, file.schema_arrow, file.iter_batches(batch_size=min(SLICE, max(1, rows)))
-    )
-
-
-def _claims(footer: pq.FileMetaData) -> tuple[int, int]:
-    """Bytes that the file unfolds to, and at most those of its largest dictionary, as the footer says."""
-    unfolded, dictionary = 0, 0
+    kept: set[str] = set()
+    longest: dict[int, int] = {}  # by column, what a value may take
     for i in range(footer.num_row_groups):
         group = footer.row_group(i)
-        columns = [group.column(j) for j in range(group.num_columns)]
-        values = sum(max(0, column.num_values) for column in columns)
-        unfolded += max(group.total_byte_size, values * _VALUE_SIZE)
-        sizes = [column.total_uncompressed_size for column in columns if column.has_dictionary_page]
-        dictionary = max(dictionary, *sizes, 0)
-    return unfolded, dictionary
+        for j in range(group.num_columns):
+            column, leaf = group.column(j), file.schema.column(j)
+            chunk = read_chunk(source.stream, column, source.size)
+            unfolded += max(chunk.size, chunk.values * VALUE)
+            refuse_bomb(unfolded, source.size, source.limits)
+            if leaf.max_repetition_level and chunk.prefixes:
+                # All values may be in one row, and each as long as the page.
+                refuse_bomb(chunk.values * chunk.prefixes, source.size, source.limits)
+            value = max(chunk.prefixes, leaf.length if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0)
+            if chunk.dictionary and leaf.physical_type == "BYTE_ARRAY":
+                values = chunk.values if leaf.max_repetition_level else min(chunk.values, SLICE)
+                if values * chunk.dictionary > _MEMORY:
+                    kept.add(column.path_in_schema)
+            longest[j] = max(longest.get(j, 0), value)
+    rows = max(1, _MEMORY // max(1, sum(longest.values())))
+    return min(rows, _DICTIONARY_SLICE if kept else SLICE), sorted(kept)

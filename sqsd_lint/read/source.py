@@ -8,8 +8,8 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, replace
+from typing import BinaryIO, Protocol
 
 from sqsd_lint.read.compression import HEAD, MAGIC, decompressed, limited
 from sqsd_lint.read.limits import KIB, Limits, in_words
@@ -26,9 +26,28 @@ _UTF16 = (
 _OTHER_FORMATS = (
     (MAGIC["gz"], "gzip", ".gz"),
     (MAGIC["zst"], "zstd", ".zst"),
+    (MAGIC["xz"], "xz", ".xz"),
     (b"PAR1", "Parquet", ".parquet"),
     (b"ARROW1", "Arrow", ".arrow"),
+    (b"PK\x03\x04", "a zip archive", ".zip"),
 )
+
+
+class Kind(Protocol):
+    """What a file's name says of its content.
+
+    Attributes:
+        suffix: of the format alone, ".jsonl".
+        text: whether the content must be UTF-8 text.
+        compression: "" or a key of `compression.MAGIC`.
+    """
+
+    @property
+    def suffix(self) -> str: ...
+    @property
+    def text(self) -> bool: ...
+    @property
+    def compression(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +57,10 @@ class Source:
     Attributes:
         file: the path as it is shown, "<stdin>" for standard input.
         stream: its bytes. Seekable only when the file is neither compressed nor standard input.
-        offset: bytes of the file before the stream's first: 3 where there was a byte order mark.
-        seekable: whether `stream` can be read in any order.
+        offset: bytes of the content before the stream's first: 3 where there was a byte order mark.
+        seekable: whether `stream` can be read in any order, and has a file's number.
+        size: bytes of the file as it lies on disk, 0 for standard input.
+        suffix: what names the format: ".jsonl".
     """
 
     file: str
@@ -47,11 +68,8 @@ class Source:
     limits: Limits
     offset: int = 0
     seekable: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file as it lies on disk."""
-        return os.fstat(self.stream.fileno()).st_size
+    size: int = 0
+    suffix: str = ""
 
 
 @contextmanager
@@ -59,8 +77,7 @@ def open_source(
     path: str,
     limits: Limits,
     *,
-    text: bool,
-    compression: str = "",
+    form: Kind,
     stdin: BinaryIO | None = None,
     shown: str | None = None,
 ) -> Iterator[Source]:
@@ -69,8 +86,7 @@ def open_source(
     Args:
         path: a path, or "-" for standard input.
         limits: max_file_bytes, max_decompressed_bytes and max_ratio are enforced here.
-        text: whether the content must be UTF-8 text.
-        compression: "", "gz" or "zst".
+        form: what the content must be.
         stdin: where "-" reads; the process's standard input by default.
         shown: the name to use in place of `path`.
 
@@ -80,31 +96,49 @@ def open_source(
     label = "<stdin>" if path == "-" else shown or path
     with ExitStack() as stack:
         stream: io.BufferedReader
+        size = 0
         if path == "-":
             stream = limited(stdin if stdin is not None else sys.stdin.buffer, limits)
         else:
             _refuse_by_kind(path, limits)
             stream = io.BufferedReader(io.FileIO(path), 256 * KIB)
             stack.callback(stream.close)
-        head = _peek(stream)
-        if head.startswith(_LFS):
+            size = os.fstat(stream.fileno()).st_size
+        yield content_of(Source(label, stream, limits, 0, path != "-", size), form)
+
+
+def content_of(source: Source, form: Kind) -> Source:
+    """Return the content of an open file: decompressed, behind its byte order mark.
+
+    Raises:
+        Unreadable: a Git LFS pointer, or plainly another format.
+    """
+    stream = source.stream
+    head = _peek(stream)
+    if head.startswith(_LFS):
+        raise Unreadable(
+            "a Git LFS pointer, not the data itself", hint=f'git lfs pull --include "{source.file}"'
+        )
+    if form.compression:
+        if not head.startswith(MAGIC[form.compression]):
             raise Unreadable(
-                "a Git LFS pointer, not the data itself", hint=f'git lfs pull --include "{label}"'
+                f"the name says .{form.compression}, but the content is not so compressed",
+                hint=f"remove the suffix .{form.compression}, or compress the file again",
             )
-        if compression:
-            if not head.startswith(MAGIC[compression]):
-                raise Unreadable(
-                    f"the name says .{compression}, but the content is not so compressed",
-                    hint=f"remove the suffix .{compression}, or compress the file again",
-                )
-            stream = decompressed(stream, compression, limits)
-            head = _peek(stream)
-        offset = 0
-        if text:
-            _refuse_by_content(head)
-            if head.startswith(_UTF8_BOM):
-                offset = len(stream.read(len(_UTF8_BOM)))
-        yield Source(label, stream, limits, offset, seekable=path != "-" and not compression)
+        stream = decompressed(stream, form.compression, source.limits)
+        head = _peek(stream)
+    offset = 0
+    if form.text:
+        _refuse_by_content(head, form.suffix)
+        if head.startswith(_UTF8_BOM):
+            offset = len(stream.read(len(_UTF8_BOM)))
+    return replace(
+        source,
+        stream=stream,
+        offset=offset,
+        seekable=source.seekable and not form.compression,
+        suffix=form.suffix,
+    )
 
 
 def _peek(stream: io.BufferedReader) -> bytes:
@@ -131,12 +165,17 @@ def _refuse_by_kind(path: str, limits: Limits) -> None:
         )
 
 
-def _refuse_by_content(head: bytes) -> None:
+def _refuse_by_content(head: bytes, suffix: str) -> None:
     encoding = next((name for mark, name in _UTF16 if head.startswith(mark)), "") or _unmarked_utf16(head)
     if encoding:
         raise Unreadable(
             f"encoded as {encoding}, where UTF-8 was expected (byte offset 0)",
-            hint=f"iconv -f {encoding[:6]} -t UTF-8 FILE > NEW_FILE",
+            hint=f"iconv -f {encoding[:6]} -t UTF-8 FILE > NEW_FILE"
+            + ("; in Excel, save as 'CSV UTF-8'" if suffix in (".csv", ".tsv") else ""),
+        )
+    if head and not head.strip(b"\0"):
+        raise Unreadable(
+            "nothing but NUL bytes, where text was expected", hint="fetch the file again: its content is lost"
         )
     for magic, name, suffix in _OTHER_FORMATS:
         if head.startswith(magic):

@@ -43,7 +43,7 @@ def find_sample(target: Target, settings: Settings) -> Sample:
         if target.fingerprint:
             if item.fingerprint.startswith(target.fingerprint):
                 found.setdefault(item.fingerprint, item)
-        elif line == target.line:
+        elif line == target.line and target.element in (0, item.where.element):
             found[item.fingerprint] = item
             break
         elif line > target.line:

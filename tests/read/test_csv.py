@@ -28,6 +28,8 @@ def test_rows_round_trip_with_their_lines(read: Read, rows: list[tuple[str, str]
     for index, (a, b) in enumerate(rows):
         expected.append((out.getvalue().count("\n") + 1, index, {"a": a, "b": b}))
         writer.writerow((a, b))
+    # A header and nothing below it is no empty file: the line may be a row that has no header.
+    expected = expected or [(1, -1, "SQSD304")]
     assert brief(read(f"rows.{kind}", out.getvalue())) == expected
 
 
@@ -44,7 +46,7 @@ CASES = [
     ("a,a\n1,2\n", [(1, -1, "SQSD304")]),
     ("a;b\n1;2\n", [(1, -1, "SQSD304")]),
     ("", []),
-    ("a,b\n", []),
+    ("a,b\n", [(1, -1, "SQSD304")]),
     ('"a\n1,2\n', [(1, -1, "SQSD304")]),
     ('"a"x,b\n1,2\n', [(1, -1, "SQSD304")]),
 ]

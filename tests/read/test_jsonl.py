@@ -54,7 +54,6 @@ MALFORMED = [
     ('{"a": "x', "column 7: unterminated string, found '\"x'"),
     ('{"a": 1, "a": 2}', "the key 'a' appears twice"),
     ('{"b": {"a": 1, "a": 2}}', "the key 'a' appears twice"),
-    ('{"a": ' + "9" * 5000 + "}", "a number of 5000 digits, more than 512"),
     ('{"a": ' + "[" * 64 + "]" * 64 + "}", "nested deeper than max_depth (64 levels)"),
     ("[" * 100_000, "nested deeper than max_depth (64 levels)"),
     ("[" * 100_000 + "]" * 100_000, "nested deeper than max_depth (64 levels)"),

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import sys
 from pathlib import Path
@@ -17,13 +19,19 @@ from tests.read.brief import brief, only_problem
 from tests.read.conftest import Read
 
 ROW = b'{"a": 1}\n'
-PACK = {"gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress}
+PACK = {
+    "gz": gzip.compress,
+    "zst": zstandard.ZstdCompressor().compress,
+    "xz": lzma.compress,
+    "bz2": bz2.compress,
+}
 
 
 def test_suffixes() -> None:
     assert READ_SUFFIXES is SUFFIXES
     assert {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather"} < set(SUFFIXES)
-    assert {".jsonl.gz", ".csv.zst"} < set(SUFFIXES)
+    assert {".jsonl.gz", ".csv.zst", ".jsonl.xz", ".json.bz2", ".zip"} < set(SUFFIXES)
+    assert {".jl", ".jsonlines", ".pq", ".jl.gz"} < set(SUFFIXES)
     assert ".parquet.gz" not in SUFFIXES
 
 

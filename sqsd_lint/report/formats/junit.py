@@ -60,7 +60,7 @@ def _file_suite(file: str, found: list[Violation], options: Options) -> Element:
 
 def _finding_case(violation: Violation, options: Options) -> Element:
     where = violation.where
-    place = f"{where.file}:{where.line}" if where.line else where.file
+    place = str(where)
     case = _case(f"{place} {violation.rule} {violation.name}", where.file)
     outcome = SubElement(case, _outcome(violation), type=_clean(violation.rule))
     outcome.set("message", _clean(violation.message))

@@ -161,7 +161,7 @@ def _row(violation: Violation, options: Options) -> Sequence[str]:
 def _place(where: Where) -> str:
     """File and line; of a very long path the end, which tells files apart."""
     file = where.file if len(where.file) <= _PATH else f"…{where.file[-_PATH:]}"
-    return code(f"{file}:{where.line}" if where.line else file)
+    return code(f"{file}:{where.place}" if where.line else file)
 
 
 def _counts(report: Report) -> list[str]:

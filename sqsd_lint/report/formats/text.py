@@ -179,7 +179,7 @@ def print_findings(
 
 
 def _place(violation: Violation) -> str:
-    return str(violation.where.line) if violation.where.line else "file"
+    return violation.where.place or "file"
 
 
 def _row(page: Page, violation: Violation, place_width: int, name_width: int, scale: Scale | None) -> Text:
