@@ -68,7 +68,8 @@ def _basis(matrix: Tensor) -> Tensor:
 
     u, s, _ = torch.linalg.svd(matrix, full_matrices=False)
     # Factors are stored in float32 at best: what is smaller than its rounding spans nothing.
-    return u[:, s > s[:1] * max(matrix.shape) * torch.finfo(torch.float32).eps]
+    basis: Tensor = u[:, s > s[:1] * max(matrix.shape) * torch.finfo(torch.float32).eps]
+    return basis
 
 
 def _energy(B: Tensor, A: Tensor) -> float:

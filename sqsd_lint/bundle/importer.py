@@ -15,6 +15,7 @@ from sqsd_lint.adapters.registry import Context, Use
 from sqsd_lint.bundle.base_model import describe_model, resolve_model
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import EXPANSIONS, METRICS, UPDATES, Direction, Manifest
+from sqsd_lint.bundle.reach import with_reach
 from sqsd_lint.bundle.write import check_output, write_bundle
 from sqsd_lint.common.fields import is_name
 from sqsd_lint.common.progress import Status
@@ -110,7 +111,8 @@ def import_bundle(
             files={},
             update=update,
         )
-        return write_bundle(output, manifest, {role: one.folder for role, one in taken.items()})
+        folders = {role: one.folder for role, one in taken.items()}
+        return write_bundle(output, with_reach(manifest, folders), folders)
 
 
 def directions_for(safety_scaling: float | None, *, initial: str | None = "initial") -> dict[str, Direction]:

@@ -73,6 +73,7 @@ def from_json(raw: Any) -> Manifest:
         validation=top.take("validation", from_fields) if "validation" in raw else None,
         update=top.take("update", f.one_of(UPDATES)) if "update" in raw else UPDATES[0],
         agreements=top.take("agreements", f.items(agreement_from_fields)) if "agreements" in raw else (),
+        reach=top.take("reach", _reach) if "reach" in raw else {},
     )
     target.done()
     top.done()
@@ -127,6 +128,13 @@ def _direction(value: Any, path: str) -> Direction:
     )
     top.done()
     return direction
+
+
+def _reach(value: Any, path: str) -> dict[str, float]:
+    found = {name: f.distance(share, f"{path}.{name}") for name, share in f.mapping(value, path).items()}
+    if found.keys() != {"danger", "safety"} or max(found.values()) > 1:
+        raise f.FieldError(f"{path}: expected a number between 0 and 1 for danger and safety")
+    return found
 
 
 def _modules(value: Any, path: str) -> Literal["all"] | int:
@@ -321,6 +329,8 @@ class Manifest:
         validation: what its scores cost when they were tried, if they were.
         update: what a training step moves: the factors of a LoRA adapter, or the whole weights.
         agreements: with the own scores of models that the bundle stands in for.
+        reach: the share of each direction that updates at its expansion point can reach (`bundle.reach`);
+            empty in bundles from before it was recorded. No part of the scoring digest.
     """
 
     id: str
@@ -340,6 +350,7 @@ class Manifest:
     validation: Validation | None = None
     update: Update = "lora"
     agreements: tuple[Agreement, ...] = ()
+    reach: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -398,6 +409,7 @@ class Manifest:
             "files": dict(sorted(self.files.items())),
             **({"validation": validation_json(self.validation)} if self.validation else {}),
             **({"agreements": [asdict(a) for a in self.agreements]} if self.agreements else {}),
+            **({"reach": dict(self.reach)} if self.reach else {}),
         }
 
 

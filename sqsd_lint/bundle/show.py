@@ -8,6 +8,7 @@ from typing import Any
 
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import Manifest
+from sqsd_lint.bundle.reach import recorded_reach
 from sqsd_lint.types import Line
 
 CANDIDATES = ("p90", "p95", "p99", "p99.9", "z3")
@@ -42,6 +43,7 @@ def describe(bundle: Bundle, percentile: Callable[[float], float] | None = None)
         "calibration": _calibration(m),
         "validation": asdict(tried) if tried else None,
         "agreements": [asdict(agreement) for agreement in m.agreements],
+        "reach": recorded_reach(m),
     }
 
 

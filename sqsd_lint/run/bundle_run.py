@@ -10,11 +10,13 @@ from pathlib import Path
 from sqsd_lint.bundle.agreement import with_target
 from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.reach import raw_threshold_note
 from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.rules import Calibration, Pack, Policy, Training, make_policy, near_line
+from sqsd_lint.rules.threshold import parse
 from sqsd_lint.run.model_scorer import Engine
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.samples import excerpt
@@ -219,6 +221,10 @@ class Session:
                 f"proxy: a bundle of {m.base_model.id} judges data for {target}; "
                 f"{agreement or 'agreement unknown'}"
             )
+        lines = (policy.error_line, policy.warning_line)
+        raw = [line.spec for line in lines if line is not None and parse(line.spec).kind == "raw"]
+        if raw and (target or len(self.settings.opinions) > 1):
+            notes.append(raw_threshold_note(m, raw))
         uncovered = self.engine.uncovered
         if uncovered:
             notes.append(
