@@ -1,14 +1,15 @@
 """The reach of a bundle's directions (`adapters.reach`): what `import` and `build` record, and when to warn.
 
-Measured on tiny Llamas (3 blocks, width 64, r 8), danger trained from A of the initial state's seed, from
-another seed's, and from mixtures of the two; 120 rows scored at the same initial state:
+Measured by `benchmarks/reach.py` on a tiny Llama (3 blocks, width 64, r 8): danger trained from the A of the
+initial state's seed, from another seed's, and from mixtures of the two; 120 rows, cosine:
 
-    reach                            0.99   0.86   0.62   0.43   0.30   0.22 (another seed)
-    spread of scores, same seed 1    1      0.90   0.68   0.48   0.33   0.23
-    Spearman with the same seed's    1      0.94   0.83   0.72   0.61   0.48
+    reach                            0.99   0.86   0.64   0.45   0.32   0.23 (another seed)
+    spread of scores, same seed 1    1      0.86   0.65   0.48   0.36   0.27
+    Spearman with the same seed's    1      0.95   0.81   0.68   0.57   0.55
 
-So raw scores shrink in proportion to the reach. After training at ten times the rate, which turns A itself,
-the same seed reached 0.55 and another one 0.23: below LOW_REACH lies what did not begin together.
+So raw scores shrink in proportion to the reach. After training at ten times the rate for twice the steps,
+which turns A itself, the same seed reached 0.55 and another one 0.23: below LOW_REACH lies what did not begin
+together.
 """
 
 from __future__ import annotations
