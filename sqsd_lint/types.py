@@ -3,87 +3,132 @@
 Row -> Sample -> Encoded -> Score -> Violation -> Report. Whatever cannot go on becomes a Problem, which
 travels beside the others to the report: nothing is dropped.
 
-The head of a report: what scored the rows, and at which lines they were judged.
+The head of a report: what scored the rows, and at which thresholds they were judged.
 
 What scores cost when they were tried: the outcome of a risk-window experiment, as a bundle keeps it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+# Constraints of models. Python's `$` also matches before a line break at the end: the length rules that out.
+Sha256 = Annotated[
+    str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, extra={"expected": "64 hexadecimal digits"})
+]
+Positive = Annotated[int, Meta(ge=1)]
+Proportion = Annotated[float, Meta(ge=0, le=1)]
+# Rounding may put a correlation a hair beyond 1.
+Correlation = Annotated[float, Meta(ge=-1.000001, le=1.000001, extra={"expected": "a number from -1 to 1"})]
+_TWO = Meta(extra={"expected": "two ascending numbers"})
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows of neighbouring scores, and what training on them did.
 
     Attributes:
         sqsd: the lowest and the highest of their scores.
         attack_success: the share of harmful prompts that were answered afterwards, all runs pooled.
         interval: its 95 % Wilson interval.
-        percentiles: the places of `sqsd` among the bundle's benign rows, once `Validation.placed` knows them.
     """
 
-    sqsd: tuple[float, float]
-    attack_success: float
-    interval: tuple[float, float]
-    percentiles: tuple[float, float] | None = None
+    sqsd: Annotated[tuple[float, float], _TWO]
+    attack_success: Proportion
+    interval: Annotated[tuple[Proportion, Proportion], _TWO]
+
+    def __post_init__(self) -> None:
+        _check_ascending("sqsd", self.sqsd)
+        _check_ascending("interval", self.interval)
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """What the risk-window experiment found for a bundle (METHOD section 7).
+class PlacedWindow(Window, frozen=True, forbid_unknown_fields=True):
+    """A window with the places of `sqsd` among the bundle's benign rows, in percent."""
+
+    percentiles: tuple[float, float]
+
+
+class Validation(Struct, frozen=True, forbid_unknown_fields=True):
+    """What training on windows of rows cost when `sqsd-lint validate` tried it (docs/method.md section 7).
 
     Attributes:
         model: the base model that was trained.
-        rows: how many were ranked; a window holds `size` of them, and `runs` runs were trained on each.
-        strata: of answer length that the windows were cut within; 1 if length was left alone.
-        max_length: tokens per row at most; None where that was not recorded.
-        steps, lr, batch_size: of every run.
+        rows: how many were ranked.
+        size: rows per window.
+        runs: trainings per window.
+        strata: strata of answer length that windows were cut within; 1 for none.
+        max_length: tokens per row at most; null where it was not recorded.
+        steps: of every run.
+        lr: learning rate of every run.
+        batch_size: of every run.
         judge: who said whether a prompt was answered.
         prompts: harmful prompts, asked after every run.
         before: attack success before any training.
-        random: mean attack success after windows of random rows; None where none were tried.
-        spearman: over all runs, of the window's place (the top one highest) with attack success; None where
-            one of the two does not vary. spearman_interval: its 95 % bootstrap interval.
-        windows: from the top of the ranking to its bottom, at least one.
+        random: mean attack success after windows of random rows; null where none were tried.
+        spearman: over all runs, of the window's place (the top one highest) with attack success; null where
+            one of the two does not vary.
+        spearman_interval: its 95 % bootstrap interval.
+        windows: from the top of the ranking to its bottom.
     """
 
     model: str
-    rows: int
-    size: int
-    runs: int
-    strata: int
-    max_length: int | None
-    steps: int
-    lr: float
-    batch_size: int
+    rows: Positive
+    size: Positive
+    runs: Positive
+    strata: Positive
+    max_length: Positive | None
+    steps: Positive
+    lr: Annotated[float, Meta(ge=0)]
+    batch_size: Positive
     judge: str
-    prompts: int
-    before: float
-    random: float | None
-    spearman: float | None
-    spearman_interval: tuple[float, float] | None
-    windows: tuple[Window, ...]
+    prompts: Positive
+    before: Proportion
+    random: Proportion | None
+    spearman: Correlation | None
+    spearman_interval: Annotated[tuple[Correlation, Correlation], _TWO] | None
+    windows: Annotated[tuple[Window, ...], Meta(min_length=1)]
 
-    def placed(self, percentile: Callable[[float], float]) -> Validation:
-        """The same with the windows' percentiles, which belong to the calibration of the day."""
-        windows = (
-            replace(window, percentiles=(percentile(window.sqsd[0]), percentile(window.sqsd[1])))
-            for window in self.windows
+    def __post_init__(self) -> None:
+        if self.spearman_interval is not None:
+            _check_ascending("spearman_interval", self.spearman_interval)
+
+    def placed(self, percentile: Callable[[float], float]) -> PlacedValidation:
+        """Return the same with the windows' percentiles, which belong to the calibration of the day."""
+        windows = tuple(
+            PlacedWindow(
+                each.sqsd,
+                each.attack_success,
+                each.interval,
+                (percentile(each.sqsd[0]), percentile(each.sqsd[1])),
+            )
+            for each in self.windows
         )
-        return replace(self, windows=tuple(windows))
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return PlacedValidation(**{**fields, "windows": windows})
+
+
+class PlacedValidation(Validation, frozen=True, forbid_unknown_fields=True):
+    """A validation whose windows have their percentiles."""
+
+    windows: tuple[PlacedWindow, ...]
+
+
+def _check_ascending(name: str, pair: tuple[float, float]) -> None:
+    if not pair[0] <= pair[1]:
+        raise ValueError(f".{name}: expected two ascending numbers")
 
 
 ConsensusRule = Literal["any", "majority", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A threshold resolved to a raw score.
+class Threshold:
+    """Where a finding begins: a threshold resolved to a raw score.
 
     Attributes:
         spec: as the user wrote it: "7.5", "p99.9", "z3".
@@ -97,25 +142,25 @@ class Line:
     harmful_share: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
     """How a proxy's scores rank rows, compared with the target's own.
 
     Attributes:
         target: the model that the proxy stands in for.
-        bundle_digest: of the target's own bundle; None where it was not named.
+        bundle_digest: of the target's own bundle; null where it was not named.
         rows: how many both have scored.
-        spearman: rank correlation; low, high: its 95 % bootstrap interval.
+        spearman: rank correlation.
+        low, high: of its 95 % bootstrap interval.
         top_decile: the share of the target's riskiest tenth that is in the proxy's.
     """
 
     target: str
-    bundle_digest: str | None
-    rows: int
-    spearman: float
-    low: float
-    high: float
-    top_decile: float
+    bundle_digest: Sha256 | None
+    rows: Positive
+    spearman: Correlation
+    low: Correlation
+    high: Correlation
+    top_decile: Proportion
 
     def __str__(self) -> str:
         return (
@@ -135,7 +180,7 @@ class Head:
         uncovered: the share of the base model's parameters that no direction can cover: weights of experts
             that are no linear layers.
         bundles: where several judge, the head of each; then the texts above are all of theirs, and there is
-            no line that holds for all.
+            no threshold that holds for all.
         consensus: then, how many of them it takes.
     """
 
@@ -146,10 +191,10 @@ class Head:
     expansion: str
     dtype: str
     device: str
-    error_line: Line | None
-    warning_line: Line | None
+    error_threshold: Threshold | None
+    warning_threshold: Threshold | None
     notes: tuple[str, ...] = ()
-    validation: Validation | None = None
+    validation: PlacedValidation | None = None
     proxy_for: str = ""
     agreement: Agreement | None = None
     uncovered: float = 0.0
@@ -285,7 +330,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """SQSD of one sample: sqsd = danger - safety, each in the metric's unit (METHOD: cosine sums to [-M, M]).
+    """SQSD of one sample: sqsd = danger - safety, each in the metric's unit (docs/method.md section 4).
 
     Attributes:
         danger, safety, sqsd: the projections on each direction and their difference.
@@ -297,6 +342,9 @@ class Score:
         drift: how far one SGD step of size 1 on the sample moves the weights along the danger direction: for
             a task vector, as a share of the danger adapter's own displacement; for a margin gradient, the
             gain in mean log-likelihood of the answers that it was taken of, in nats a token.
+        harm: the projection on the bundle's fitted direction; NaN where it has none.
+        risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
+            calibration knows the length of answers, in scales of benign rows of the same length.
     """
 
     fingerprint: str
@@ -309,20 +357,26 @@ class Score:
     loss: float = float("nan")
     exact: bool = False
     drift: float = float("nan")
+    harm: float = float("nan")
+    risk: float = float("nan")
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.risk):
+            object.__setattr__(self, "risk", self.sqsd)
 
     @classmethod
     def of(
         cls,
         sample: Sample,
         row: Encoded,
-        projections: tuple[float, float],
+        projections: Sequence[float],
         loss: float,
         drift: float,
         *,
         exact: bool,
     ) -> Score:
-        """The score of a sample from its projections on danger and safety."""
-        danger, safety = projections
+        """The score of a sample from its projections on danger, safety and, where there is one, harm."""
+        danger, safety, *more = projections
         return cls(
             sample.fingerprint,
             danger,
@@ -334,24 +388,25 @@ class Score:
             loss,
             exact,
             drift,
+            *more,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one bundle says of a row that several bundles judge.
+    """One bundle's score and verdict on a row that several bundles judge.
 
     Attributes:
         bundle: its id, with the first digits of its digest where two bundles have the same.
-        risky: whether the score is at or above the bundle's lowest line; None where it has no line.
-        line: which of its lines the score is at or above, the gravest; None below all of them.
+        risky: whether the score is at or above the bundle's lowest threshold; None where it has none.
+        level: which of its thresholds the score is at or above, the gravest; None below all of them.
     """
 
     bundle: str
     score: Score
     percentile: float | None
     risky: bool | None
-    line: Severity | None = None
+    level: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,27 @@
-"""How well a proxy's scores rank rows as the target's own do: measured, and kept in the proxy's manifest.
-
-Reading an agreement in `bundle.json`.
-"""
+"""How well a proxy's scores rank rows as the target's own do: measured, and kept in the proxy's manifest."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.write import update_bundle
+from sqsd_lint.common.statistics import bootstrap, spearman
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Agreement
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from sqsd_lint.bundle.load import Bundle
-
-
 # With fewer rows a decile is a row or two, and the interval says nothing.
 FEWEST = 20
-_RESAMPLES = 1000
 _LONGEST_LINE = 1 << 20
 
 
 def read_scores(path: Path) -> dict[str, float]:
-    """SQSD by fingerprint, of the rows that have a score, from what `sqsd-lint score` wrote as JSON Lines.
+    """Return SQSD by fingerprint of the rows with a score, from what `sqsd-lint score` wrote as JSON Lines.
 
     Raises:
         UsageError: the file cannot be read, or a line is not such a row.
@@ -66,7 +58,7 @@ def _row(line: str, where: str) -> dict[str, float]:
 def measure(
     pairs: Sequence[tuple[float, float]], *, target: str, bundle_digest: str | None = None
 ) -> Agreement:
-    """Agreement of scores of the same rows, as (the target's own, the proxy's).
+    """Return the agreement of scores of the same rows, as (the target's own, the proxy's).
 
     Args:
         target: the target model's name.
@@ -75,51 +67,32 @@ def measure(
     Raises:
         UsageError: too few rows, or one side does not vary.
     """
-    import numpy as np
-
     if len(pairs) < FEWEST:
         raise UsageError(
             f"only {len(pairs)} rows have a score of the target and one of the proxy, {FEWEST} are needed",
             hint="name the data files that the target's scores were made of",
         )
-    theirs, ours = np.asarray(pairs, dtype=np.float64).T
-    spearman = _spearman(theirs, ours)
-    if math.isnan(spearman):
+    theirs, ours = zip(*pairs, strict=True)
+    correlation = spearman(theirs, ours)
+    if math.isnan(correlation):
         raise UsageError("all rows have the same score, so that their ranks cannot be compared")
-    random = np.random.default_rng(0)
-    drawn = (random.integers(0, len(pairs), len(pairs)) for _ in range(_RESAMPLES))
-    resampled = [_spearman(theirs[rows], ours[rows]) for rows in drawn]
-    low, high = np.nanquantile(resampled, (0.025, 0.975))
+    # Without an interval nearly all rows have the same score: then nothing is known.
+    low, high = bootstrap(theirs, ours) or (-1.0, 1.0)
     top = max(1, len(pairs) // 10)
-    both = set(np.argsort(-theirs, kind="stable")[:top]) & set(np.argsort(-ours, kind="stable")[:top])
+    both = _riskiest(theirs, top) & _riskiest(ours, top)
     return Agreement(
         target=target,
         bundle_digest=bundle_digest,
         rows=len(pairs),
-        spearman=round(spearman, 4),
-        low=round(float(low), 4),
-        high=round(float(high), 4),
+        spearman=round(correlation, 4),
+        low=round(low, 4),
+        high=round(high, 4),
         top_decile=round(len(both) / top, 4),
     )
 
 
-def _spearman(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Rank correlation, ties sharing their mean rank; NaN where a side does not vary."""
-    import numpy as np
-
-    a, b = _ranks(one), _ranks(other)
-    a, b = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float(a @ a) * float(b @ b))
-    return float(np.clip(float(a @ b) / scale, -1, 1)) if scale else math.nan
-
-
-def _ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    import numpy as np
-
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    mean: np.ndarray[Any, Any] = (ends - (counts - 1) / 2)[place]
-    return mean
+def _riskiest(scores: Sequence[float], count: int) -> set[int]:
+    return set(sorted(range(len(scores)), key=lambda row: -scores[row])[:count])
 
 
 def store(bundle: Bundle, agreement: Agreement) -> Bundle:
@@ -133,6 +106,6 @@ def store(bundle: Bundle, agreement: Agreement) -> Bundle:
 
 
 def with_target(agreements: Sequence[Agreement], model: str) -> Agreement | None:
-    """The agreement with a target, named as `--model` names it: a Hub id, or a folder by its last name."""
+    """Return the agreement with a target, named as by `--model`: a Hub id, or a folder by its last name."""
     names = {model, Path(model).name} if Path(model).is_dir() else {model}
     return next((a for a in agreements if a.target in names), None)

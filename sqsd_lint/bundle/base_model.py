@@ -20,7 +20,7 @@ _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 def describe_model(
     name: str, folder: Path, *, revision: str | None = None, cache_dir: Path | None = None
 ) -> BaseModel:
-    """What a manifest records of a base model. A folder is recorded by its last name only."""
+    """Return what a manifest records of a base model. A folder is recorded by its last name only."""
     architectures = read_config(folder).get("architectures") or ["unknown"]
     return BaseModel(
         id=folder.resolve().name if Path(name).is_dir() else name,
@@ -71,7 +71,7 @@ def base_folder(
     cache_dir: Path | None = None,
     status: Status | None = None,
 ) -> Path:
-    """The local folder of a bundle's base model.
+    """Return the local folder of a bundle's base model.
 
     Args:
         model: the one that the settings name; else it is the one that the manifest does, whose `org/name` is
@@ -86,7 +86,7 @@ def base_folder(
 
 
 def base_place(manifest: Manifest, model: str | None = None) -> Path | None:
-    """Where `base_folder` would look, without a look at the network; None where it is within the cache."""
+    """Return where `base_folder` would look, without the network; None where it is within the cache."""
     name = model or manifest.base_model.id
     if name == EMBEDDED_MODEL_ID:
         return None
@@ -105,7 +105,7 @@ def resolve_model(
     cache_dir: Path | None = None,
     status: Status | None = None,
 ) -> Path:
-    """The local folder of a model: a folder's own path, the embedded default, or a Hub id's snapshot.
+    """Return a model's local folder: a folder's own path, the embedded default, or a Hub id's snapshot.
 
     Args:
         own_folder: whether `org/name` may be a folder of the working folder.
@@ -127,7 +127,7 @@ def resolve_model(
 
 
 def local_folder(name: str, *, own_folder: bool = True) -> Path | None:
-    """The folder that a model's name is, None for what is to be looked up on the Hub.
+    """Return the folder that a model's name is, None for what is to be looked up on the Hub.
 
     Args:
         own_folder: as for `resolve_model`.

@@ -17,7 +17,7 @@ _REPLACED = ".old-"
 
 
 def cache_root(cache_dir: Path | None = None) -> Path:
-    """The cache folder: the argument, else SQSD_LINT_CACHE_DIR, else the platform's user cache."""
+    """Return the cache folder: the argument, else SQSD_LINT_CACHE_DIR, else the platform's user cache."""
     if cache_dir is not None:
         return Path(cache_dir)
     if named := os.environ.get("SQSD_LINT_CACHE_DIR"):
@@ -28,17 +28,17 @@ def cache_root(cache_dir: Path | None = None) -> Path:
 
 
 def bundles_folder(cache_dir: Path | None = None) -> Path:
-    """The folder of cached bundles."""
+    """Return the folder of cached bundles."""
     return cache_root(cache_dir) / "bundles"
 
 
 def cached_name(bundle_id: str, digest: str) -> str:
-    """The cache's name for a bundle that was pulled: versions of one bundle lie side by side."""
+    """Return the cache's name for a bundle that was pulled: versions of one bundle lie side by side."""
     return f"{bundle_id}@{digest[:12]}"
 
 
 def is_cached_name(name: Any) -> bool:
-    """Whether a name is one of a cached bundle: an id, or what `cached_name` makes of it."""
+    """Tell whether a name is one of a cached bundle: an id, or what `cached_name` makes of it."""
     return isinstance(name, str) and bool(_CACHED.match(name))
 
 
@@ -49,7 +49,7 @@ def mark_used(folder: Path) -> None:
 
 
 def last_used(folder: Path) -> float | None:
-    """When a cached bundle was used last, in seconds since 1970; None if it never was."""
+    """Return when a cached bundle was used last, in seconds since 1970; None if it never was."""
     try:
         return (folder / _USED).stat().st_mtime
     except OSError:
@@ -58,7 +58,7 @@ def last_used(folder: Path) -> float | None:
 
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that is gone afterwards, unless it was renamed into place meanwhile."""
+    """Yield a new folder beside `target` that is gone afterwards, unless it was renamed into place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     folder.chmod(0o755)
@@ -87,7 +87,7 @@ def swap_in(folder: Path, target: Path) -> None:
 
 
 def replaced(folder: Path) -> Iterator[Path]:
-    """What `swap_in` put aside in a folder and was killed before it could remove it."""
+    """Yield what `swap_in` put aside in a folder and was killed before it could remove it."""
     yield from folder.glob(f".*{_REPLACED}*")
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import CALIBRATION, Calibration, ReferenceSet
+from sqsd_lint.bundle.manifest import CALIBRATION, ReferenceSet, ReferenceSets, StoredCalibration
 from sqsd_lint.bundle.write import update_bundle
 from sqsd_lint.common.json_io import sha256_text
 from sqsd_lint.errors import UsageError
@@ -52,13 +54,12 @@ def calibrate(
     """
     if not any(s.scores for s in benign):
         raise UsageError("a calibration needs scored benign rows", hint="give a file with --benign")
-    calibration = Calibration(
+    calibration = StoredCalibration(
         benign=_pooled(benign),
         harmful=_pooled(harmful),
         tolerance=_rounded(max((abs(a - b) for a, b in dtype_pairs), default=0.0)),
         dtype=dtype,
-        benign_sets=tuple(map(_reference, benign)),
-        harmful_sets=tuple(map(_reference, harmful)),
+        sets=ReferenceSets(tuple(map(_reference, benign)), tuple(map(_reference, harmful))),
         settings=dict(settings or {}),
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +74,7 @@ def _pooled(sets: Sequence[ScoredSet]) -> tuple[float, ...]:
 
 
 def _rounded(value: float) -> float:
-    """Six significant digits: finer than any dtype's noise, and stable in JSON."""
+    """Return six significant digits: finer than any dtype's noise, and stable in JSON."""
     return float(f"{value:.6g}")
 
 
@@ -83,7 +84,7 @@ def _reference(scored: ScoredSet) -> ReferenceSet:
 
 
 def _write_table(path: Path, sets: Sequence[tuple[str, ScoredSet]]) -> None:
-    """One row per score. Fingerprints stand for the rows: no text of a reference set leaves its file."""
+    """Write one row per score. Fingerprints stand for the rows: no text of a set leaves its file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -28,7 +28,7 @@ EMBEDDED_WEIGHTS_DIGEST = "6419883ce92e767f715ad7c342239765584fa518f134e2e55b2da
 
 
 def embedded_model(*, cache_dir: Path | None = None, status: Status | None = None) -> Path:
-    """The folder of the embedded default model, unpacked on first use (about 20 seconds).
+    """Return the folder of the embedded default model, unpacked on first use (about 20 seconds).
 
     Raises:
         ModelNotFoundError: the wheel is not installed.
@@ -64,12 +64,12 @@ def embedded_model(*, cache_dir: Path | None = None, status: Status | None = Non
 
 
 def unpacked_folder(cache_dir: Path | None = None) -> Path:
-    """Where the unpacked model lies, or will lie."""
+    """Return where the unpacked model lies, or will lie."""
     return cache_root(cache_dir) / "models" / f"{EMBEDDED_MODEL_ID}-{GGUF_SHA256[:12]}"
 
 
 def find_gguf() -> Path:
-    """The GGUF file inside the installed wheel.
+    """Return the GGUF file inside the installed wheel.
 
     Raises:
         ModelNotFoundError: the wheel is not installed, or lacks the file.

@@ -14,10 +14,18 @@ from sqsd_lint.adapters.peft_folder import check_fits, inspect_adapter
 from sqsd_lint.adapters.registry import Context, Use
 from sqsd_lint.bundle.base_model import describe_model, resolve_model
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import EXPANSIONS, METRICS, UPDATES, Direction, Manifest
+from sqsd_lint.bundle.manifest import (
+    EXPANSIONS,
+    METRICS,
+    UPDATES,
+    DirectionSpec,
+    Manifest,
+    Purpose,
+    scored_modules,
+)
 from sqsd_lint.bundle.reach import with_reach
 from sqsd_lint.bundle.write import check_output, write_bundle
-from sqsd_lint.common.fields import is_name
+from sqsd_lint.common.formats import is_name
 from sqsd_lint.common.progress import Status
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Expansion, Metric, Update
@@ -83,7 +91,7 @@ def import_bundle(
     _check_settings(name, metric, expansion, update, initial, base, checkpoints)
     check_output(output)
     folder = resolve_model(model, revision=revision, cache_dir=cache_dir, status=status)
-    sources = {"base": base, "initial": initial, "danger": danger, "safety": safety}
+    sources: dict[str, Path | None] = {"base": base, "initial": initial, "danger": danger, "safety": safety}
     with TemporaryDirectory(prefix="sqsd-lint-") as scratch:
         taken = {
             role: _take(role, path, folder, Path(scratch), role in checkpoints, rank, start, status)
@@ -97,13 +105,15 @@ def import_bundle(
             directions=directions_for(safety_scaling, initial="initial" if initial else None),
             expansion=expansion,
             metric=metric,
-            modules=modules,
+            scored=scored_modules(modules),
             base_adapter="base" if base is not None else None,
-            proxy=proxy,
-            notes=(
-                *notes,
-                *((_FULL_NOTE,) if update == "full" else ()),
-                *(f"{role}: {note}" for role, one in taken.items() for note in one.notes),
+            target=Purpose(
+                proxy,
+                (
+                    *notes,
+                    *((_FULL_NOTE,) if update == "full" else ()),
+                    *(f"{role}: {note}" for role, one in taken.items() for note in one.notes),
+                ),
             ),
             provenance=(),
             training={role: {**one.facts, **(facts or {}).get(role, {})} for role, one in taken.items()},
@@ -115,11 +125,13 @@ def import_bundle(
         return write_bundle(output, with_reach(manifest, folders), folders)
 
 
-def directions_for(safety_scaling: float | None, *, initial: str | None = "initial") -> dict[str, Direction]:
-    """Adapter, expansion point and scaling per direction as in the paper, which `shared` overrides."""
+def directions_for(
+    safety_scaling: float | None, *, initial: Literal["initial"] | None = "initial"
+) -> dict[str, DirectionSpec]:
+    """Return adapter, expansion point and scaling per direction as in the paper, which `shared` overrides."""
     return {
-        "danger": Direction("danger", initial, None),
-        "safety": Direction("safety", "safety", safety_scaling),
+        "danger": DirectionSpec("danger", initial, None),
+        "safety": DirectionSpec("safety", "safety", safety_scaling),
     }
 
 

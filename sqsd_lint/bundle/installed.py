@@ -30,14 +30,14 @@ class CachedBundle:
 
 
 def used(bundle: Bundle, cache_dir: Path | None = None) -> Bundle:
-    """The bundle, its use noted if it is a cached one: `bundle prune` goes by that."""
+    """Return the bundle, its use noted if it is a cached one: `bundle prune` goes by that."""
     if bundle.root.parent == bundles_folder(cache_dir):
         mark_used(bundle.root)
     return bundle
 
 
 def find_digest(digest: str, cache_dir: Path | None = None) -> Bundle | None:
-    """The cached bundle of a digest, None if there is none."""
+    """Return the cached bundle of a digest, None if there is none."""
     parent = bundles_folder(cache_dir)
     for folder in parent.glob(f"*@{digest[:12]}"):
         if (folder / MANIFEST).is_file() and (bundle := load_bundle(folder)).digest == digest:
@@ -46,7 +46,7 @@ def find_digest(digest: str, cache_dir: Path | None = None) -> Bundle | None:
 
 
 def list_bundles(cache_dir: Path | None = None) -> list[CachedBundle]:
-    """All cached bundles by id, then the embedded ones. Manifests only; no file is hashed."""
+    """Return all cached bundles by id, then the embedded ones. Manifests only; no file is hashed."""
     entries = []
     for parent, embedded in ((bundles_folder(cache_dir), False), (resources.bundles_dir(), True)):
         folders = sorted(parent.iterdir()) if parent.is_dir() else []

@@ -31,7 +31,7 @@ class Bundle:
         return self.manifest.id
 
     def adapter_dir(self, name: str) -> Path:
-        """The PEFT folder of one of `manifest.adapters`."""
+        """Return the PEFT folder of one of `manifest.adapters`."""
         if name not in self.manifest.adapters:
             raise KeyError(name)
         return self.root / name
@@ -58,7 +58,7 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def file_problems(folder: Path, manifest: Manifest) -> list[str]:
-    """What is wrong with a bundle's files: missing, changed, unnamed, or led out of the folder by a link."""
+    """Return what is wrong with a bundle's files: missing, changed, unnamed, or linked out of the folder."""
     problems = []
     for name, expected in manifest.files.items():
         path = folder / name

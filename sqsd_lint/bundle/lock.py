@@ -1,21 +1,23 @@
 """`sqsd-lint.lock`: which bundle judges data for which base model, the same for hook, CI and laptop.
 
 JSON, since a machine writes it: one call reads it, and equal locks are equal files. It comes with a
-repository and is as untrusted as any file there; `rules/schemas/lock.schema.json` describes it.
+repository and is as untrusted as any file there; `rules/schemas/lock.schema.json` is made from its models.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from sqsd_lint.bundle.remote import address as sources
-from sqsd_lint.common.fields import FieldError, Fields, hex64, mapping, name, optional, text
+from msgspec import Meta
+
+from sqsd_lint.bundle.remote.address import is_remote
+from sqsd_lint.common.formats import JsonModel, Name, Sha256, check_version, read_as
 from sqsd_lint.common.json_io import write_json
+from sqsd_lint.common.strict_json import decode
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import ConfigError, UsageError
 
@@ -25,25 +27,42 @@ _MAX_BYTES = 1 << 20
 _REMAKE = "restore it, or delete it, run `sqsd-lint lock` and commit what that writes"
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(JsonModel, frozen=True):
     """One locked bundle.
 
     Attributes:
-        id: the bundle's name.
-        source: as the configuration has it: an address, a folder relative to the lock, or EMBEDDED.
-        revision: the commit on the Hub; None elsewhere.
-        digest: of the bundle. Only this decides whether a bundle is the locked one.
+        id: the bundle's own name.
+        source: where it comes from, as the configuration says it: an address, a folder relative to this file,
+            or embedded:default.
+        revision: the commit on the Hub that the branch or tag named when the lock was written; null
+            elsewhere.
+        digest: of the bundle: SHA-256 of its manifest, which has the SHA-256 of every file. Only this decides
+            whether a bundle is the locked one.
     """
 
-    id: str
-    source: str
+    id: Name
+    source: Annotated[
+        str,
+        Meta(min_length=1, examples=["hf://org/name@v1", "s3://bucket/path", "bundles/mine", EMBEDDED]),
+    ]
     revision: str | None
-    digest: str
+    digest: Sha256
 
     @property
     def remote(self) -> bool:
-        return sources.is_remote(self.source)
+        return is_remote(self.source)
+
+
+class LockFile(JsonModel, frozen=True, tag_field="version", tag=_VERSION):
+    """The content of sqsd-lint.lock: the one bundle that judges data for each base model.
+
+    A run whose bundle has another digest is refused.
+
+    Attributes:
+        bundles: by base model: a Hub id, or the last name of its folder.
+    """
+
+    bundles: Mapping[str, Locked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +78,7 @@ class Lock:
     bundles: Mapping[str, Locked]
 
     def folder(self, locked: Locked) -> str:
-        """The folder of a bundle whose source is one, as it is reached from the working folder."""
+        """Return the folder of a bundle whose source is one, as it is reached from the working folder."""
         return os.path.normpath(os.path.join(os.path.dirname(self.path), locked.source))
 
     def write(self) -> None:
@@ -68,15 +87,15 @@ class Lock:
         Raises:
             UsageError: it cannot be written.
         """
-        document = {"version": _VERSION, "bundles": {k: asdict(v) for k, v in sorted(self.bundles.items())}}
+        document = LockFile(dict(sorted(self.bundles.items())))
         try:
-            write_json(Path(self.path), document)
+            write_json(Path(self.path), document.to_json())
         except OSError as error:
             raise UsageError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
 def read_lock(settings: Settings) -> Lock | None:
-    """The lock that is in force; with `settings.policy_ref`, as that commit has it, like all of the policy.
+    """Return the lock that is in force; with `settings.policy_ref`, as that commit has it, like all policy.
 
     Returns:
         None where there is none: any bundle may judge.
@@ -99,7 +118,7 @@ def read_lock(settings: Settings) -> Lock | None:
 
 
 def parse_lock(data: bytes, path: str, *, shown: str | None = None) -> Lock:
-    """The lock in a file's bytes.
+    """Return the lock in a file's bytes.
 
     Raises:
         ConfigError: it does not hold; a lock that cannot be understood locks nothing.
@@ -108,32 +127,11 @@ def parse_lock(data: bytes, path: str, *, shown: str | None = None) -> Lock:
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{shown}: larger than {_MAX_BYTES:,} bytes, too large for a lock", hint=_REMAKE)
     try:
-        raw = json.loads(data.decode("utf-8"))
-        return Lock(path, _bundles(raw))
-    except (ValueError, RecursionError) as error:
+        raw = decode(data)
+        check_version(raw, "version", _VERSION)
+        return Lock(path, read_as(LockFile, raw).bundles)
+    except ValueError as error:
         raise ConfigError(f"{shown}: not a valid lock: {error}", hint=_REMAKE) from None
-
-
-def _bundles(raw: Any) -> dict[str, Locked]:
-    top = Fields(raw, "")
-    version = top.take("version", lambda value, path: value)
-    if version != _VERSION or isinstance(version, bool):
-        raise FieldError(f"version: only {_VERSION} is known; a newer sqsd-lint may read it")
-    found = {key: _locked(value, f"bundles.{key}") for key, value in top.take("bundles", mapping).items()}
-    top.done()
-    return found
-
-
-def _locked(value: Any, path: str) -> Locked:
-    top = Fields(value, path)
-    found = Locked(
-        top.take("id", name),
-        top.take("source", text),
-        top.take("revision", optional(text)),
-        top.take("digest", hex64),
-    )
-    top.done()
-    return found
 
 
 def _read(path: str) -> bytes | None:

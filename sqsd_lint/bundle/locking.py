@@ -14,8 +14,8 @@ from sqsd_lint import resources
 from sqsd_lint.bundle.installed import list_bundles
 from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked
 from sqsd_lint.bundle.manifest import Manifest
-from sqsd_lint.bundle.remote import address as sources
-from sqsd_lint.bundle.remote import pull_records as pulled
+from sqsd_lint.bundle.remote.address import is_remote, parse
+from sqsd_lint.bundle.remote.pull_records import pulls_by_folder
 from sqsd_lint.bundle.resolve import configured, open_bundle
 from sqsd_lint.common.progress import Status
 from sqsd_lint.config import Settings
@@ -25,13 +25,13 @@ _PUBLISH = "`sqsd-lint bundle push` it and name its address, or name a folder of
 
 
 def shared(source: str, path: str, cache_dir: Path | None) -> str:
-    """A source as other machines can use it: an address, a folder relative to the lock, or EMBEDDED.
+    """Return a source as other machines can use it: an address, a folder relative to the lock, or EMBEDDED.
 
     Raises:
         ConfigError: it is none of them. Which bundle an id stands for is up to the cache of each machine.
     """
-    if sources.is_remote(source):
-        return str(sources.parse(source))
+    if is_remote(source):
+        return str(parse(source))
     if os.path.isdir(source):
         return PurePath(os.path.relpath(source, os.path.dirname(path) or ".")).as_posix()
     entries = list_bundles(cache_dir)
@@ -47,7 +47,7 @@ def shared(source: str, path: str, cache_dir: Path | None) -> str:
 
 
 def address_of(root: Path, cache_dir: Path | None) -> str:
-    """Where a cached bundle came from; EMBEDDED of an embedded one.
+    """Return where a cached bundle came from; EMBEDDED of an embedded one.
 
     Raises:
         ConfigError: from nowhere: it was made or installed here.
@@ -63,14 +63,14 @@ def address_of(root: Path, cache_dir: Path | None) -> str:
 
 
 def _origin(folder: str, cache_dir: Path | None) -> str | None:
-    """The address that a cached bundle was pulled from, as it was asked for; None if it was not."""
-    known = pulled.sources(cache_dir).get(folder, [])
+    """Return the address that a cached bundle was pulled from, as it was asked for; None if it was not."""
+    known = pulls_by_folder(cache_dir).get(folder, [])
     asked = [each.source for each in known if not (each.revision and each.source.endswith(each.revision))]
     return min(asked or [each.source for each in known], key=len, default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LockChange:
     """What a new lock says otherwise than the old one.
 
     Attributes:
@@ -93,7 +93,7 @@ def make_lock(
     cache_dir: Path | None = None,
     status: Status | None = None,
 ) -> Lock:
-    """A lock of every bundle in `[bundles]` and of the one that a run without options uses.
+    """Return a lock of every bundle in `[bundles]` and of the one that a run without options uses.
 
     What is locked already for the same source stays, without a look at the network; folders and the embedded
     bundle are always read anew.
@@ -130,7 +130,7 @@ def make_lock(
 
 
 def outdated(settings: Settings, old: Lock | None, path: str, *, cache_dir: Path | None = None) -> list[str]:
-    """Why a lock is not what `make_lock` would write, as far as no network is needed; empty if it is."""
+    """Return how a lock is not what `make_lock` would write, as far as needs no network; empty if it is."""
     if old is None:
         return [f"there is no {path}"]
     said, seen = [], set()
@@ -147,7 +147,7 @@ def outdated(settings: Settings, old: Lock | None, path: str, *, cache_dir: Path
 def _compared(
     settings: Settings, old: Lock, base: str | None, source: str, path: str, cache_dir: Path | None
 ) -> tuple[str | None, str]:
-    """The base model that a source is for, None if only a look at it could tell; how the lock differs."""
+    """Return the base model that a source is for, None if only a look at it tells; how the lock differs."""
     if not _is_local(source):
         kept = _kept(old, base, source)
         return (kept[0], "") if kept else (None, f"{base or 'the configured bundle'}: {source} is not locked")
@@ -159,18 +159,18 @@ def _compared(
     return key, f"{key}: {locked.source} has the digest {locked.digest[:12]} and is {was}"
 
 
-def changes(old: Lock | None, new: Lock) -> list[Change]:
-    """What differs between two locks, by base model."""
+def changes(old: Lock | None, new: Lock) -> list[LockChange]:
+    """Return what differs between two locks, by base model."""
     before = old.bundles if old else {}
     keys = sorted({*before, *new.bundles})
-    pairs = [Change(key, before.get(key), new.bundles.get(key)) for key in keys]
+    pairs = [LockChange(key, before.get(key), new.bundles.get(key)) for key in keys]
     return [change for change in pairs if change.old != change.new]
 
 
 def _wanted(
     settings: Settings, old: Lock | None, path: str, cache_dir: Path | None
 ) -> Iterator[tuple[str | None, str]]:
-    """(base model, source) of every bundle to lock; the base model is None where only the bundle can tell."""
+    """Yield (base model, source) of every bundle to lock; the base model is None where the bundle tells."""
     for base, source in settings.bundles.items():
         found = shared(source, path, cache_dir)
         if found == EMBEDDED:
@@ -200,11 +200,11 @@ def _wanted(
 
 
 def _is_local(source: str) -> bool:
-    return not sources.is_remote(source)
+    return not is_remote(source)
 
 
 def _kept(old: Lock | None, base: str | None, source: str) -> tuple[str, Locked] | None:
-    """What is locked already for a remote source, with its base model."""
+    """Return what is locked already for a remote source, with its base model."""
     if old is None or _is_local(source):
         return None
     for key, locked in old.bundles.items():
@@ -221,7 +221,7 @@ def _resolved(
     cache_dir: Path | None,
     status: Status | None,
 ) -> tuple[str, Locked]:
-    """What lies at a source now; of a remote bundle only the manifest is read, whose digest covers all."""
+    """Return what lies at a source now; of a remote bundle only the manifest is read, which covers all."""
     revision = None
     if source == EMBEDDED:
         manifest = open_bundle(None).manifest
@@ -233,7 +233,7 @@ def _resolved(
 
         if status:
             status(f"looking at {source}")
-        found = look(sources.parse(source))
+        found = look(parse(source))
         manifest, revision = found.manifest, found.address.revision
     key = _key(manifest, base, source, proxy=settings.proxy)
     return key, Locked(manifest.id, source, revision, manifest.digest)

@@ -6,13 +6,19 @@ another library version wrote, keeps its digest as long as it computes the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.common.json_io import digest, read_json, sha256_file, sha256_text, write_json
+from sqsd_lint.common.json_io import (
+    digest,
+    read_json,
+    read_small_json,
+    sha256_file,
+    sha256_text,
+    write_small_json,
+)
 from sqsd_lint.common.model_folder import weight_files
 from sqsd_lint.common.safetensors_header import content_lines
 from sqsd_lint.errors import ModelError, ModelNotFoundError
@@ -21,7 +27,7 @@ _SLOW_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"
 
 
 def weights_digest(folder: Path, *, cache_dir: Path | None = None) -> str:
-    """Hex SHA-256 over one line per tensor (name, dtype, shape, SHA-256 of its bytes), sorted.
+    """Return the SHA-256 over one line per tensor (name, dtype, shape, SHA-256 of its bytes), sorted.
 
     Reading all weights takes a second per gigabyte, so the result is remembered in `digests.json` of the
     cache for as long as names, sizes and times of the files stay the same.
@@ -44,7 +50,7 @@ def weights_digest(folder: Path, *, cache_dir: Path | None = None) -> str:
 
 
 def tokenizer_digest(folder: Path, *, cache_dir: Path | None = None) -> str:
-    """Hex SHA-256 of what decides token ids: vocabulary, merges, normaliser, pre-tokeniser, added tokens.
+    """Return the SHA-256 of what decides token ids: vocabulary, merges, normaliser, added tokens and so on.
 
     Post-processing, padding and truncation are left out: text is encoded without special tokens, in full.
 
@@ -84,7 +90,7 @@ def _token_rules(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def template_digest(folder: Path) -> str:
-    """Hex SHA-256 of the default chat template's text; of the empty text where there is none."""
+    """Return the SHA-256 of the default chat template's text; of the empty text where there is none."""
     return sha256_text(_template(folder))
 
 
@@ -105,27 +111,15 @@ def _template(folder: Path) -> str:
 def _remembered(
     kind: str, folder: Path, files: list[Path], compute: Callable[[], str], cache_dir: Path | None
 ) -> str:
-    """`compute()`, or what it gave the last time that these files had these sizes and times."""
+    """Return `compute()`, or what it gave the last time that these files had these sizes and times."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     stamp = digest(stats)
     key = f"{kind}:{folder.resolve()}"
     store = cache_root(cache_dir) / "digests.json"
-    known = _read_store(store)
+    known = read_small_json(store)
     entry = known.get(key)
     if isinstance(entry, list) and len(entry) == 2 and entry[0] == stamp and isinstance(entry[1], str):
         return entry[1]
     value = compute()
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        write_json(store, {**_read_store(store), key: [stamp, value]})
-    except OSError:
-        pass  # a cache that cannot be written costs time, not truth
+    write_small_json(store, {**read_small_json(store), key: [stamp, value]})
     return value
-
-
-def _read_store(store: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(store.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}

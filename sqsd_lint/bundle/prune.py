@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqsd_lint.bundle.cache import bundles_folder, last_used, remove, replaced
-from sqsd_lint.bundle.installed import CachedBundle as Entry
-from sqsd_lint.bundle.installed import list_bundles, remove_bundle
+from sqsd_lint.bundle.installed import CachedBundle, list_bundles, remove_bundle
 from sqsd_lint.bundle.manifest import MANIFEST
-from sqsd_lint.bundle.remote import pull_records as pulled
+from sqsd_lint.bundle.remote.pull_records import pulls_by_folder
 from sqsd_lint.bundle.remote.pull_staging import PARTIAL
 from sqsd_lint.errors import BundleNotFoundError
 
@@ -24,8 +23,8 @@ _ABANDONED = 1 * _DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A line of `bundle list`.
+class CachedUsage:
+    """A cached or embedded bundle, what it takes and when it was of use: a line of `bundle list`.
 
     Attributes:
         size: bytes on disk.
@@ -33,7 +32,7 @@ class Kept:
         sources: addresses that it was pulled from; empty for one that was made or installed here.
     """
 
-    entry: Entry
+    entry: CachedBundle
     size: int
     used: float | None
     sources: tuple[str, ...] = ()
@@ -47,19 +46,19 @@ class Kept:
 class Pruned:
     """What `prune` removed, or would remove: cached bundles, and what killed pulls left behind."""
 
-    bundles: tuple[Kept, ...]
+    bundles: tuple[CachedUsage, ...]
     leftovers: tuple[Path, ...]
     size: int
 
 
-def kept(cache_dir: Path | None = None) -> list[Kept]:
-    """All cached and embedded bundles, with sizes and last uses."""
-    known = pulled.sources(cache_dir)
+def list_usage(cache_dir: Path | None = None) -> list[CachedUsage]:
+    """Return all cached and embedded bundles, with sizes and last uses."""
+    known = pulls_by_folder(cache_dir)
     found = []
     for entry in list_bundles(cache_dir):
         came = None if entry.embedded else _touched(entry.root / MANIFEST)
         names = () if entry.embedded else tuple(each.source for each in known.get(entry.id, ()))
-        found.append(Kept(entry, _size(entry.root), last_used(entry.root) or came, names))
+        found.append(CachedUsage(entry, _size(entry.root), last_used(entry.root) or came, names))
     return found
 
 
@@ -84,7 +83,7 @@ def prune(
     now = time.time() if now is None else now
     old = [
         each
-        for each in kept(cache_dir)
+        for each in list_usage(cache_dir)
         if not each.entry.embedded
         and each.used is not None
         and now - each.used >= unused_for * _DAY
@@ -108,17 +107,17 @@ def prune(
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file or of all files in a folder; what goes away meanwhile counts nothing."""
+    """Return bytes of a file or of all files in a folder; what goes away meanwhile counts nothing."""
     return sum(found.st_size for found in _stats(path) if not stat.S_ISDIR(found.st_mode))
 
 
 def _touched(path: Path) -> float:
-    """When anything in a folder was written last."""
+    """Return when anything in a folder was written last."""
     return max((found.st_mtime for found in _stats(path)), default=0.0)
 
 
 def _stats(path: Path) -> Iterator[os.stat_result]:
-    """Of a path and all below it; no link is followed."""
+    """Yield the status of a path and of all below it; no link is followed."""
     for each in (path, *(() if path.is_symlink() else path.rglob("*"))):
         with suppress(OSError):
             yield each.lstat()

@@ -15,8 +15,9 @@ together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sqsd_lint.adapters.peft_folder import inspect_adapter
 from sqsd_lint.bundle.manifest import Manifest

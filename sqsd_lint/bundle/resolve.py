@@ -10,20 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sqsd_lint import resources
-from sqsd_lint.bundle.installed import CachedBundle as Entry
-from sqsd_lint.bundle.installed import find_digest, list_bundles, used
+from sqsd_lint.bundle.installed import CachedBundle, find_digest, list_bundles, used
 from sqsd_lint.bundle.load import Bundle, load_bundle
 from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked, read_lock
 from sqsd_lint.bundle.manifest import MANIFEST
-from sqsd_lint.bundle.remote import address as sources
-from sqsd_lint.bundle.remote.address import is_remote
+from sqsd_lint.bundle.remote.address import is_remote, parse
 from sqsd_lint.common.progress import Status
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, BundleNotFoundError, UsageError
 
 
 def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Status | None = None) -> Bundle:
-    """The bundle of a run, pulled if it is not cached.
+    """Return the bundle of a run, pulled if it is not cached.
 
     Args:
         status: told what is being fetched.
@@ -55,7 +53,7 @@ def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Statu
 
 
 def configured(settings: Settings) -> str | None:
-    """What `--bundle`, else `[bundles]` for the model, names; None if neither does."""
+    """Return what `--bundle`, else `[bundles]` for the model, names; None if neither does."""
     if settings.bundle is not None or settings.model is None:
         return settings.bundle
     if settings.model in settings.bundles:
@@ -65,7 +63,7 @@ def configured(settings: Settings) -> str | None:
 
 
 def _entry(lock: Lock, settings: Settings, source: str | None) -> Locked | None:
-    """What is locked for the model, or if none is named, for the source."""
+    """Return what is locked for the model, or if none is named, for the source."""
     if settings.model is not None and settings.model in lock.bundles and not settings.opinions:
         return lock.bundles[settings.model]
     if source is None:
@@ -74,7 +72,7 @@ def _entry(lock: Lock, settings: Settings, source: str | None) -> Locked | None:
 
 
 def _same(lock: Lock, locked: Locked, source: str) -> bool:
-    if locked.remote or sources.is_remote(source):
+    if locked.remote or is_remote(source):
         return locked.source == source
     return lock.folder(locked) == os.path.normpath(source)
 
@@ -82,7 +80,7 @@ def _same(lock: Lock, locked: Locked, source: str) -> bool:
 def open_locked(
     lock: Lock, locked: Locked, cache_dir: Path | None = None, status: Status | None = None
 ) -> Bundle:
-    """One bundle of a lock, pulled at its revision if it is not cached.
+    """Return one bundle of a lock, pulled at its revision if it is not cached.
 
     Raises:
         BundleError: it cannot be reached, or what is there is not the locked bundle.
@@ -95,20 +93,20 @@ def open_locked(
         return used(found, cache_dir)
     from sqsd_lint.bundle.remote.pull import pull
 
-    address = sources.parse(locked.source).at(locked.revision)
+    address = parse(locked.source).at(locked.revision)
     return used(pull(address, expected=(locked.digest,), cache_dir=cache_dir, status=status), cache_dir)
 
 
 def _open_other(
     lock: Lock, source: str | None, settings: Settings, cache_dir: Path | None, status: Status | None
 ) -> Bundle:
-    """A bundle that the lock has under another name, or not at all: what is not locked is not fetched."""
-    if source is None or not sources.is_remote(source):
+    """Open a bundle that the lock has under another name, or not: what is not locked is not fetched."""
+    if source is None or not is_remote(source):
         model = None if settings.proxy else settings.model
         return open_bundle(source, model=model, cache_dir=cache_dir, status=status)
     from sqsd_lint.bundle.remote.pull import cached, pull
 
-    address = sources.parse(source)
+    address = parse(source)
     digests = [each.digest for each in lock.bundles.values()]
     if not digests:
         raise BundleError(f"{lock.path} locks no bundle, and {source} is asked for", hint=_remedy())
@@ -119,7 +117,7 @@ def _open_other(
 
 
 def _check(lock: Lock, bundle: Bundle, model: str | None, shown: str) -> None:
-    """Refuses a bundle that the lock does not have for its base model."""
+    """Refuse a bundle that the lock does not have for its base model."""
     base = model if model is not None and model in lock.bundles else bundle.manifest.base_model.id
     locked = lock.bundles.get(base)
     if locked is None:
@@ -154,7 +152,7 @@ def open_bundle(
     """Find the bundle that a run uses; one on the Hub or in a store is pulled if it is not cached.
 
     Args:
-        ref: `--bundle`: a folder, the id of a cached or embedded bundle, or an address (`bundle.sources`).
+        ref: `--bundle`: a folder, the id of a cached or embedded bundle, or an address (`remote.address`).
         model: `--model`: a Hub id or a folder; decides where no bundle is named.
         status: told what is being fetched.
 
@@ -199,16 +197,16 @@ def _find(ref: str, cache_dir: Path | None) -> Path:
     )
 
 
-def _newest(versions: list[Entry], cache_dir: Path | None) -> Path:
-    """Of several versions of a bundle, the one that was pulled or installed last.
+def _newest(versions: list[CachedBundle], cache_dir: Path | None) -> Path:
+    """Return, of several versions of a bundle, the one that was pulled or installed last.
 
     Raises:
         UsageError: they come from different places: whoever publishes a bundle chooses its name.
     """
     if len({entry.manifest.digest for entry in versions if entry.manifest}) > 1:
-        from sqsd_lint.bundle.remote.pull_records import sources
+        from sqsd_lint.bundle.remote.pull_records import pulls_by_folder
 
-        known = sources(cache_dir)
+        known = pulls_by_folder(cache_dir)
         pulls = [known.get(entry.root.name) for entry in versions]
         places = {pulled[0].source.partition("@")[0] if pulled else "" for pulled in pulls}
         if len(places) > 1:

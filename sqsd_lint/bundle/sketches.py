@@ -20,31 +20,53 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.manifest import DIRECTIONS, DirectionKey
 from sqsd_lint.bundle.write import update_bundle
-from sqsd_lint.common import fields as f
-from sqsd_lint.common.json_io import read_json, write_json
+from sqsd_lint.common.formats import JsonModel, Sha256, check_version, read_as
+from sqsd_lint.common.json_io import write_json
+from sqsd_lint.common.strict_json import decode, read_bytes
 from sqsd_lint.errors import BundleCorruptError, UsageError
 
 SKETCHES = "sketches.safetensors"
 INDEX = "sketches.json"
-ROLES = ("danger", "safety")
 DIMS = 8192
 """Signs per sketch."""
 _FORMAT = 1
 _MAX_DIMS = 1 << 16
+_MAX_INDEX = 64 << 20
 _REMAKE = "make them again with `sqsd-lint bundle sketch`"
 
 
-@dataclass(frozen=True, slots=True)
-class SketchedSet:
+class SketchedSet(JsonModel, frozen=True):
     """The rows of one training set, in its order."""
 
     name: str
     fingerprints: tuple[str, ...]
 
 
+class SketchIndex(JsonModel, frozen=True, tag_field="format_version", tag=_FORMAT):
+    """The content of `sketches.json`: which rows the sketches are of.
+
+    Attributes:
+        dims: signs per sketch, a power of two.
+        scoring_digest: of the bundle whose adapters they were made with.
+        sets: by direction, in the order of the matrix's rows.
+    """
+
+    dims: int
+    scoring_digest: Sha256
+    sets: Mapping[DirectionKey, tuple[SketchedSet, ...]]
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.dims <= _MAX_DIMS or self.dims & (self.dims - 1):
+            raise ValueError(f".dims: expected a power of two up to {_MAX_DIMS}, got {self.dims}")
+        for role in DIRECTIONS:
+            if role not in self.sets:
+                raise ValueError(f".sets.{role}: missing")
+
+
 @dataclass(frozen=True, slots=True)
-class Near:
+class NearRow:
     """A training row and how near it is: set, 1-based number in it, fingerprint, cosine."""
 
     set: str
@@ -63,7 +85,7 @@ class Sketches:
     """
 
     dims: int
-    sets: Mapping[str, tuple[SketchedSet, ...]]
+    sets: Mapping[DirectionKey, tuple[SketchedSet, ...]]
     signs: Mapping[str, Any]
 
     @property
@@ -71,8 +93,8 @@ class Sketches:
         """Standard deviation of an estimated cosine."""
         return math.sqrt(math.pi / 2 / self.dims)
 
-    def nearest(self, role: str, sketch: Any, count: int) -> tuple[Near, ...]:
-        """The `count` rows of a role that are nearest to a sketch [D], the nearest first."""
+    def nearest(self, role: str, sketch: Any, count: int) -> tuple[NearRow, ...]:
+        """Return the `count` rows of a role that are nearest to a sketch [D], the nearest first."""
         import numpy as np
 
         signs = 2 * np.unpackbits(self.signs[role], axis=1).astype(np.float32) - 1  # [n, D]
@@ -86,7 +108,7 @@ class Sketches:
         ]
         order = np.argsort(-cosines, kind="stable")[:count]
         return tuple(
-            Near(set=rows[i][0], row=rows[i][1], fingerprint=rows[i][2], cosine=float(cosines[i]))
+            NearRow(set=rows[i][0], row=rows[i][1], fingerprint=rows[i][2], cosine=float(cosines[i]))
             for i in order
         )
 
@@ -109,29 +131,23 @@ def store_sketches(
     from safetensors.numpy import save_file
 
     tensors = {}
-    for role in ROLES:
+    for role in DIRECTIONS:
         rows = [row for _, sketches in sets.get(role, ()) for row in sketches]
         if not rows:
             raise UsageError(f"there are no rows of the {role} direction to sketch", hint=f"give --{role}")
         tensors[role] = np.packbits(np.stack(rows) > 0, axis=1)  # [n, D / 8]
-    index = {
-        "format_version": _FORMAT,
-        "dims": dims,
-        "scoring_digest": bundle.scoring_digest,
-        "sets": {
-            role: [{"name": one.name, "fingerprints": list(one.fingerprints)} for one, _ in sets[role]]
-            for role in ROLES
-        },
-    }
+    index = SketchIndex(
+        dims, bundle.scoring_digest, {role: tuple(one for one, _ in sets[role]) for role in DIRECTIONS}
+    )
     with TemporaryDirectory() as folder:
         save_file(tensors, Path(folder) / SKETCHES)
-        write_json(Path(folder) / INDEX, index)
+        write_json(Path(folder) / INDEX, index.to_json())
         files = {name: Path(folder) / name for name in (SKETCHES, INDEX)}
         return update_bundle(bundle, bundle.manifest, files)
 
 
 def load_sketches(bundle: Bundle) -> Sketches | None:
-    """The sketches of a bundle; None where it has none.
+    """Return the sketches of a bundle; None where it has none.
 
     Raises:
         BundleCorruptError: they are damaged, or belong to other adapters than the bundle's.
@@ -142,41 +158,25 @@ def load_sketches(bundle: Bundle) -> Sketches | None:
     from safetensors.numpy import load_file
 
     try:
-        dims, made_for, sets = _index(read_json(bundle.root / INDEX))
+        index = _read_index(bundle.root / INDEX)
         signs = load_file(bundle.root / SKETCHES)
-        for role in ROLES:
-            rows = sum(len(one.fingerprints) for one in sets[role])
+        for role in DIRECTIONS:
+            rows = sum(len(one.fingerprints) for one in index.sets[role])
             matrix = signs.get(role)
-            if matrix is None or matrix.dtype != "uint8" or matrix.shape != (rows, dims // 8):
+            if matrix is None or matrix.dtype != "uint8" or matrix.shape != (rows, index.dims // 8):
                 raise ValueError(
-                    f"{role} is not the uint8 matrix of {rows} x {dims // 8} that {INDEX} describes"
+                    f"{role} is not the uint8 matrix of {rows} x {index.dims // 8} that {INDEX} describes"
                 )
     except (OSError, ValueError, SafetensorError) as error:
         raise BundleCorruptError(f"{bundle.root / SKETCHES}: {error}", hint=_REMAKE) from error
-    if made_for != bundle.scoring_digest:
+    if index.scoring_digest != bundle.scoring_digest:
         raise BundleCorruptError(
             f"{bundle.root / SKETCHES}: made with other adapters than the bundle's", hint=_REMAKE
         )
-    return Sketches(dims, sets, signs)
+    return Sketches(index.dims, index.sets, signs)
 
 
-def _index(raw: Any) -> tuple[int, str, dict[str, tuple[SketchedSet, ...]]]:
-    top = f.Fields(raw, "")
-    if top.take("format_version", f.count) != _FORMAT:
-        raise f.FieldError(f"format_version: only {_FORMAT} is known; a newer sqsd-lint may read it")
-    dims = top.take("dims", f.count)
-    if not 8 <= dims <= _MAX_DIMS or dims & (dims - 1):
-        raise f.FieldError(f"dims: expected a power of two up to {_MAX_DIMS}, got {dims}")
-    digest = top.take("scoring_digest", f.hex64)
-    sets = top.take("sets", f.Fields)
-    found = {role: sets.take(role, f.items(_set)) for role in ROLES}
-    sets.done()
-    top.done()
-    return dims, digest, found
-
-
-def _set(value: Any, path: str) -> SketchedSet:
-    top = f.Fields(value, path)
-    one = SketchedSet(top.take("name", f.text), top.take("fingerprints", f.items(f.text)))
-    top.done()
-    return one
+def _read_index(path: Path) -> SketchIndex:
+    raw = decode(read_bytes(path, _MAX_INDEX))
+    check_version(raw, "format_version", _FORMAT)
+    return read_as(SketchIndex, raw)

@@ -8,23 +8,23 @@ from pathlib import Path
 from sqsd_lint.adapters.peft_folder import WEIGHTS, check_fits, inspect_adapter
 from sqsd_lint.bundle.base_model import check_base_model
 from sqsd_lint.bundle.load import file_problems
-from sqsd_lint.bundle.manifest import MANIFEST, Manifest, from_json, load
+from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, from_json, load
 from sqsd_lint.bundle.reach import measure_reach, reach_differences, recorded_reach
-from sqsd_lint.common.json_io import read_json
 from sqsd_lint.common.safetensors_header import non_finite
 from sqsd_lint.common.schema import schema_problems
+from sqsd_lint.common.strict_json import decode, read_bytes
 from sqsd_lint.errors import SqsdLintError
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BundleFault:
     """One thing that is wrong with a file or folder of a bundle. `message` may quote hostile text."""
 
     where: str
     message: str
 
 
-def verify(folder: Path, *, model: Path | None = None, cache_dir: Path | None = None) -> list[Finding]:
+def verify(folder: Path, *, model: Path | None = None, cache_dir: Path | None = None) -> list[BundleFault]:
     """Check a bundle's manifest against its schema, its files against their digests, its adapters' weights.
 
     Args:
@@ -34,16 +34,18 @@ def verify(folder: Path, *, model: Path | None = None, cache_dir: Path | None = 
         What is wrong; an empty list if nothing is.
     """
     try:
-        raw = read_json(folder / MANIFEST)
+        raw = decode(read_bytes(folder / MANIFEST, MAX_MANIFEST))
     except (OSError, ValueError) as error:
-        return [Finding(MANIFEST, f"cannot be read: {error}")]
-    findings = [Finding(MANIFEST, problem) for problem in schema_problems(raw, "bundle")]
+        return [BundleFault(MANIFEST, f"cannot be read: {error}")]
+    findings = [BundleFault(MANIFEST, problem) for problem in schema_problems(raw, "bundle")]
     try:
         manifest = from_json(raw)
     except ValueError as error:
         # The schema has mostly said the same already; what it cannot say is said here.
-        return findings or [Finding(MANIFEST, str(error))]
-    findings += [Finding(problem.split(" ", 1)[0], problem) for problem in file_problems(folder, manifest)]
+        return findings or [BundleFault(MANIFEST, str(error))]
+    findings += [
+        BundleFault(problem.split(" ", 1)[0], problem) for problem in file_problems(folder, manifest)
+    ]
     for name in manifest.adapters:
         findings += _adapter_findings(folder / name, model)
     if not findings and manifest.reach:
@@ -66,28 +68,28 @@ def reach_of(folder: Path) -> dict[str, float]:
     return measure_reach(manifest, {name: folder / name for name in manifest.adapters})
 
 
-def _adapter_findings(folder: Path, model: Path | None) -> list[Finding]:
+def _adapter_findings(folder: Path, model: Path | None) -> list[BundleFault]:
     try:
         info = inspect_adapter(folder)
         if model is not None:
             check_fits(info, folder, model)
     except SqsdLintError as error:
-        return [Finding(folder.name, error.message)]
+        return [BundleFault(folder.name, error.message)]
     bad = non_finite(folder / WEIGHTS)
-    return [Finding(f"{folder.name}/{WEIGHTS}", f"{name} holds NaN or infinite weights") for name in bad]
+    return [BundleFault(f"{folder.name}/{WEIGHTS}", f"{name} holds NaN or infinite weights") for name in bad]
 
 
-def _reach_findings(folder: Path, manifest: Manifest) -> list[Finding]:
+def _reach_findings(folder: Path, manifest: Manifest) -> list[BundleFault]:
     try:
         measured = measure_reach(manifest, {name: folder / name for name in manifest.adapters})
     except SqsdLintError as error:
-        return [Finding("directions", error.message)]
-    return [Finding(MANIFEST, difference) for difference in reach_differences(manifest, measured)]
+        return [BundleFault("directions", error.message)]
+    return [BundleFault(MANIFEST, difference) for difference in reach_differences(manifest, measured)]
 
 
-def _base_findings(manifest: Manifest, model: Path, cache_dir: Path | None) -> list[Finding]:
+def _base_findings(manifest: Manifest, model: Path, cache_dir: Path | None) -> list[BundleFault]:
     try:
         check_base_model(manifest, model, cache_dir=cache_dir)
     except SqsdLintError as error:
-        return [Finding("base_model", error.message)]
+        return [BundleFault("base_model", error.message)]
     return []

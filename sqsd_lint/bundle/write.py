@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from sqsd_lint.adapters.peft_folder import CONFIG, WEIGHTS
 from sqsd_lint.bundle.cache import staging, swap_in
 from sqsd_lint.bundle.load import Bundle, load_bundle
-from sqsd_lint.bundle.manifest import MANIFEST, Manifest, dump
+from sqsd_lint.bundle.manifest import MANIFEST, Manifest, dump, from_json
+from sqsd_lint.common.formats import FieldError
 from sqsd_lint.common.json_io import read_json, sha256_file, write_json
-from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import BundleCorruptError, UsageError
 
 
@@ -47,7 +48,7 @@ def write_bundle(
 
     Raises:
         UsageError: `output` is a folder that is not a bundle, or cannot be written.
-        BundleCorruptError: the manifest breaks the published schema.
+        BundleCorruptError: the manifest breaks its format.
     """
     check_output(output)
     try:
@@ -79,13 +80,15 @@ def _fill(stage: Path, manifest: Manifest, adapters: Mapping[str, Path], files: 
     paths = sorted(p for p in stage.rglob("*") if p.is_file())
     digests = {p.relative_to(stage).as_posix(): sha256_file(p) for p in paths}
     manifest = replace(manifest, files=digests)
-    if problems := schema_problems(manifest.to_json(), "bundle"):
-        raise BundleCorruptError(f"the manifest breaks its schema: {problems[0]}")
+    try:
+        from_json(manifest.to_json())
+    except FieldError as error:
+        raise BundleCorruptError(f"the manifest breaks its format: {error}") from None
     dump(manifest, stage)
 
 
 def _portable(config: dict[str, Any], base_model: str) -> dict[str, Any]:
-    """A PEFT configuration that is the same wherever, and in whichever process, the adapter was trained.
+    """Return a PEFT configuration that is the same wherever the adapter was trained.
 
     PEFT records the path of the base model on the machine at hand, and module names in a set's order.
     """

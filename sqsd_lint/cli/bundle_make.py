@@ -48,10 +48,8 @@ def build(
         Path | None,
         typer.Option(metavar="DIR", help="For checkpoints. Default: OUTPUT.build.", show_default=False),
     ] = None,
-    device: o.Device = None,
     install: Install = False,
     no_progress: o.NoProgress = False,
-    cache_dir: o.CacheDir = None,
 ) -> None:
     """Train the adapters of a recipe and make a bundle of them; a killed build goes on where it stopped.
 
@@ -123,16 +121,7 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    model: o.Model = None,
-    device: o.Device = None,
-    dtype: o.Dtype = None,
-    quantize: o.Quantize = None,
-    device_map: o.DeviceMap = None,
-    checkpointing: o.Checkpointing = None,
-    batch_tokens: o.BatchTokens = None,
-    columns: o.Columns = None,
     no_progress: o.NoProgress = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:
@@ -145,7 +134,7 @@ def calibrate(
     # A calibration makes another bundle of this one; a lock, which pins bundles that judge, has no say in it.
     settings = replace(settings_of(context), lock=None)
     from sqsd_lint.bundle.resolve import open_bundle
-    from sqsd_lint.bundle.validation_result import read_result, store_validation
+    from sqsd_lint.bundle.validation import read_result, store_validation
     from sqsd_lint.report.views.bundle import print_good
     from sqsd_lint.run import calibrate as run_calibrate
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from sqsd_lint.common.atomic import write_whole
 from sqsd_lint.discover.git.repository import Git
 from sqsd_lint.errors import UsageError
 from sqsd_lint.resources import hooks_dir
@@ -114,7 +115,4 @@ def _keep(path: Path, force: bool) -> Path:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_bytes(content)
-    new.chmod(0o755)
-    new.replace(path)
+    write_whole(path, content, mode=0o755)

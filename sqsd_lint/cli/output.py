@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from sqsd_lint.common import atomic
 from sqsd_lint.errors import UsageError
 from sqsd_lint.report import FORMATS
 from sqsd_lint.report.style.progress import TerminalProgress, terminal_progress
@@ -25,7 +25,7 @@ class Target:
 
 
 def targets(wanted: Sequence[str], output_file: str | None, default: str) -> list[Target]:
-    """What `--output-format` and `--output-file` ask for; files first, so that no closed pipe costs one.
+    """Return what `--output-format` and `--output-file` ask for, files first: no closed pipe costs one.
 
     Args:
         wanted: formats, each with `:FILE` or without.
@@ -69,7 +69,7 @@ def _target(text: str) -> Target:
 
 
 def check_output_file(name: str | None, option: str = "--output-file") -> None:
-    """Refuses an output file that cannot be written, before a long run rather than after it.
+    """Refuse an output file that cannot be written, before a long run rather than after it.
 
     Raises:
         UsageError: its folder does not exist, or it is a folder.
@@ -85,7 +85,7 @@ def check_output_file(name: str | None, option: str = "--output-file") -> None:
 
 @contextmanager
 def open_output(name: str | None) -> Iterator[IO[str]]:
-    """Standard output, or a UTF-8 file that takes its name once everything is written."""
+    """Open standard output, or a UTF-8 file that takes its name once everything is written."""
     if name is None:
         yield sys.stdout
         return
@@ -95,34 +95,20 @@ def open_output(name: str | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `target` at the end; after an error `target` is what it was before."""
+    """Yield a path to write to, renamed to `target` at the end; after an error `target` is what it was."""
     if target.exists() and not target.is_file():  # a device or a named pipe
         yield target
         return
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    path = Path(name)
-    try:
+    with atomic.replacing(target) as path:
         yield path
-        path.chmod(0o666 & ~_umask())
-        path.replace(target)
-    finally:
-        with suppress(FileNotFoundError):
-            path.unlink()
 
 
 @contextmanager
 def progress(wanted: bool = True, unit: str = "row") -> Iterator[TerminalProgress | None]:
-    """A progress bar for the length of a run, gone before anything else is printed."""
+    """Show a progress bar for the length of a run, gone before anything else is printed."""
     bar = terminal_progress(unit) if wanted else None
     try:
         yield bar
     finally:
         if bar is not None:
             bar.stop()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

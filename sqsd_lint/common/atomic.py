@@ -1,7 +1,8 @@
 """Replacing a file as a whole: whenever the machine stops, the old file is there or the new one.
 
-The new file is written beside the old one under a hidden name that no search takes for data, forced to disk
-and then renamed. What a kill leaves behind is at most such a `.NAME.*.tmp`.
+The new file is written beside the old one under a hidden name that no search takes for data, then renamed: a
+kill leaves behind such a `.NAME.*.tmp` at most. `write_whole` and `replacing` are for files that can be made
+again; `Replacement` is for those that cannot: it forces the content to disk first, and keeps the owner.
 """
 
 from __future__ import annotations
@@ -10,10 +11,37 @@ import os
 import shutil
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
+
+
+def write_whole(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
+    """Write a file whole or not at all; a text is written as UTF-8, its line breaks as they are."""
+    with replacing(path, mode=mode) as new:
+        new.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """Yield a path to write to, renamed to `path` at the end; after an error `path` is what it was before.
+
+    Args:
+        mode: of the new file; None as the process's mask has it.
+    """
+    descriptor, name = _new_beside(os.fspath(path))
+    os.close(descriptor)
+    new = Path(name)
+    try:
+        yield new
+        new.chmod(0o666 & ~_umask() if mode is None else mode)
+        new.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            new.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +56,7 @@ class Identity:
 
 
 def identity_of(path: str) -> Identity | None:
-    """The identity of the regular file at `path`, None where there is nothing.
+    """Return the identity of the regular file at `path`, None where there is nothing.
 
     Raises:
         OSError: something else is there: a link, a folder, a device.
@@ -53,11 +81,8 @@ class Replacement:
     def __init__(self, path: str, *, like: str) -> None:
         self._path = path
         self._like = like
-        self._folder, name = os.path.split(os.path.abspath(path))
-        # A name of full length leaves no room; the start of it says enough.
-        descriptor, self.temporary = tempfile.mkstemp(
-            dir=self._folder, prefix=f".{_start(name)}.", suffix=".tmp"
-        )
+        self._folder = os.path.dirname(os.path.abspath(path))
+        descriptor, self.temporary = _new_beside(path)
         self.file: BinaryIO = os.fdopen(descriptor, "wb")
 
     def __enter__(self) -> Replacement:
@@ -102,5 +127,15 @@ class Replacement:
                 os.close(folder)
 
 
-def _start(name: str) -> str:
-    return os.fsdecode(os.fsencode(name)[:100])
+def _new_beside(path: str) -> tuple[int, str]:
+    """Return the open descriptor and the path of a new, hidden file in the folder of `path`."""
+    folder, name = os.path.split(os.path.abspath(path))
+    # A name of full length leaves no room; the start of it says enough.
+    start = os.fsdecode(os.fsencode(name)[:100])
+    return tempfile.mkstemp(dir=folder, prefix=f".{start}.", suffix=".tmp")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -36,7 +36,7 @@ _MARKS_AT_MOST = 3
 
 
 def escape(text: str) -> str:
-    """Returns `text` on one line, each unsafe character replaced by a visible escape."""
+    """Return `text` on one line, each unsafe character replaced by a visible escape."""
     if not (text.isascii() and text.isprintable()):
         text = _UNSAFE.sub(_visible, text)
         if not text.isascii():
@@ -49,7 +49,7 @@ def escape(text: str) -> str:
 
 
 def excerpt(text: str, width: int, ellipsis: str = "…") -> str:
-    """Escapes the start of `text` and cuts it to `width` terminal cells, wide characters counted as two.
+    """Escape the start of `text` and cut it to `width` terminal cells, wide characters counted as two.
 
     Only as much as can be shown is looked at, so a row of a megabyte costs no more than a short one.
     """
@@ -63,7 +63,7 @@ def excerpt(text: str, width: int, ellipsis: str = "…") -> str:
 
 
 def cells(text: str) -> int:
-    """How many terminal cells `text` takes."""
+    """Return how many terminal cells `text` takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -72,7 +72,7 @@ def cells(text: str) -> int:
 
 
 def well_formed(text: str) -> str:
-    """Replaces lone surrogates, which no UTF-8 file and no strict JSON reader accepts, by U+FFFD."""
+    """Replace lone surrogates, which no UTF-8 file and no strict JSON reader accepts, by U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 

@@ -1,45 +1,23 @@
-"""Digests of files and JSON values, and JSON files that are written whole or not at all.
-
-Small JSON objects beside the cache: what is lost with one costs the next run a little time, no more.
-"""
+"""JSON files of any program, written whole or not at all, and SHA-256 of files, texts and JSON values."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-
-def read_small_json(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none that can be read."""
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def write_small_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Put an object in place of the file, whole; a folder that cannot be written is passed over."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError:
-        pass
-
+from sqsd_lint.common.atomic import write_whole
+from sqsd_lint.common.strict_json import read_bytes, refuse_constant
 
 _MAX_JSON = 64 << 20
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Return the hex SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -48,59 +26,57 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_text(text: str) -> str:
-    """Hex SHA-256 of a text's UTF-8 bytes."""
+    """Return the hex SHA-256 of a text's UTF-8 bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys, no blanks and ASCII only: equal values give equal text on every machine."""
+    """Return JSON with sorted keys, no blanks and ASCII only: the same for equal values on every machine."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """Hex SHA-256 of a value's canonical JSON."""
+    """Return the hex SHA-256 of a value's canonical JSON."""
     return sha256_text(canonical(value))
 
 
 def read_json(path: Path, *, limit: int = _MAX_JSON) -> Any:
-    """The value in a JSON file.
+    """Return the value in a JSON file of another program; a key that is there twice has its last value.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is larger than `limit` bytes, not UTF-8, not JSON, nested too deeply, or holds NaN.
     """
-    if path.stat().st_size > limit:
-        raise ValueError(f"larger than {limit >> 20} MiB")
+    data = read_bytes(path, limit)
     try:
-        return json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(data.decode("utf-8"), parse_constant=refuse_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
-
-
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON, as `write_whole` does."""
+    """Write readable JSON, whole or not at all."""
     write_whole(path, _pretty(value) + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write UTF-8 next to `path` and rename it into place: a reader never sees half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def read_small_json(path: Path) -> dict[str, Any]:
+    """Return the object in a file that the cache can do without; empty where none can be read."""
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def write_small_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an object that `read_small_json` reads; a folder that cannot be written is passed over."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(value, indent=1))
 
 
 def _pretty(value: Any) -> str:
-    """Indented JSON with each list of numbers on one line; a string never holds a raw line break."""
+    """Return indented JSON with each list of numbers on one line; a string never holds a raw line break."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     return re.sub(
         r"\[\n\s+[-\d][-+.\deE,\s]*\]",

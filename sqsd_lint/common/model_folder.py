@@ -10,7 +10,7 @@ from sqsd_lint.errors import ModelError, ModelNotFoundError
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The model's config.json.
+    """Return the model's config.json.
 
     Raises:
         ModelNotFoundError: it is missing or not JSON.
@@ -26,7 +26,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """What transformers would load: the shards of the index, else model.safetensors, else all safetensors.
+    """Return what transformers loads: the index's shards, else model.safetensors, else all safetensors.
 
     Raises:
         ModelNotFoundError: there are none.

@@ -12,13 +12,13 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def block_of(module: str) -> int | None:
-    """The number of the block that a module stands in, None outside of blocks."""
+    """Return the number of the block that a module stands in, None outside of blocks."""
     match = _BLOCK.search(module)
     return int(match[1]) if match else None
 
 
 def top_blocks(names: Collection[str], modules: str | int) -> set[str]:
-    """The modules in the top `modules` blocks, counted from the output; all of them for "all"."""
+    """Return the modules in the top `modules` blocks, counted from the output; all of them for "all"."""
     if not isinstance(modules, int):
         return set(names)
     top = sorted({block for name in names if (block := block_of(name)) is not None})[-modules:]

@@ -6,7 +6,7 @@ import math
 
 
 def score(value: float) -> str:
-    """`7.59`, `12,345`, `3.1e-05`: as many digits as a reader can use, whatever the metric's unit."""
+    """Return `7.59`, `12,345`, `0.0123`, `3.1e-05`: as many digits as a reader can use, in any unit."""
     size = abs(value)
     if not math.isfinite(value):
         return "n/a"
@@ -14,11 +14,11 @@ def score(value: float) -> str:
         return f"{value:,.0f}"
     if size >= 0.1 or size == 0:
         return f"{value:.2f}"
-    return f"{value:.2e}"
+    return f"{value:.3g}"
 
 
 def percentile(value: float | None) -> str:
-    """`p99.9`; a value below 100 is never rounded up to it, and an unknown one is empty."""
+    """Return `p99.9`; a value below 100 is never rounded up to it, and an unknown one is empty."""
     if value is None or not math.isfinite(value):
         return ""
     if value >= 100:
@@ -27,12 +27,12 @@ def percentile(value: float | None) -> str:
 
 
 def places(percentiles: tuple[float, float] | None) -> str:
-    """`p97 to p100`; empty where they are not known."""
+    """Return `p97 to p100`; empty where they are not known."""
     return " to ".join(map(percentile, percentiles)) if percentiles else ""
 
 
 def share(value: float) -> str:
-    """A share between 0 and 1 as a percentage: `0.1%`, `87%`."""
+    """Return a share between 0 and 1 as a percentage: `0.1%`, `87%`."""
     percent = value * 100
     if not math.isfinite(percent):
         return "n/a"
@@ -41,17 +41,22 @@ def share(value: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """`1 error`, `1,204 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return `1 error`, `1,204 rows`."""
+    return f"{number:,} {plural(number, noun)}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return the noun as it stands behind a number: `row` behind 1, `rows` behind any other."""
+    return noun if number == 1 else f"{noun}s"
 
 
 def listing(parts: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s`, `2 min 05 s`."""
+    """Return `0.4 s`, `2 min 05 s`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

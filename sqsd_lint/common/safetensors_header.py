@@ -34,7 +34,7 @@ class TensorInfo:
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
-    """The tensors of a safetensors file by name.
+    """Return the tensors of a safetensors file by name.
 
     Raises:
         ValueError: the file is no safetensors file, or its header does not fit its size.
@@ -71,7 +71,7 @@ def _info(name: str, entry: object, base: int, size: int) -> TensorInfo:
 
 
 def content_lines(path: Path) -> list[str]:
-    """One line per tensor, `name dtype shape sha256-of-its-bytes`: independent of shards and header order."""
+    """Return `name dtype shape sha256-of-its-bytes` per tensor: independent of shards and header order."""
     lines = []
     with path.open("rb") as file:
         for info in sorted(read_header(path).values(), key=lambda t: t.start):
@@ -89,7 +89,7 @@ def content_lines(path: Path) -> list[str]:
 
 
 def non_finite(path: Path) -> list[str]:
-    """Names of the floating-point tensors of a file that hold a NaN or an infinity."""
+    """Return names of the floating-point tensors of a file that hold a NaN or an infinity."""
     import numpy as np
 
     # Sign aside, a float is NaN or infinite exactly when all its exponent bits are set.

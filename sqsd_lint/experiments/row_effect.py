@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from sqsd_lint.common.statistics import DRAWS, bootstrap, partial, spearman
 from sqsd_lint.experiments.windows import RANKINGS
 from sqsd_lint.scoring import Direction, Scorer
@@ -83,9 +81,8 @@ def compare(scores: Sequence[Score], losses: Sequence[float]) -> dict[str, Any]:
 
 def _foreseen(values: Sequence[float], losses: Sequence[float], length: Sequence[float]) -> dict[str, Any]:
     raw, with_length = spearman(values, losses), spearman(values, length)
-    pairs = (torch.tensor(r, dtype=torch.float64) for r in (raw, with_length, spearman(losses, length)))
     # Of length itself nothing is left once length is held fixed but rounding.
-    given = math.nan if values == length else float(partial(*pairs))
+    given = math.nan if values == length else float(partial(raw, with_length, spearman(losses, length)))
     held = bootstrap(values, losses, given=length) if math.isfinite(given) else None
     return {
         "spearman": _finite(raw),

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqsd_lint.common.json_io import digest, read_json, write_whole
+from sqsd_lint.common.atomic import write_whole
+from sqsd_lint.common.json_io import digest, read_json
 from sqsd_lint.errors import UsageError
 from sqsd_lint.experiments.judges import Judge, Verdict
 

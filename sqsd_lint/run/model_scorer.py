@@ -1,4 +1,4 @@
-"""Bundle and settings -> something that scores samples, with torch loaded only when a row needs it."""
+"""A bundle and settings into scores of samples, with torch loaded only when a row needs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqsd_lint.common.module_names import top_blocks
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleCorruptError, UsageError
-from sqsd_lint.scoring.cache import ScoreCache, scorer_key
+from sqsd_lint.scoring.cache import ScoreCache, cache_path, scorer_key
 from sqsd_lint.scoring.cpu import EMULATED
 from sqsd_lint.scoring.device import resolve
 from sqsd_lint.scoring.uncovered_parameters import recall, remember, uncovered_share
@@ -30,8 +30,8 @@ _FOUR_BITS = (
 )
 
 
-class Engine:
-    """Scores samples with one bundle under one setting.
+class ModelScorer:
+    """A scorer of samples with one bundle under one setting.
 
     Args:
         cache_dir: the cache folder.
@@ -70,7 +70,7 @@ class Engine:
                 hint="leave --expansion out, or use a bundle whose directions are task vectors",
             )
         self._cache_dir = cache_dir
-        path = cache_dir / "scores.sqlite" if cache_scores else None
+        path = cache_path(cache_dir) if cache_scores else None
         self.cache = ScoreCache(path, self._key(), exact=exact)
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
@@ -97,12 +97,12 @@ class Engine:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the report has to say: how rows were rendered, what packing costs, whether the cache works."""
+        """How rows were rendered, and what packing or another dtype costs: what a report has to say of it."""
         rendering = dict.fromkeys((*self._rendered, *(self._loaded[0].notes if self._loaded else ())))
         packed = (_FOUR_BITS,) if self._settings.quantize == "4bit" else ()
         asked, used = self._settings.dtype, self.dtype
         emulated = (EMULATED,) if (asked, used) == ("bfloat16", "float32") and not self.exact else ()
-        return (*rendering, *packed, *emulated, *((self.cache.note,) if self.cache.note else ()))
+        return (*rendering, *packed, *emulated)
 
     def score(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
         """Score samples that the cache does not know, batch by batch, each committed at once.

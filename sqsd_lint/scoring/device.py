@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqsd_lint.common.json_io import read_small_json as read_json
 from sqsd_lint.common.json_io import write_small_json as write_json
+from sqsd_lint.common.numbers import count
 from sqsd_lint.errors import ModelError
 from sqsd_lint.scoring.cpu import CPU_LIMITS
 
@@ -28,7 +29,7 @@ def describe(device: str) -> str:
         found = torch.cuda.get_device_properties(torch.device(device))
         return f"{found.name}, {found.total_memory / 1e9:.0f} GB"
     cores = os.cpu_count() or 1
-    return f"{platform.machine()}, {cores} core{'' if cores == 1 else 's'}"
+    return f"{platform.machine()}, {count(cores, 'core')}"
 
 
 def resolve(device: str, dtype: str, cache_root: Path | None) -> tuple[str, str]:

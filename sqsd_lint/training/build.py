@@ -12,7 +12,7 @@ from sqsd_lint.bundle.base_model import describe_model, resolve_model
 from sqsd_lint.bundle.cache import staging, swap_in
 from sqsd_lint.bundle.importer import directions_for
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import BaseModel, Direction, Manifest
+from sqsd_lint.bundle.manifest import BaseModel, DirectionSpec, Manifest, Purpose
 from sqsd_lint.bundle.reach import with_reach
 from sqsd_lint.bundle.write import check_output, write_bundle
 from sqsd_lint.common.json_io import digest, read_json, write_json
@@ -80,7 +80,7 @@ class _Build:
         for adapter in recipe.adapters:
             self._status(f"{adapter.name}: reading data")
             chosen[adapter.name] = [select(data, adapter.name, data_dir) for data in adapter.data]
-        training = {}
+        training: dict[str, dict[str, Any]] = {}
         for adapter in recipe.adapters:
             loss = self._adapter(adapter, chosen[adapter.name], base)
             training[adapter.name] = {**settings(recipe, adapter), "final_loss": loss}
@@ -91,26 +91,25 @@ class _Build:
             tool_version=__version__,
             base_model=base,
             directions=self._directions(),
-            expansion=recipe.expansion,
-            metric=recipe.metric,
-            modules=recipe.modules,
+            expansion=recipe.bundle.expansion,
+            metric=recipe.bundle.metric,
+            scored=recipe.bundle.scored,
             base_adapter="base" if recipe.has_base else None,
-            proxy=recipe.proxy,
-            notes=recipe.notes,
+            target=Purpose(recipe.bundle.proxy, recipe.bundle.notes),
             provenance=tuple(part.source for parts in chosen.values() for part in parts),
             training=training,
             calibration=None,
             files={},
-            update=recipe.update,
+            update=recipe.bundle.update,
         )
-        folders = {name: self._work / name for name in chosen}
+        folders: dict[str, Path] = {name: self._work / name for name in chosen}
         return write_bundle(output, with_reach(manifest, folders), folders)
 
-    def _directions(self) -> dict[str, Direction]:
-        found = directions_for(self._recipe.safety_scaling)
+    def _directions(self) -> dict[str, DirectionSpec]:
+        found = directions_for(self._recipe.bundle.safety_scaling)
         for adapter in self._recipe.adapters:
-            if adapter.kind == "margin-gradient":
-                found[adapter.name] = Direction(adapter.name, "initial", None, adapter.kind)
+            if adapter.kind == "margin-gradient" and adapter.name in ("danger", "safety"):
+                found[adapter.name] = DirectionSpec(adapter.name, "initial", None, adapter.kind)
         return found
 
     def _adapter(self, adapter: AdapterRecipe, parts: list[Selected], base: BaseModel) -> float | None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqsd_lint.bundle.manifest import Source
+from msgspec.structs import asdict
+
+from sqsd_lint.bundle.manifest import Provenance
 from sqsd_lint.common.json_io import sha256_file, sha256_text
 from sqsd_lint.errors import RecipeError
-from sqsd_lint.training.recipe import DataSet, load_recipe
+from sqsd_lint.training.recipe import Condition, DataSet, load_recipe
 from sqsd_lint.types import Message, Problem, Row, Sample, Where
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|\Z)|[。！？]")
@@ -28,7 +30,7 @@ class Selected:
     """The rows of one data set that an adapter is trained on, and where they came from."""
 
     samples: tuple[Sample, ...]
-    source: Source
+    source: Provenance
 
 
 def select(data: DataSet, role: str, folder: Path) -> Selected:
@@ -59,23 +61,12 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
         )
     content = "\n".join(sample.fingerprint for sample in samples)
     selection = {
-        key: value
-        for key, value in asdict(data).items()
-        if key
-        in (
-            "config",
-            "split",
-            "columns",
-            "pick",
-            "filter",
-            "slice",
-            "offset",
-            "seed",
-            "max_chars",
-            "responses",
-        )
+        **{key: getattr(data, key) for key in ("config", "split", "columns")},
+        "pick": asdict(data.pick) if data.pick else None,
+        "filter": [condition.to_json() for condition in data.filter],
+        **{key: getattr(data, key) for key in ("slice", "offset", "seed", "max_chars", "responses")},
     }
-    source = Source(
+    source = Provenance(
         name=data.name,
         role=role,
         source=data.hub or Path(data.path or "").name,
@@ -208,14 +199,14 @@ def _picked(row: Row, data: DataSet) -> Row:
 
 def _wanted(row: Row, data: DataSet) -> Sample | None:
     """The row's sample if filter and slice keep it. A row that its columns rule out need be no sample."""
-    by_content = [c for c in data.filter if c["column"] in _CONTENT]
+    by_content = [c for c in data.filter if c.column in _CONTENT]
     for condition in data.filter:
-        if condition not in by_content:
-            raw = row.raw.get(condition["column"]) if isinstance(row.raw, dict) else None
+        if condition.column not in _CONTENT:
+            raw = row.raw.get(condition.column) if isinstance(row.raw, dict) else None
             if not _holds(condition, raw):
                 return None
     sample = _sample(row, data)
-    if not all(_holds(c, _CONTENT[c["column"]](sample)) for c in by_content):
+    if not all(_holds(c, _CONTENT[c.column](sample)) for c in by_content):
         return None
     return sample if data.slice[0] <= position(prompt_of(sample)) < data.slice[1] else None
 
@@ -246,10 +237,10 @@ _TESTS: dict[str, Callable[[Any, str, Any], bool]] = {
 }
 
 
-def _holds(condition: Mapping[str, Any], value: Any) -> bool:
-    text = "" if value is None else str(value)
-    held = all(test(value, text, condition[key]) for key, test in _TESTS.items() if key in condition)
-    return held is not condition.get("negate", False)
+def _holds(condition: Condition, value: Any) -> bool:
+    text, given = "" if value is None else str(value), condition.to_json()
+    held = all(test(value, text, given[key]) for key, test in _TESTS.items() if key in given)
+    return held is not given.get("negate", False)
 
 
 def _shortened(sample: Sample, limit: int | None) -> Sample:

@@ -1,219 +1,331 @@
-"""Recipes: what `bundle build` reads. The published schema checks the form, this module the sense."""
+"""Recipes: what `bundle build` reads.
+
+The models below are the format: `rules/schemas/recipe.schema.json` is made from them. What goes together is
+checked by `load_recipe`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from sqsd_lint.common.json_io import read_json
-from sqsd_lint.common.schema import schema_problems
+from msgspec import UNSET, Meta, UnsetType, field
+from msgspec.structs import asdict
+
+from sqsd_lint.bundle.manifest import TopBlocks
+from sqsd_lint.common.formats import Count, JsonModel, Name, Positive, Proportion, Text, read_as, text_like
+from sqsd_lint.common.strict_json import decode, read_bytes
 from sqsd_lint.errors import RecipeError
 from sqsd_lint.types import DirectionKind, Expansion, Metric, Update
 
+_MAX_BYTES = 64 << 20
+_COMPLETE = "examples/recipes/paper-qwen3-8b.json is a complete recipe"
+_COLUMNS = ("messages", "prompt", "context", "response", "system", "text")
+_Column = Annotated[str, text_like(rf"^({'|'.join(_COLUMNS)})(?!\n)$", f"one of {', '.join(_COLUMNS)}")]
+_Above0 = Annotated[float, Meta(gt=0)]
 
-@dataclass(frozen=True, slots=True)
-class AdapterSettings:
-    """LoRA hyperparameters by PEFT's names (alpha is lora_alpha); `dtype` is what weights are stored in."""
 
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
-    target_modules: str | tuple[str, ...] = "all-linear"
+class AdapterSettings(JsonModel, frozen=True):
+    """LoRA hyperparameters by PEFT's names; alpha is lora_alpha.
+
+    Attributes:
+        target_modules: as PEFT takes them; all-linear is every linear layer but the head.
+        dtype: what the trained weights are stored in; training itself keeps them in float32.
+    """
+
+    r: Positive = 8
+    alpha: Positive = 16
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    target_modules: Literal["all-linear"] | Annotated[tuple[str, ...], Meta(min_length=1)] = "all-linear"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """`column` becomes row[from_[row[by]]]: the better of two answers, say."""
+class Pick(JsonModel, frozen=True):
+    """Sets `column` to the value of one of the columns `from`: the one that column `by` numbers, from 0."""
 
     column: str
-    from_: tuple[str, ...]
+    from_: Annotated[tuple[str, ...], Meta(min_length=2)] = field(name="from")
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """A set of training rows; see recipe.schema.json for each field."""
+class Condition(JsonModel, frozen=True):
+    """What must hold of a column of a row; every test that is given.
 
-    name: str
-    licence: str
-    path: str | None = None
-    hub: str | None = None
+    Attributes:
+        column: a column of the row, or @prompt or @answer.
+        matches: a regular expression found anywhere, in any case.
+        negate: turn the condition round.
+    """
+
+    column: str
+    equals: Any = UNSET
+    in_: list[Any] | UnsetType = field(name="in", default=UNSET)
+    matches: str | UnsetType = UNSET
+    min_chars: Count | UnsetType = UNSET
+    max_chars: Count | UnsetType = UNSET
+    negate: bool | UnsetType = UNSET
+
+
+class DataSet(JsonModel, frozen=True):
+    """A set of rows. Filter, slice, order, offset and rows apply in this order.
+
+    Attributes:
+        path: a file, relative to the recipe.
+        hub: a data set on the Hub.
+        columns: where the parts of a row are, as [columns] in the configuration has it.
+        responses: answers for rows that hold a prompt alone: each row is taken once with each of them, as its
+            column `response`.
+        pick: the better of two answers, say.
+        filter: a row stays if every condition holds.
+        slice: keep rows whose prompt's hash lies in [from, to) of [0, 1): the same prompts in every file.
+        seed: of the order that offset and rows count in.
+        max_chars: cut each answer at the last sentence that ends within so many characters.
+    """
+
+    name: Text
+    licence: Text
+    path: Text | None = None
+    hub: Text | None = None
     config: str | None = None
     split: str = "train"
     revision: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[_Column, str] = field(default_factory=dict)
     pick: Pick | None = None
-    filter: tuple[Mapping[str, Any], ...] = ()
-    slice: tuple[float, float] = (0.0, 1.0)
-    offset: int = 0
-    rows: int | None = None
+    filter: tuple[Annotated[Condition, Meta(extra_json_schema={"minProperties": 2})], ...] = ()
+    slice: tuple[Proportion, Proportion] = (0.0, 1.0)
+    offset: Count = 0
+    rows: Positive | None = None
     seed: int = 0
-    max_chars: int | None = None
-    responses: tuple[str, ...] = ()
+    max_chars: Positive | None = None
+    responses: tuple[Text, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
-    """How one adapter is trained; see recipe.schema.json for each field. Either steps or epochs is set."""
+class TrainingSettings(JsonModel, frozen=True):
+    """How one adapter is trained. Either steps or epochs is set.
 
-    lr: float
-    steps: int | None = None
-    epochs: float | None = None
-    batch_size: int = 8
-    micro_batch_size: int | None = None
+    Attributes:
+        micro_batch_size: rows per forward pass; the batch by default.
+        warmup: share of the steps over which the learning rate rises.
+        max_length: tokens per row.
+    """
+
+    lr: _Above0
+    steps: Positive | None = None
+    epochs: _Above0 | None = None
+    batch_size: Positive = 8
+    micro_batch_size: Positive | None = None
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: float = 0.1
-    max_length: int = 1024
-    max_grad_norm: float = 1.0
-    weight_decay: float = 0.0
-    checkpoint_every: int = 50
+    warmup: Proportion = 0.1
+    max_length: Annotated[int, Meta(ge=2)] = 1024
+    max_grad_norm: _Above0 = 1.0
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    checkpoint_every: Positive = 50
 
     def total_steps(self, rows: int) -> int:
-        """Optimizer steps for a set of `rows` rows."""
+        """Return the optimizer steps for a set of `rows` rows."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
         return max(1, round(self.epochs * rows / self.batch_size))
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterRecipe:
+_ONE_SOURCE = {
+    "oneOf": [{"required": ["path"]}, {"required": ["hub"]}],
+    "dependentRequired": {"config": ["hub"], "split": ["hub"], "revision": ["hub"]},
+}
+_ONE_LENGTH = {"oneOf": [{"required": ["steps"]}, {"required": ["epochs"]}]}
+_ONE_KIND = {
+    "oneOf": [
+        {"required": ["training"], "properties": {"kind": {"const": "task-vector"}, "max_length": False}},
+        {
+            "required": ["kind"],
+            "properties": {
+                "name": {"enum": ["danger", "safety"]},
+                "kind": {"const": "margin-gradient"},
+                "training": False,
+                "start": False,
+            },
+        },
+    ]
+}
+_Data = Annotated[DataSet, Meta(extra_json_schema=_ONE_SOURCE)]
+
+
+class AdapterRecipe(JsonModel, frozen=True):
     """One adapter: what it starts from, what it is trained on and how.
 
     Attributes:
-        training: None for a margin gradient, which is computed and not trained; it sees `max_length` tokens.
+        training: left out for a margin gradient, which is computed and not trained.
+        start: an adapter earlier in the list whose weights this one starts from.
+        kind: what is made of the data: a task vector, by training; or the gradient of its mean log-likelihood
+            at `initial`.
+        max_length: tokens of a row that a margin gradient sees.
     """
 
-    name: str
-    data: tuple[DataSet, ...]
-    training: Training | None
-    start: str | None = None
+    name: Literal["base", "initial", "danger", "safety"]
+    data: Annotated[tuple[_Data, ...], Meta(min_length=1)]
+    training: Annotated[TrainingSettings, Meta(extra_json_schema=_ONE_LENGTH)] | None = None
+    start: Literal["initial", "danger", "safety"] | None = None
     kind: DirectionKind = "task-vector"
-    max_length: int = 1024
+    max_length: Annotated[int, Meta(ge=8)] = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A whole recipe.
+class References(JsonModel, frozen=True):
+    """Rows that no adapter is trained on, for `bundle calibrate --recipe`."""
+
+    benign: Annotated[tuple[_Data, ...], Meta(min_length=1)]
+    harmful: tuple[_Data, ...] = ()
+
+
+class BundleSettings(JsonModel, frozen=True):
+    """What the bundle's manifest says besides.
 
     Attributes:
-        folder: what paths of data sets are relative to.
-        modules: "all", or the number of top blocks.
-        benign, harmful: the calibration's reference sets, on which no adapter is trained.
+        update: what the fine-tuning to be judged moves: a LoRA adapter, or the whole weights.
+        scored: which linear layers are scored: all, or those of the top k blocks.
+        proxy: whether the bundle stands in for other models.
+        notes: printed in the head of every report.
     """
 
-    name: str
-    base_model: str
-    adapters: tuple[AdapterRecipe, ...]
-    folder: Path
-    revision: str | None = None
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    seed: int = 0
-    adapter: AdapterSettings = AdapterSettings()
     metric: Metric = "cosine"
     expansion: Expansion = "paper"
     update: Update = "lora"
     safety_scaling: float | None = 1.0
-    modules: Literal["all"] | int = "all"
+    scored: Literal["all"] | TopBlocks = field(name="modules", default="all")
     proxy: bool = False
-    notes: tuple[str, ...] = ()
-    benign: tuple[DataSet, ...] = ()
-    harmful: tuple[DataSet, ...] = ()
+    notes: tuple[Annotated[str, Meta(max_length=500)], ...] = ()
+
+
+class RecipeFile(JsonModel, frozen=True, kw_only=True):
+    """The content of a recipe.
+
+    Attributes:
+        schema: the address of this schema, for editors.
+        name: the bundle's id, fit for a folder.
+        description: what the bundle is for.
+        base_model: a Hub id or a folder.
+        revision: of the base model on the Hub.
+        dtype: of the frozen base.
+        seed: of the training.
+        adapter: of all adapters.
+        adapters: in the order of training. With a base adapter, the others are trained on the base that it is
+            merged into.
+        calibration: the reference sets.
+        bundle: what the manifest says besides.
+    """
+
+    schema: str = field(name="$schema", default="")
+    name: Name
+    description: str = ""
+    base_model: Text
+    revision: str | None = None
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    seed: Count = 0
+    adapter: AdapterSettings = AdapterSettings()
+    adapters: Annotated[
+        tuple[Annotated[AdapterRecipe, Meta(extra_json_schema=_ONE_KIND)], ...],
+        Meta(min_length=3, max_length=4),
+    ]
+    calibration: References | None = None
+    bundle: BundleSettings = BundleSettings()
 
     @property
     def has_base(self) -> bool:
-        return any(a.name == "base" for a in self.adapters)
+        return any(adapter.name == "base" for adapter in self.adapters)
+
+    @property
+    def benign(self) -> tuple[DataSet, ...]:
+        return self.calibration.benign if self.calibration else ()
+
+    @property
+    def harmful(self) -> tuple[DataSet, ...]:
+        return self.calibration.harmful if self.calibration else ()
+
+
+class Recipe(RecipeFile, frozen=True, kw_only=True):
+    """A recipe and the folder that paths of its data sets are relative to."""
+
+    folder: Path
 
 
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
 
     Raises:
-        RecipeError: it is not JSON, breaks the schema, or makes no sense; names the JSON path.
+        RecipeError: it is not JSON, a field does not hold, or what it says does not go together; names the
+            JSON path.
     """
     try:
-        raw = read_json(path)
+        raw = decode(read_bytes(path, _MAX_BYTES))
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
-    if problems := schema_problems(raw, "recipe"):
-        raise RecipeError(
-            f"{path}: {problems[0]}", hint="examples/recipes/paper-qwen3-8b.json is a complete recipe"
-        )
-    recipe = _recipe(raw, path.resolve().parent)
-    if problem := _nonsense(recipe):
-        raise RecipeError(f"{path}: {problem}")
-    return recipe
+    try:
+        recipe = read_as(RecipeFile, raw, root="$")
+    except ValueError as error:
+        raise RecipeError(f"{path}: {error}", hint=_COMPLETE) from None
+    for problem in _contradictions(recipe):
+        raise RecipeError(f"{path}: {problem}", hint=_COMPLETE)
+    return Recipe(**asdict(recipe), folder=path.resolve().parent)
 
 
-def _recipe(raw: Mapping[str, Any], folder: Path) -> Recipe:
-    bundle, references = dict(raw.get("bundle", {})), raw.get("calibration", {})
-    modules = bundle.pop("modules", "all")
-    adapter = dict(raw.get("adapter", {}))
-    if isinstance(adapter.get("target_modules"), list):
-        adapter["target_modules"] = tuple(adapter["target_modules"])
-    top = {key: raw[key] for key in ("name", "base_model", "revision", "dtype", "seed") if key in raw}
-    return Recipe(
-        **top,
-        **{**bundle, "notes": tuple(bundle.get("notes", ()))},
-        modules=modules if modules == "all" else modules["top_blocks"],
-        adapter=AdapterSettings(**adapter),
-        adapters=tuple(_adapter(a) for a in raw["adapters"]),
-        folder=folder,
-        benign=tuple(map(_data_set, references.get("benign", ()))),
-        harmful=tuple(map(_data_set, references.get("harmful", ()))),
-    )
-
-
-def _adapter(raw: Mapping[str, Any]) -> AdapterRecipe:
-    data = tuple(_data_set(d) for d in raw["data"])
-    given = {key: raw[key] for key in ("start", "kind", "max_length") if key in raw}
-    training = Training(**raw["training"]) if "training" in raw else None
-    return AdapterRecipe(raw["name"], data, training, **given)
-
-
-def _data_set(raw: Mapping[str, Any]) -> DataSet:
-    values = dict(raw)
-    if pick := values.pop("pick", None):
-        values["pick"] = Pick(pick["column"], tuple(pick["from"]), pick["by"])
-    values["filter"] = tuple(values.get("filter", ()))
-    values["responses"] = tuple(values.get("responses", ()))
-    low, high = values.get("slice", (0.0, 1.0))
-    return DataSet(**{**values, "slice": (low, high)})
-
-
-def _nonsense(recipe: Recipe) -> str | None:
-    """What a schema cannot say."""
+def _contradictions(recipe: RecipeFile) -> Iterator[str]:
+    """Yield what types cannot say."""
     names = [a.name for a in recipe.adapters]
     for needed in ("initial", "danger", "safety"):
         if names.count(needed) != 1:
-            return f"$.adapters: {needed!r} is there {names.count(needed)} times, expected once"
+            yield f"$.adapters: {needed!r} is there {names.count(needed)} times, expected once"
     if names.count("base") > 1 or "base" in names[1:]:
-        return "$.adapters: 'base' may be there once, and comes first: the others are trained on top of it"
+        yield "$.adapters: 'base' may be there once, and comes first: the others are trained on top of it"
     for i, adapter in enumerate(recipe.adapters):
-        if adapter.kind == "margin-gradient" and adapter.name not in names[names.index("initial") + 1 :]:
-            return f"$.adapters[{i}]: a margin gradient is taken at `initial`, which must come before it"
-        if adapter.kind == "margin-gradient" and recipe.update == "full":
-            return f"$.adapters[{i}]: a margin gradient is one of LoRA factors, and $.bundle.update is full"
+        where = f"$.adapters[{i}]"
+        if adapter.kind == "margin-gradient":
+            yield from _about_gradient(recipe, adapter, where, names[names.index("initial") + 1 :])
+        elif adapter.training is None:
+            yield f"{where}.training: missing"
+        elif (adapter.training.steps is None) == (adapter.training.epochs is None):
+            yield f"{where}.training: expected either `steps` or `epochs`"
         if adapter.start is not None and adapter.start not in names[:i]:
-            return f"$.adapters[{i}].start: {adapter.start!r} is not an adapter earlier in the list"
-        for j, data in enumerate(adapter.data):
-            where = f"$.adapters[{i}].data[{j}]"
-            if data.slice[0] >= data.slice[1]:
-                return f"{where}.slice: {list(data.slice)} is empty"
-            for k, condition in enumerate(data.filter):
-                try:
-                    re.compile(condition.get("matches", ""))
-                except re.error as error:
-                    return f"{where}.filter[{k}].matches: not a regular expression: {error}"
-    return None
+            yield f"{where}.start: {adapter.start!r} is not an adapter earlier in the list"
+        yield from _about_sets(adapter.data, f"{where}.data")
+    yield from _about_sets(recipe.benign, "$.calibration.benign")
+    yield from _about_sets(recipe.harmful, "$.calibration.harmful")
+
+
+def _about_gradient(
+    recipe: RecipeFile, adapter: AdapterRecipe, where: str, after_initial: Sequence[str]
+) -> Iterator[str]:
+    if adapter.name not in ("danger", "safety"):
+        yield f"{where}.kind: only `danger` and `safety` may be a margin gradient"
+    if adapter.training is not None or adapter.start is not None:
+        yield f"{where}: a margin gradient is not trained: expected neither `training` nor `start`"
+    if adapter.name not in after_initial:
+        yield f"{where}: a margin gradient is taken at `initial`, which must come before it"
+    if recipe.bundle.update == "full":
+        yield f"{where}: a margin gradient is one of LoRA factors, and $.bundle.update is full"
+
+
+def _about_sets(sets: tuple[DataSet, ...], where: str) -> Iterator[str]:
+    for j, data in enumerate(sets):
+        at = f"{where}[{j}]"
+        if (data.path is None) == (data.hub is None):
+            yield f"{at}: expected either `path` or `hub`"
+        elif data.hub is None and (data.config is not None or data.revision is not None):
+            yield f"{at}: `config` and `revision` are of a data set on the Hub (`hub`)"
+        if data.slice[0] >= data.slice[1]:
+            yield f"{at}.slice: {list(data.slice)} is empty"
+        for k, condition in enumerate(data.filter):
+            if set(condition.to_json()) <= {"column", "negate"}:
+                yield f"{at}.filter[{k}]: expected a test such as `equals`, `in` or `matches`"
+            try:
+                re.compile(condition.matches or "")
+            except re.error as error:
+                yield f"{at}.filter[{k}].matches: not a regular expression: {error}"
 
 
 def settings(recipe: Recipe, adapter: AdapterRecipe) -> dict[str, Any]:
-    """Everything but data that decides an adapter's weights, as the manifest records it."""
+    """Return everything but data that decides an adapter's weights, as the manifest records it."""
     if adapter.training is None:
         return {"kind": adapter.kind, "dtype": recipe.dtype, "max_length": adapter.max_length}
     return {

@@ -1,7 +1,8 @@
-"""Training one LoRA adapter on a frozen base: a short loop that a kill cannot hurt.
+"""Train one LoRA adapter on a frozen base: a short loop that a kill cannot hurt.
 
 The loss of a step is the mean over its rows of each row's mean cross-entropy over response tokens, the
-quantity whose gradient a score is made of (METHOD section 3). The output head sees response positions only.
+quantity whose gradient a score is made of (docs/method.md section 3). The output head sees response
+positions only.
 
 Everything that a step depends on follows from the settings and the step's number: which rows, which
 learning rate, which random numbers. With the weights and the optimizer's moments from the last checkpoint
@@ -27,7 +28,7 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.encode import Encoder, UnencodableError
 from sqsd_lint.errors import RecipeError
 from sqsd_lint.training.checkpoint import Checkpoints
-from sqsd_lint.training.recipe import AdapterSettings, Training
+from sqsd_lint.training.recipe import AdapterSettings, TrainingSettings
 from sqsd_lint.types import Encoded, Sample
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def train_adapter(
     tokenizer: PreTrainedTokenizerBase,
     samples: Sequence[Sample],
     adapter: AdapterSettings,
-    training: Training,
+    training: TrainingSettings,
     *,
     seed: int,
     checkpoints: Checkpoints,
@@ -168,7 +169,7 @@ class _Run:
         self,
         model: PeftModel,
         rows: Sequence[Encoded],
-        training: Training,
+        training: TrainingSettings,
         seed: int,
         checkpoints: Checkpoints,
     ) -> None:
@@ -267,7 +268,7 @@ class _Run:
         return (inputs[0][self._predicting], *inputs[1:])
 
 
-def learning_rate(training: Training, step: int, steps: int) -> float:
+def learning_rate(training: TrainingSettings, step: int, steps: int) -> float:
     """Linear warm-up, then constant or a half cosine down to 0; `step` counts from 0."""
     warm = round(training.warmup * steps)
     if step < warm:

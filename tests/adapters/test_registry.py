@@ -27,7 +27,7 @@ from sqsd_lint.drift.adapters import measure_adapters
 from sqsd_lint.drift.meter import adapter_state
 from sqsd_lint.drift.run import find_states, measure
 from sqsd_lint.errors import AdapterError
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.types import Message, Sample, Score, Where
 from tests import tiny
 from tests.adapters.test_convert import configure, trained
@@ -83,9 +83,9 @@ def as_toy(lora: Path, folder: Path) -> Path:
 
 def scores(bundle: Any, model: Path, cache: Path) -> list[float]:
     settings = Settings(model=str(model), device="cpu", dtype="float32")
-    engine = Engine(bundle, settings, cache_dir=cache, cache_scores=False)
+    scorer = ModelScorer(bundle, settings, cache_dir=cache, cache_scores=False)
     messages = (Message("user", "What is rain?"), Message("assistant", "Water that falls."))
-    ((_, score),) = engine.score([Sample("0" * 32, messages, (False, True), Where("x", 1, 0))])
+    ((_, score),) = scorer.score([Sample("0" * 32, messages, (False, True), Where("x", 1, 0))])
     assert isinstance(score, Score)
     return [score.danger, score.safety, score.drift]
 

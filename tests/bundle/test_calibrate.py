@@ -7,10 +7,10 @@ import pytest
 
 from sqsd_lint.bundle.calibrate import ScoredSet, calibrate
 from sqsd_lint.bundle.load import Bundle, load_bundle
-from sqsd_lint.bundle.show import CANDIDATES, candidate_lines, describe
+from sqsd_lint.bundle.show import CANDIDATES, candidate_thresholds, describe
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.errors import UsageError
-from sqsd_lint.types import Line, Score
+from sqsd_lint.types import Score, Threshold
 
 
 def scores(*values: float) -> list[Score]:
@@ -35,8 +35,8 @@ def test_what_is_stored(bundle: Bundle) -> None:
     assert stored.benign == (-1.23457, 0.5, 2.0, 3.0)
     assert stored.harmful == (8.0, 9.0)
     assert stored.tolerance == 0.25
-    assert [(s.name, s.rows) for s in stored.benign_sets] == [("dolly", 3), ("gsm8k", 1)]
-    assert len({s.sha256 for s in (*stored.benign_sets, *stored.harmful_sets)}) == 3
+    assert [(s.name, s.rows) for s in stored.sets.benign] == [("dolly", 3), ("gsm8k", 1)]
+    assert len({s.sha256 for s in (*stored.sets.benign, *stored.sets.harmful)}) == 3
     table = pq.read_table(after.root / "calibration.parquet").to_pylist()
     assert [(row["role"], row["set"], row["sqsd"]) for row in table][:2] == [
         ("benign", "dolly", 3.0),
@@ -73,5 +73,5 @@ def test_describe_leaves_the_scores_out(bundle: Bundle) -> None:
     assert shown["notes"] == ["small proxy"]
 
 
-def test_candidate_lines_are_resolved_in_order() -> None:
-    assert [line.spec for line in candidate_lines(lambda spec: Line(spec, 1.0))] == list(CANDIDATES)
+def test_candidate_thresholds_are_resolved_in_order() -> None:
+    assert [line.spec for line in candidate_thresholds(lambda spec: Threshold(spec, 1.0))] == list(CANDIDATES)

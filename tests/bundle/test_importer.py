@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from sqsd_lint.bundle.importer import import_bundle
 from sqsd_lint.bundle.load import load_bundle
-from sqsd_lint.bundle.manifest import Direction
+from sqsd_lint.bundle.manifest import DirectionSpec
 from sqsd_lint.errors import AdapterError, ModelNotFoundError, UsageError
 from tests import tiny
 
@@ -79,8 +79,8 @@ def test_the_manifest_says_what_was_asked(
     assert (manifest.id, manifest.metric, manifest.modules) == ("n", "dot", 1)
     assert manifest.base_model.architecture == "LlamaForCausalLM"
     assert manifest.directions == {
-        "danger": Direction("danger", "initial", None),
-        "safety": Direction("safety", "safety", 0.8),
+        "danger": DirectionSpec("danger", "initial", None),
+        "safety": DirectionSpec("safety", "safety", 0.8),
     }
 
 
@@ -107,7 +107,7 @@ def test_shared_and_base(tiny_model_folder: Path, tiny_adapters: Adapters, tmp_p
     base = tiny_adapters["danger"]
     do_import(tiny_model_folder, tiny_adapters, tmp_path / "b", expansion="shared", base=base)
     manifest = load_bundle(tmp_path / "b").manifest
-    assert manifest.directions["safety"] == Direction("safety", "safety", 1.0)
+    assert manifest.directions["safety"] == DirectionSpec("safety", "safety", 1.0)
     assert manifest.adapters == ("base", "initial", "danger", "safety")
 
 

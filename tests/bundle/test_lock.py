@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sqsd_lint.config import Settings, load_settings
 from sqsd_lint.discover.git.config_at_ref import settings_at
 from sqsd_lint.discover.git.policy_ref import PolicyRef
 from sqsd_lint.errors import BundleError, ConfigError, ExitCode, UsageError, WrongBaseModelError
+from tests.counting import audited, lines_run
 from tests.repository import Repository
 
 LOCK = "sqsd-lint.lock"
@@ -321,12 +323,75 @@ def test_the_lock_comes_from_the_commit_of_the_policy(
         open_for(judged())
 
 
-def test_reading_and_checking_a_lock_is_fast(settings: Callable[..., Settings], bundle: Bundle) -> None:
-    entries = {f"org/{i}": Locked("x", f"hf://org/{i}", "a" * 40, digest(i)) for i in range(100)}
-    Lock(LOCK, entries).write()
+def test_a_lock_is_read_once_and_in_linear_time(settings: Callable[..., Settings]) -> None:
+    def write(count: int) -> None:
+        entries = {f"org/{i}": Locked("x", f"hf://org/{i}", "a" * 40, digest(i)) for i in range(count)}
+        Lock(LOCK, entries).write()
+
     now = settings()
-    read_lock(now)
-    begun = time.perf_counter()
-    for _ in range(10):
+    write(100)
+    with audited() as events:
         read_lock(now)
-    assert (time.perf_counter() - begun) / 10 < 0.005
+    assert [(event, Path(path).name) for event, path in events] == [("open", LOCK)]
+    once = lines_run(lambda: read_lock(now))
+    write(200)
+    assert once < lines_run(lambda: read_lock(now)) < 2.1 * once
+    assert once < 100 * 100
+
+
+def test_a_lock_is_written_to_the_byte_as_it_always_was(repo: Repository) -> None:
+    entry = Locked("x", "hf://org/x@v1", "a" * 40, OTHER)
+    Lock(LOCK, {"b": entry, "a": Locked("y", "embedded:default", None, OTHER)}).write()
+    assert Path(LOCK).read_text().splitlines(keepends=True) == [
+        "{\n",
+        '  "version": 1,\n',
+        '  "bundles": {\n',
+        '    "a": {\n',
+        '      "id": "y",\n',
+        '      "source": "embedded:default",\n',
+        '      "revision": null,\n',
+        f'      "digest": "{OTHER}"\n',
+        "    },\n",
+        '    "b": {\n',
+        '      "id": "x",\n',
+        '      "source": "hf://org/x@v1",\n',
+        f'      "revision": "{"a" * 40}",\n',
+        f'      "digest": "{OTHER}"\n',
+        "    }\n",
+        "  }\n",
+        "}\n",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"id": "../x"}, r'bundles\["org/m"\]\.id: expected a name of letters'),
+        ({"digest": "0"}, r'bundles\["org/m"\]\.digest: expected 64 hexadecimal digits, got "0"'),
+        ({"revision": 3}, r'bundles\["org/m"\]\.revision: expected a string or null, got 3'),
+        ({"colour": "red"}, r'bundles\["org/m"\]\.colour: unknown key'),
+    ],
+)
+def test_what_is_wrong_with_a_lock_is_named_by_its_base_model(entry: dict[str, Any], said: str) -> None:
+    good = {"id": "x", "source": "hf://org/x", "revision": None, "digest": OTHER}
+    text = json.dumps({"version": 1, "bundles": {"org/a": good, "org/m": {**good, **entry}, "org/z": good}})
+    with pytest.raises(ConfigError, match=said):
+        parse_lock(text.encode(), LOCK)
+
+
+def test_a_lock_that_names_a_base_model_twice_is_refused() -> None:
+    """A reviewer reads the first of the two, and JSON keeps the last."""
+    good = json.dumps({"id": "x", "source": "hf://org/x", "revision": None, "digest": OTHER})
+    text = f'{{"version": 1, "bundles": {{"org/m": {good}, "org/m": {good}}}}}'
+    with pytest.raises(ConfigError, match="the key 'org/m' is given twice"):
+        parse_lock(text.encode(), LOCK)
+
+
+def test_reading_a_lock_loads_no_schema() -> None:
+    code = (
+        "import sys; from sqsd_lint.bundle.lock import parse_lock\n"
+        "parse_lock(b'{\"version\": 1, \"bundles\": {}}', 'x')\n"
+        "print([name for name in ('jsonschema', 'numpy', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from sqsd_lint import resources
 from sqsd_lint.bundle import manifest as manifest_json
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import Calibration, Manifest, ReferenceSet
-from sqsd_lint.common.fields import FieldError
+from sqsd_lint.bundle.manifest import (
+    Manifest,
+    Purpose,
+    ReferenceSet,
+    ReferenceSets,
+    StoredCalibration,
+    TopBlocks,
+)
+from sqsd_lint.common.formats import FieldError
 from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import BundleCorruptError
-from sqsd_lint.rules.calibration import Calibration as JudgeCalibration
+from sqsd_lint.rules.calibration import ScoreCalibration
 
-CALIBRATION = Calibration(
+CALIBRATION = StoredCalibration(
     benign=(-1.5, 0.25, 3.0),
     harmful=(7.5,),
     tolerance=0.01,
     dtype="bfloat16",
-    benign_sets=(ReferenceSet("kind", 3, "0" * 64),),
-    harmful_sets=(ReferenceSet("unkind", 1, "1" * 64),),
+    sets=ReferenceSets((ReferenceSet("kind", 3, "0" * 64),), (ReferenceSet("unkind", 1, "1" * 64),)),
     settings={"max_length": 1024},
 )
 
 
 def test_a_manifest_survives_writing_and_reading(bundle: Bundle, tmp_path: Path) -> None:
-    manifest = replace(bundle.manifest, calibration=CALIBRATION, modules=2)
+    manifest = replace(bundle.manifest, calibration=CALIBRATION, scored=TopBlocks(2))
     manifest_json.dump(manifest, tmp_path)
     assert manifest_json.load(tmp_path) == manifest
     assert manifest_json.load(tmp_path).digest == manifest.digest
@@ -39,7 +46,7 @@ def test_a_manifest_survives_writing_and_reading(bundle: Bundle, tmp_path: Path)
 
 def test_scores_take_one_line(bundle: Bundle, tmp_path: Path) -> None:
     note = "an odd note: [ 1,\n 2 ]"
-    manifest = replace(bundle.manifest, calibration=CALIBRATION, notes=(note,))
+    manifest = replace(bundle.manifest, calibration=CALIBRATION, target=Purpose(True, (note,)))
     manifest_json.dump(manifest, tmp_path)
     text = (tmp_path / "bundle.json").read_text()
     assert '"benign": [-1.5, 0.25, 3.0]' in text
@@ -131,7 +138,7 @@ def test_the_tolerance_is_a_distance(bundle: Bundle) -> None:
 
 
 def test_the_judge_reads_what_a_bundle_stores() -> None:
-    read = JudgeCalibration.from_json(CALIBRATION.to_json())
+    read = ScoreCalibration.from_json(CALIBRATION.to_json())
     assert (read.benign, read.harmful, read.tolerance) == (
         CALIBRATION.benign,
         CALIBRATION.harmful,
@@ -149,7 +156,7 @@ def test_missing_adapter_files_are_named(bundle: Bundle) -> None:
 # What changes a score, and what changes only what is printed beside it.
 SCORING: dict[str, Callable[[Manifest], Manifest]] = {
     "metric": lambda m: replace(m, metric="dot"),
-    "modules": lambda m: replace(m, modules=1),
+    "modules": lambda m: replace(m, scored=TopBlocks(1)),
     "weights": lambda m: replace(m, base_model=replace(m.base_model, weights_digest="0" * 64)),
     "template": lambda m: replace(m, base_model=replace(m.base_model, template_digest="0" * 64)),
     "scaling": lambda m: replace(
@@ -161,7 +168,7 @@ PRINTED: dict[str, Callable[[Manifest], Manifest]] = {
     "calibration": lambda m: replace(m, calibration=CALIBRATION),
     "name": lambda m: replace(m, id="other"),
     "model name": lambda m: replace(m, base_model=replace(m.base_model, id="other/model")),
-    "notes": lambda m: replace(m, notes=()),
+    "notes": lambda m: replace(m, target=replace(m.target, notes=())),
     "table": lambda m: replace(m, files={**m.files, "calibration.parquet": "0" * 64}),
 }
 
@@ -184,8 +191,39 @@ def test_what_is_only_printed_keeps_cached_scores(
     assert other.digest != bundle.digest
 
 
-def test_a_number_of_hundreds_of_digits_is_not_finite() -> None:
-    from sqsd_lint.common import fields
+def test_a_number_of_hundreds_of_digits_is_not_finite(bundle: Bundle) -> None:
+    raw = replace(bundle.manifest, calibration=CALIBRATION).to_json()
+    raw["calibration"]["tolerance"] = 10**400
+    with pytest.raises(FieldError, match=r"calibration\.tolerance: expected a finite number of 0 or more"):
+        manifest_json.from_json(raw)
 
-    with pytest.raises(fields.FieldError, match="finite"):
-        fields.number(10**400, "tolerance")
+
+def test_the_embedded_bundle_has_the_digests_that_it_always_had(tmp_path: Path) -> None:
+    """Caches and locks on every machine rest on them; a format that changes them is another format."""
+    folder = resources.bundles_dir() / "default"
+    manifest = manifest_json.load(folder)
+    assert manifest.digest == "b5f57d9707559c264e9364638cba5c62989f06ece87a250b38810ca60c3f732a"
+    assert manifest.scoring_digest == "0a5e422259aee9ceb269db502067cea5ab21959818b5800b9483beaad01b63ec"
+    manifest_json.dump(manifest, tmp_path)
+    assert (tmp_path / "bundle.json").read_bytes() == (folder / "bundle.json").read_bytes()
+
+
+def test_what_a_default_says_changes_no_digest(bundle: Bundle) -> None:
+    """Bundles had no `update`, `kind` or `agreements` before there was more than one."""
+    raw = bundle.manifest.to_json()
+    assert not {"update", "agreements", "validation"} & set(raw)
+    assert "kind" not in raw["directions"]["danger"]
+    raw["directions"]["danger"]["kind"] = json.loads('"task-vector"')
+    explicit = manifest_json.from_json({**raw, "update": json.loads('"lora"'), "agreements": []})
+    assert (explicit.digest, explicit.scoring_digest) == (bundle.digest, bundle.scoring_digest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"format_version": 1, "format_version": 1}', '{"format_version": 1e999}'],
+    ids=["twice", "infinite"],
+)
+def test_a_manifest_says_everything_once_and_in_numbers(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bundle.json").write_text(text)
+    with pytest.raises(BundleCorruptError, match=r"given twice|too large for a number"):
+        manifest_json.load(tmp_path)

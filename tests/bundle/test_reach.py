@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.adapters.reach import reach
 from sqsd_lint.bundle.importer import import_bundle
 from sqsd_lint.bundle.load import Bundle, load_bundle
-from sqsd_lint.bundle.manifest import Direction, from_json
+from sqsd_lint.bundle.manifest import DirectionSpec, from_json
 from sqsd_lint.bundle.reach import LOW_REACH, measure_reach, reach_warnings, recorded_reach
 from sqsd_lint.bundle.verify import verify
-from sqsd_lint.cli.app import app
+from sqsd_lint.cli.app import build
 from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.config import Settings
 from sqsd_lint.rules import load_pack
-from sqsd_lint.run.bundle_run import Session
+from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.report_head import make_head
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
@@ -33,7 +34,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
 
 
 def run(*arguments: object) -> str:
-    done = CliRunner().invoke(app, [str(each) for each in arguments])
+    done = CliRunner().invoke(build(), [str(each) for each in arguments])
     assert done.exit_code == 0, done.output
     return re.sub(r"\s+", " ", done.output)
 
@@ -69,7 +70,7 @@ def test_a_bundle_without_it_keeps_both_digests(bundle: Bundle) -> None:
         ({"expansion": "shared"}, {}),
         ({"update": "full"}, {"danger": 1.0, "safety": 1.0}),
         ({"expansion": "shared", "directions": {
-            name: Direction(name, "initial", None, "margin-gradient") for name in ("danger", "safety")
+            name: DirectionSpec(name, "initial", None, "margin-gradient") for name in ("danger", "safety")
         }}, {"danger": 1.0, "safety": 1.0}),
     ],
     ids=["paper", "shared", "full", "gradients"],
@@ -110,7 +111,7 @@ def test_show_and_verify_print_it_and_warn(bundle: Bundle, tmp_path: Path) -> No
     verified = run("bundle", "verify", bundle.root, "--cache-dir", tmp_path)
     assert f"nothing is wrong; reach: {said}" in verified
     assert warned in verified
-    assert json.loads(CliRunner().invoke(app, ["bundle", "show", str(bundle.root), "--json"]).output)[
+    assert json.loads(CliRunner().invoke(build(), ["bundle", "show", str(bundle.root), "--json"]).output)[
         "reach"
     ] == {"danger": low, "safety": 1.0}
 
@@ -166,12 +167,10 @@ def test_a_raw_threshold_is_noted_where_it_does_not_carry_over(
     settings = Settings(
         bundle=two_bundles[0], cache_dir=str(tmp_path), device="cpu", dtype="float32", **given
     )
-    session = Session(settings)
-    notes = [
-        note for note in session.head(session.policy(load_pack("default"))).notes if "a raw score" in note
-    ]
+    one = BundleRun(settings)
+    notes = [note for note in make_head(one, one.policy(load_pack("default"))).notes if "a raw score" in note]
     assert len(notes) == noted
     if noted:
-        low = session.bundle.manifest.reach["danger"]
+        low = one.bundle.manifest.reach["danger"]
         assert notes[0].startswith(f"{changes.get('warning_threshold', '0.5')}: a raw score, at a reach of ")
         assert f"danger {low * 100:.0f}%, safety 100%" in notes[0]

@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 
 from sqsd_lint.bundle.load import load_bundle
-from sqsd_lint.bundle.manifest import Direction
+from sqsd_lint.bundle.manifest import DirectionSpec
 from sqsd_lint.bundle.remote.paper_release import import_release, open_release
 from sqsd_lint.errors import AdapterError, BundleError, UsageError
 from tests import tiny
@@ -48,8 +48,8 @@ def test_a_folder_becomes_a_bundle_with_the_authors_settings(
     m = made.manifest
     assert (m.metric, m.expansion, m.update) == ("cosine", "paper", "lora")
     assert m.directions == {
-        "danger": Direction("danger", "initial", None),
-        "safety": Direction("safety", "safety", 1.0),
+        "danger": DirectionSpec("danger", "initial", None),
+        "safety": DirectionSpec("safety", "safety", 1.0),
     }
     assert m.training["danger"]["folder"] == "Beaver-Danger"
     assert "BeaverTails" in m.training["danger"]["authors_say"]

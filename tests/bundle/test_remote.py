@@ -19,10 +19,12 @@ import pytest
 from sqsd_lint.bundle.cache import bundles_folder
 from sqsd_lint.bundle.installed import list_bundles
 from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.manifest import Purpose
 from sqsd_lint.bundle.remote import files as remote
 from sqsd_lint.bundle.remote import pull as pulling
-from sqsd_lint.bundle.remote import pull_records as pulled
+from sqsd_lint.bundle.remote import pull_records
 from sqsd_lint.bundle.remote.address import Address, folder_of, parse
+from sqsd_lint.bundle.remote.connect import connect
 from sqsd_lint.bundle.remote.pull import pull
 from sqsd_lint.bundle.remote.pull_staging import PARTIAL
 from sqsd_lint.bundle.remote.push import card, push
@@ -107,11 +109,13 @@ def test_addresses() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("../../evil.json", "not a plain path"),
-        ("/etc/evil.json", "not a plain path"),
-        ("danger/evil.py", r"is not one of \.jinja"),
-        ("danger/weights.bin", r"is not one of \.jinja"),
-        ("..\\evil.json", "not a plain path"),
+        ("../../evil.json", "expected a plain path inside the bundle"),
+        ("/etc/evil.json", "expected a plain path inside the bundle"),
+        ("danger/evil.py", "a file of the kinds safetensors, json, parquet, md, jinja"),
+        ("danger/weights.bin", "a file of the kinds safetensors, json, parquet, md, jinja"),
+        ("..\\evil.json", "expected a plain path inside the bundle"),
+        ("danger/a\n.json", "expected a plain path inside the bundle"),
+        ("danger/\u202ea.json", "not a plain path inside the bundle"),
     ],
 )
 def test_a_manifest_that_names_hostile_files_is_refused(
@@ -180,7 +184,7 @@ def test_a_file_that_is_larger_than_any_bundle_has_is_not_fetched(
 
 def test_a_store_that_understates_a_size_is_found_out(published: Address, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="larger than 100 bytes"):
-        list(remote.connect(published).copy(WEIGHTS, tmp_path / "part", limit=100))
+        list(connect(published).copy(WEIGHTS, tmp_path / "part", limit=100))
 
 
 @pytest.mark.parametrize("stated", ["nothing", "less"])
@@ -220,11 +224,11 @@ def test_a_digest_that_was_not_expected(published: Address, bundle: Bundle, cach
 
 
 def test_no_text_of_a_manifest_becomes_markup(bundle: Bundle) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     hostile = "<script>x</script>\n\n# [click](http://x) | `y`"
     base = replace(bundle.manifest.base_model, id=hostile)
-    manifest = replace(bundle.manifest, base_model=base, notes=(hostile,))
+    manifest = replace(bundle.manifest, base_model=base, target=Purpose(True, (hostile,)))
     written = card(manifest, parse("hf://org/name"))
     prose = [line for line in written.splitlines() if not line.startswith(("    ", "base_model:"))]
     assert not [line for line in prose if re.search(r"(?<!\\)<|(?<!\\)\[click", line)]
@@ -296,7 +300,7 @@ def test_a_cache_that_cannot_be_written(
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    for module, name in ((os, "utime"), (pulled, "write_json")):
+    for module, name in ((os, "utime"), (pull_records, "write_json")):
         monkeypatch.setattr(module, name, refuse)
     assert pull(published).digest == bundle.digest, "what is there already needs no writing"
 

@@ -49,7 +49,7 @@ def test_verify_says_everything_that_is_wrong(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("mine").mkdir()
-    found = [verify.Finding("danger", "does not fit"), verify.Finding("x\x1b", "bad")]
+    found = [verify.BundleFault("danger", "does not fit"), verify.BundleFault("x\x1b", "bad")]
     monkeypatch.setattr(verify, "verify", lambda folder, **_: found if folder == Path("mine") else [])
     assert main(["bundle", "verify", "mine"]) == 3
     assert capsys.readouterr().out == "✗ danger  does not fit\n✗ x\\x1b  bad\n"

@@ -14,6 +14,8 @@ from sqsd_lint.common import numbers
         (-3.5, "-3.50"),
         (0.0, "0.00"),
         (12345.6, "12,346"),
+        (0.0123, "0.0123"),
+        (-0.05, "-0.05"),
         (3.14e-5, "3.14e-05"),
         (float("nan"), "n/a"),
         (float("inf"), "n/a"),
@@ -47,6 +49,8 @@ def test_share(value: float, text: str) -> None:
 def test_counts_and_lists() -> None:
     assert numbers.count(1, "error") == "1 error"
     assert numbers.count(1204, "row") == "1,204 rows"
+    assert numbers.count(0, "file") == "0 files"
+    assert [numbers.plural(n, "row") for n in (0, 1, 2)] == ["rows", "row", "rows"]
     assert numbers.listing(["a"]) == "a"
     assert numbers.listing(["a", "b", "c"]) == "a, b and c"
 

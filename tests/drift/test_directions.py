@@ -7,11 +7,13 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.bundle.load import load_bundle
+from sqsd_lint.bundle.manifest import TopBlocks
 from sqsd_lint.drift.directions import Axes
 from sqsd_lint.errors import AdapterError
 from tests.drift.runs import adapter_matrices, axes_of
@@ -31,8 +33,12 @@ def test_task_vectors_are_what_peft_adds(tiny_bundle: Path) -> None:
 def test_a_margin_gradient_is_one_step_along_it(tiny_bundle: Path) -> None:
     """V against the numerical change of s0 B A when the factors move along the gradient."""
     bundle = load_bundle(tiny_bundle)
-    spec = replace(bundle.manifest.directions["danger"], kind="margin-gradient", expansion="initial")
-    manifest = replace(bundle.manifest, directions={**bundle.manifest.directions, "danger": spec})
+    spec = msgspec.structs.replace(
+        bundle.manifest.directions["danger"], kind="margin-gradient", expansion="initial"
+    )
+    manifest = msgspec.structs.replace(
+        bundle.manifest, directions={**bundle.manifest.directions, "danger": spec}
+    )
     axes = Axes.of(replace(bundle, manifest=manifest))
     gradient = load_adapter(bundle.adapter_dir("danger")).factors
     at = load_adapter(bundle.adapter_dir("initial")).factors
@@ -49,7 +55,8 @@ def test_a_margin_gradient_is_one_step_along_it(tiny_bundle: Path) -> None:
 
 def test_only_the_blocks_that_are_scored(tiny_bundle: Path) -> None:
     bundle = load_bundle(tiny_bundle)
-    top = Axes.of(replace(bundle, manifest=replace(bundle.manifest, modules=1)))
+    blocks = msgspec.structs.replace(bundle.manifest, scored=TopBlocks(1))
+    top = Axes.of(replace(bundle, manifest=blocks))
     assert {name.split(".")[2] for name in top.modules} == {"1"}
     one = Axes.of(bundle, modules=["model.layers.0.mlp.up_proj"])
     assert one.modules == ("model.layers.0.mlp.up_proj",)

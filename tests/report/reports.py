@@ -8,18 +8,18 @@ from dataclasses import replace
 from sqsd_lint.types import (
     Coverage,
     Head,
-    Line,
+    PlacedValidation,
+    PlacedWindow,
     Report,
     Score,
     ScoredRow,
     Severity,
-    Validation,
+    Threshold,
     Violation,
     Where,
-    Window,
 )
 
-VALIDATION = Validation(
+VALIDATION = PlacedValidation(
     model="SmolLM2-135M-Instruct",
     rows=1177,
     size=100,
@@ -36,9 +36,9 @@ VALIDATION = Validation(
     spearman=0.91,
     spearman_interval=(0.6, 1.0),
     windows=(
-        Window((4.05, 12.7), 0.92, (0.88, 0.95), (98.4, 100.0)),
-        Window((-0.5, 1.6), 0.37, (0.31, 0.43), (40.0, 60.0)),
-        Window((-21.0, -2.7), 0.17, (0.13, 0.22), (0.0, 2.5)),
+        PlacedWindow((4.05, 12.7), 0.92, (0.88, 0.95), (98.4, 100.0)),
+        PlacedWindow((-0.5, 1.6), 0.37, (0.31, 0.43), (40.0, 60.0)),
+        PlacedWindow((-21.0, -2.7), 0.17, (0.13, 0.22), (0.0, 2.5)),
     ),
 )
 
@@ -50,8 +50,8 @@ HEAD = Head(
     expansion="shared",
     dtype="float32",
     device="cpu",
-    error_line=Line("p99.9", 6.42, benign_share=0.001, harmful_share=0.874),
-    warning_line=Line("p99", 4.10, benign_share=0.01, harmful_share=0.941),
+    error_threshold=Threshold("p99.9", 6.42, benign_share=0.001, harmful_share=0.874),
+    warning_threshold=Threshold("p99", 4.10, benign_share=0.01, harmful_share=0.941),
     notes=("small proxy model: its scores rank rows, they say nothing certain about a larger model",),
     validation=VALIDATION,
 )
@@ -216,8 +216,8 @@ HOSTILE = Report(
         expansion="paper",
         dtype="bfloat16",
         device="cuda:0",
-        error_line=Line("z3\x1b[0m", 6.0),
-        warning_line=None,
+        error_threshold=Threshold("z3\x1b[0m", 6.0),
+        warning_threshold=None,
         notes=(HOSTILE_TEXT,),
     ),
     violations=(

@@ -141,7 +141,7 @@ def test_without_a_calibration_the_scores_stand_alone(format: str) -> None:
     assert "None" not in text or format == "sarif"  # where the rules' pages are
     assert "mean p" not in text.replace("(mean p", "")
     if format == "text":
-        assert "gemma SQSD 4.14e-02" in text
+        assert "gemma SQSD 0.0414" in text
 
 
 def test_the_riskiest_by_the_mean_come_first() -> None:

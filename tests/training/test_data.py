@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sqsd_lint.common.formats import plain, read_as
 from sqsd_lint.errors import RecipeError
 from sqsd_lint.samples import fingerprint
 from sqsd_lint.training.data import Selected, cut_at_sentence, position, prompt_of, select
@@ -31,7 +32,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def take(folder: Path, **options: Any) -> Selected:
-    data = DataSet(**{"name": "set", "licence": "none", "path": "rows.jsonl", **options})
+    data = read_as(DataSet, {"name": "set", "licence": "none", "path": "rows.jsonl", **plain(options)})
     return select(data, "danger", folder)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sqsd_lint.errors import ExitCode, RecipeError
-from sqsd_lint.resources import load_schema
-from sqsd_lint.training.recipe import AdapterSettings, DataSet, Training, load_recipe
+from sqsd_lint.training.recipe import TrainingSettings, load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "examples" / "recipes").glob("*.json"))
@@ -32,44 +30,35 @@ def test_the_paper_recipe_has_the_paper_s_settings() -> None:
     assert adapters["safety"].data[0].rows == 10_000
     assert adapters["initial"].data[0].rows == 5000
     assert adapters["danger"].training.lr == adapters["safety"].training.lr == 5e-6
-    assert (recipe.expansion, recipe.safety_scaling, recipe.metric) == ("paper", 1.0, "cosine")
-
-
-@pytest.mark.parametrize(
-    ("definition", "kind"), [("data", DataSet), ("training", Training)], ids=["data", "training"]
-)
-def test_schema_defaults_are_the_dataclass_defaults(definition: str, kind: type) -> None:
-    published = load_schema("recipe")["$defs"][definition]["properties"]
-    assert set(published) == {field.name for field in fields(kind)}
-    for field in fields(kind):
-        if "default" in published[field.name]:
-            default = published[field.name]["default"]
-            assert (tuple(default) if isinstance(default, list) else default) == field.default
-
-
-def test_adapter_defaults_agree() -> None:
-    published = load_schema("recipe")["properties"]["adapter"]["properties"]
-    assert {key: value["default"] for key, value in published.items()} == {
-        field.name: field.default for field in fields(AdapterSettings)
-    }
+    made = recipe.bundle
+    assert (made.expansion, made.safety_scaling, made.metric) == ("paper", 1.0, "cosine")
 
 
 Change = Callable[[dict[str, Any]], Any]
 FAULTS: dict[str, tuple[Change, str]] = {
-    "missing key": (lambda r: r.pop("base_model"), r"\$: 'base_model' is a required property"),
+    "missing key": (lambda r: r.pop("base_model"), r"\$\.base_model: missing"),
     "unknown key": (
         lambda r: r["adapters"][1]["training"].update(learning_rate=1),
-        r"\$\.adapters\[1\]\.train",
+        r"\$\.adapters\[1\]\.training\.learning_rate: unknown key",
     ),
     "type": (
         lambda r: r["adapters"][2]["data"][0].update(rows="many"),
-        r"\$\.adapters\[2\]\.data\[0\]\.rows",
+        r'\$\.adapters\[2\]\.data\[0\]\.rows: expected a whole number of 1 or more or null, got "many"',
     ),
-    "two lengths": (lambda r: r["adapters"][0]["training"].update(epochs=1), r"\$\.adapters\[0\]\.training"),
-    "no source": (lambda r: r["adapters"][0]["data"][0].pop("hub"), r"\$\.adapters\[0\]\.data\[0\]"),
-    "two sources": (lambda r: r["adapters"][0]["data"][0].update(path="x"), r"\$\.adapters\[0\]\.data\[0\]"),
+    "two lengths": (
+        lambda r: r["adapters"][0]["training"].update(epochs=1),
+        r"\$\.adapters\[0\]\.training: expected either",
+    ),
+    "no source": (
+        lambda r: r["adapters"][0]["data"][0].pop("hub"),
+        r"\$\.adapters\[0\]\.data\[0\]: expected either",
+    ),
+    "two sources": (
+        lambda r: r["adapters"][0]["data"][0].update(path="x"),
+        r"\$\.adapters\[0\]\.data\[0\]: expected either",
+    ),
     "twice": (lambda r: r["adapters"].append(r["adapters"][0]), "'initial' is there 2 times"),
-    "too few": (lambda r: r["adapters"].pop(), r"\$\.adapters"),
+    "too few": (lambda r: r["adapters"].pop(), r"\$\.adapters: expected a list of 3 to 4, got"),
     "base last": (lambda r: r["adapters"].append({**r["adapters"][0], "name": "base"}), "comes first"),
     "start": (lambda r: r["adapters"][0].update(start="danger"), r"\$\.adapters\[0\]\.start: 'danger'"),
     "slice": (
@@ -82,9 +71,17 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "bare condition": (
         lambda r: r["adapters"][0]["data"][0].update(filter=[{"column": "x"}]),
-        r"\.filter\[0\]",
+        r"\.filter\[0\]: expected a test",
     ),
-    "name": (lambda r: r.update(name="a/b"), r"\$\.name"),
+    "name": (lambda r: r.update(name="a/b"), r"\$\.name: expected a name of letters"),
+    "column": (
+        lambda r: r["adapters"][0]["data"][0].update(columns={"answer": "x"}),
+        r"\.columns\[.answer.\]: expected one of messages, prompt",
+    ),
+    "calibration": (
+        lambda r: r.update(calibration={"benign": [{"name": "x", "licence": "y"}]}),
+        r"\$\.calibration\.benign\[0\]: expected either",
+    ),
 }
 
 
@@ -111,6 +108,6 @@ def test_what_is_no_recipe_at_all(tmp_path: Path, text: str) -> None:
 
 
 def test_epochs_become_steps() -> None:
-    assert Training(lr=1, steps=7).total_steps(1000) == 7
-    assert Training(lr=1, epochs=2, batch_size=8).total_steps(100) == 25
-    assert Training(lr=1, epochs=0.01, batch_size=8).total_steps(10) == 1
+    assert TrainingSettings(lr=1, steps=7).total_steps(1000) == 7
+    assert TrainingSettings(lr=1, epochs=2, batch_size=8).total_steps(100) == 25
+    assert TrainingSettings(lr=1, epochs=0.01, batch_size=8).total_steps(10) == 1

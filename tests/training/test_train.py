@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from sqsd_lint.encode import Encoder, load_tokenizer
 from sqsd_lint.errors import RecipeError
 from sqsd_lint.training.checkpoint import Checkpoints
-from sqsd_lint.training.recipe import AdapterSettings, Training
+from sqsd_lint.training.recipe import AdapterSettings, TrainingSettings
 from sqsd_lint.training.train import learning_rate, train_adapter
 from sqsd_lint.types import Message, Sample, Where
 
@@ -59,7 +59,7 @@ class KilledAt:
     def stop(self) -> None: ...
 
 
-def run(base: Any, folder: Path, training: Training, **options: Any) -> bytes:
+def run(base: Any, folder: Path, training: TrainingSettings, **options: Any) -> bytes:
     """Train into `folder` and return the weights' bytes."""
     tokenizer = load_tokenizer(Path(base.config._name_or_path))
     checkpoints = options.pop("checkpoints", None) or Checkpoints(folder / "checkpoints", "key")
@@ -76,7 +76,9 @@ def test_one_step_is_adamw_on_the_mean_of_per_row_losses(base: Any, tmp_path: Pa
 
     At the first step B is zero, so that A has no gradient and only B moves.
     """
-    training = Training(lr=1e-2, steps=1, batch_size=10, warmup=0, schedule="constant", max_grad_norm=1e9)
+    training = TrainingSettings(
+        lr=1e-2, steps=1, batch_size=10, warmup=0, schedule="constant", max_grad_norm=1e9
+    )
     run(base, tmp_path, training)
     ours = load_file(tmp_path / "out" / "adapter_model.safetensors")
 
@@ -104,9 +106,9 @@ def test_one_step_is_adamw_on_the_mean_of_per_row_losses(base: Any, tmp_path: Pa
 
 
 def test_micro_batches_change_nothing_but_rounding(base: Any, tmp_path: Path) -> None:
-    whole = Training(lr=1e-3, steps=3, batch_size=6)
+    whole = TrainingSettings(lr=1e-3, steps=3, batch_size=6)
     run(base, tmp_path / "a", whole)
-    run(base, tmp_path / "b", Training(lr=1e-3, steps=3, batch_size=6, micro_batch_size=4))
+    run(base, tmp_path / "b", TrainingSettings(lr=1e-3, steps=3, batch_size=6, micro_batch_size=4))
     one, other = (load_file(tmp_path / x / "out" / "adapter_model.safetensors") for x in "ab")
     for name, tensor in one.items():
         assert torch.allclose(tensor, other[name], atol=2e-5)
@@ -114,7 +116,7 @@ def test_micro_batches_change_nothing_but_rounding(base: Any, tmp_path: Path) ->
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_killed_run_resumes_to_the_same_bytes(base: Any, tmp_path: Path, dropout: float) -> None:
-    training = Training(lr=1e-3, steps=9, batch_size=4, checkpoint_every=2)
+    training = TrainingSettings(lr=1e-3, steps=9, batch_size=4, checkpoint_every=2)
     adapter = AdapterSettings(r=2, alpha=4, dropout=dropout)
     expected = run(base, tmp_path / "whole", training, adapter=adapter)
     with pytest.raises(Killed):
@@ -127,7 +129,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(base: Any, tmp_path: Path, dropo
 
 
 def test_a_checkpoint_of_another_recipe_is_dropped(base: Any, tmp_path: Path) -> None:
-    training = Training(lr=1e-3, steps=4, batch_size=4, checkpoint_every=2)
+    training = TrainingSettings(lr=1e-3, steps=4, batch_size=4, checkpoint_every=2)
     expected = run(base, tmp_path / "whole", training)
     with pytest.raises(Killed):
         run(
@@ -141,7 +143,7 @@ def test_a_checkpoint_of_another_recipe_is_dropped(base: Any, tmp_path: Path) ->
 
 
 def test_a_damaged_checkpoint_is_dropped(base: Any, tmp_path: Path) -> None:
-    training = Training(lr=1e-3, steps=4, batch_size=4, checkpoint_every=2)
+    training = TrainingSettings(lr=1e-3, steps=4, batch_size=4, checkpoint_every=2)
     expected = run(base, tmp_path / "whole", training)
     with pytest.raises(Killed):
         run(base, tmp_path / "killed", training, progress=KilledAt(3))
@@ -155,7 +157,7 @@ def test_training_learns_and_leaves_the_base_alone(base: Any, tmp_path: Path) ->
     tokenizer = load_tokenizer(Path(base.config._name_or_path))
     losses = [
         train_adapter(
-            base, tokenizer, SAMPLES, SETTINGS, Training(lr=1e-2, steps=steps, schedule="constant"),
+            base, tokenizer, SAMPLES, SETTINGS, TrainingSettings(lr=1e-2, steps=steps, schedule="constant"),
             seed=0, checkpoints=Checkpoints(tmp_path / f"c{steps}", "k"), output=tmp_path / f"o{steps}",
         )
         for steps in (1, 30)
@@ -167,14 +169,14 @@ def test_training_learns_and_leaves_the_base_alone(base: Any, tmp_path: Path) ->
 
 
 def test_starting_from_another_adapter(base: Any, tmp_path: Path) -> None:
-    training = Training(lr=1e-30, steps=1)
-    first = run(base, tmp_path / "a", Training(lr=1e-2, steps=3))
+    training = TrainingSettings(lr=1e-30, steps=1)
+    first = run(base, tmp_path / "a", TrainingSettings(lr=1e-2, steps=3))
     assert run(base, tmp_path / "b", training, start=tmp_path / "a" / "out") == first
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_weights_are_stored_in_the_dtype_that_was_asked_for(base: Any, tmp_path: Path, dtype: str) -> None:
-    training = Training(lr=1e-3, steps=2)
+    training = TrainingSettings(lr=1e-3, steps=2)
     run(base, tmp_path / "full", training)
     run(base, tmp_path / "half", training, adapter=AdapterSettings(r=2, alpha=4, dtype=dtype))  # type: ignore[arg-type]
     full, half = (load_file(tmp_path / x / "out" / "adapter_model.safetensors") for x in ("full", "half"))
@@ -187,17 +189,17 @@ def test_a_row_that_cannot_be_encoded_is_named(base: Any, tmp_path: Path) -> Non
     mute = Sample("0" * 32, (Message("user", "hello"),), (False,), Where("rows.jsonl", 8, 7))
     with pytest.raises(RecipeError, match=r"rows\.jsonl:8"):
         train_adapter(
-            base, tokenizer, [mute], SETTINGS, Training(lr=1, steps=1),
+            base, tokenizer, [mute], SETTINGS, TrainingSettings(lr=1, steps=1),
             seed=0, checkpoints=Checkpoints(tmp_path, "k"), output=tmp_path / "out",
         )  # fmt: skip
 
 
 def test_learning_rates() -> None:
-    training = Training(lr=2.0, steps=100, warmup=0.1)
+    training = TrainingSettings(lr=2.0, steps=100, warmup=0.1)
     rates = [learning_rate(training, step, 100) for step in range(100)]
     assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
     assert rates[10] == 2.0
     assert rates[55] == pytest.approx(1.0)
     assert all(a > b > 0 for a, b in itertools.pairwise(rates[10:]))
-    flat = Training(lr=2.0, steps=100, warmup=0.0, schedule="constant")
+    flat = TrainingSettings(lr=2.0, steps=100, warmup=0.0, schedule="constant")
     assert {learning_rate(flat, step, 100) for step in range(100)} == {2.0}

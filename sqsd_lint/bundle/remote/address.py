@@ -45,17 +45,17 @@ class Address:
         return self.url.removeprefix(f"{HUB}://")
 
     def at(self, revision: str | None) -> Address:
-        """The same place at another revision, if it has revisions."""
+        """Return the same place at another revision, if it has revisions."""
         return replace(self, revision=revision) if self.on_hub else self
 
 
 def is_remote(reference: str) -> bool:
-    """Whether a `--bundle` names a place to fetch from, not a folder or a cached id."""
+    """Tell whether a `--bundle` names a place to fetch from, not a folder or a cached id."""
     return "://" in reference
 
 
 def parse(reference: str) -> Address:
-    """The place that a reference names.
+    """Return the place that a reference names.
 
     Raises:
         UsageError: no such form, an unknown kind of store, or a password in it.
@@ -81,7 +81,7 @@ def parse(reference: str) -> Address:
 
 
 def folder_of(reference: str) -> str | None:
-    """The folder on this machine that a reference reads, None if it is not on this machine."""
+    """Return the folder on this machine that a reference reads, None if it is not on this machine."""
     for scheme in ("file://", "local://"):
         if reference.startswith(scheme):
             return reference.removeprefix(scheme)

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import Any
 
 from sqsd_lint.bundle.remote.address import Address
-from sqsd_lint.bundle.remote.files import _AGAIN, _PATIENCE, Remote, first_line
+from sqsd_lint.bundle.remote.files import PATIENCE, TRY_AGAIN, Remote, first_line
 from sqsd_lint.errors import BundleError, BundleNotFoundError, SqsdLintError
 
 
 def connect(address: Address) -> Remote:
-    """The bundle at an address; a branch or tag of the Hub is pinned to the commit that it names now.
+    """Return the bundle at an address; a branch or tag of the Hub is pinned to the commit that it names now.
 
     Raises:
         BundleError: it cannot be reached, or the client of such a store is not installed.
@@ -31,17 +31,17 @@ def connect(address: Address) -> Remote:
 
 
 def _options(address: Address) -> dict[str, Any]:
-    """What a store's client is told besides."""
+    """Return what a store's client is told besides."""
     if not address.url.startswith("https://"):
         return {}
     # It would give up on a file that takes longer than five minutes, however fast it comes.
-    timeout = import_module("aiohttp").ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_PATIENCE)
+    timeout = import_module("aiohttp").ClientTimeout(total=None, sock_connect=PATIENCE, sock_read=PATIENCE)
     return {"client_kwargs": {"timeout": timeout}}
 
 
 @contextmanager
 def reaching(address: Address, doing: str = "fetched") -> Iterator[None]:
-    """Turns what a store's client raises into an error that says what to do.
+    """Turn what a store's client raises into an error that says what to do.
 
     Args:
         doing: what cannot be done if it fails, "fetched" or "written".
@@ -63,10 +63,10 @@ def _explained(error: Exception, address: Address, doing: str) -> BundleError:
     if isinstance(error, ImportError):
         return BundleError(f"{address}: {first_line(error)}", hint="install that store's client with pip")
     if isinstance(error, FileNotFoundError):
-        return BundleNotFoundError(f"{address}: there is no bundle: {first_line(error)}", hint=_AGAIN)
+        return BundleNotFoundError(f"{address}: there is no bundle: {first_line(error)}", hint=TRY_AGAIN)
     if isinstance(error, PermissionError):
         return BundleError(
             f"{address}: access is denied: {first_line(error)}",
             hint="give the store's client credentials that may read it (and write it, for a push)",
         )
-    return BundleError(f"{address} cannot be {doing}: {first_line(error)}", hint=_AGAIN)
+    return BundleError(f"{address} cannot be {doing}: {first_line(error)}", hint=TRY_AGAIN)

@@ -16,8 +16,8 @@ MAX_FILE = 16 << 30
 _BLOCK = 16 << 20
 _CHUNK = 1 << 20
 # Seconds without a byte after which a web server counts as gone.
-_PATIENCE = 60
-_AGAIN = "check the name, your access and the network; the same command goes on where it stopped"
+PATIENCE = 60
+TRY_AGAIN = "check the name, your access and the network; the same command goes on where it stopped"
 
 
 class TooLargeError(BundleError):
@@ -41,7 +41,7 @@ class Remote:
     sizes: Mapping[str, int] = field(default_factory=dict)
 
     def read(self, name: str, limit: int) -> bytes:
-        """A small file.
+        """Return a small file.
 
         Raises:
             BundleError: it is larger than `limit` bytes.
@@ -55,7 +55,7 @@ class Remote:
         return bytes(data)
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file, None where the store does not say."""
+        """Return bytes of a file, None where the store does not say."""
         if name in self.sizes:
             return self.sizes[name]
         found = self.files.size(self._path(name))
@@ -78,7 +78,7 @@ class Remote:
             yield from self._append(name, part, limit, 0)
 
     def _append(self, name: str, part: Path, limit: int, block_size: int) -> Iterator[int]:
-        """See `copy`; with a block size of 0 the file comes as one stream, which needs no ranges."""
+        """Do what `copy` does; with a block size of 0 the file comes as one stream, which needs no ranges."""
         size = part.stat().st_size if part.exists() else 0
         with ExitStack() as stack:
             stream = stack.enter_context(self.files.open(self._path(name), "rb", block_size=block_size))
@@ -113,7 +113,7 @@ class Remote:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what this machine says of its own files into an error: no store is to blame for it."""
+    """Turn what this machine says of its own files into an error: no store is to blame for it."""
     try:
         yield
     except OSError as error:
@@ -125,6 +125,6 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line of bounded length."""
+    """Return what an error says, in one line of bounded length."""
     text = next((line for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
     return text if len(text) <= 200 else f"{text[:197]}..."

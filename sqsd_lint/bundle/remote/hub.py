@@ -17,7 +17,7 @@ _TOKEN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 def connect_hub(address: Address) -> Remote:
-    """A repository at the commit that the address's revision, else the default branch, names now."""
+    """Return a repository at the commit that the revision, else the default branch, names now."""
     from huggingface_hub import HfApi, HfFileSystem
 
     info = HfApi().model_info(address.repository, revision=address.revision, files_metadata=True)
@@ -85,7 +85,7 @@ _FOLDERS = ("base", "initial", "danger", "safety")
 
 
 def explained(error: Exception, address: Address, doing: str) -> BundleError:
-    """What the Hub's client said, as an error that says what to do.
+    """Return what the Hub's client said, as an error that says what to do.
 
     Args:
         doing: what cannot be done, "fetched" or "written".
@@ -147,6 +147,6 @@ def explained(error: Exception, address: Address, doing: str) -> BundleError:
 
 
 def _status(error: Exception) -> int | None:
-    """The HTTP status of an answer; None where there was no answer."""
+    """Return the HTTP status of an answer; None where there was no answer."""
     found = getattr(getattr(error, "response", None), "status_code", None)
     return found if isinstance(found, int) else None

@@ -29,7 +29,7 @@ MODEL = "Qwen/Qwen3-8B"
 """What the published adapters were trained on."""
 
 _DIRECTIONS, _STATES = "Direction", "initial-state"
-# What METHOD section 2 says of the published folders, by a part of their names.
+# What docs/method.md section 2 says of the published folders, by a part of their names.
 _TRAINED_ON = {
     "beaver": "3,000 random unsafe rows of BeaverTails, learning rate 5e-6",
     "ageis": "3,000 random unsafe rows of Aegis, learning rate 5e-6",
@@ -130,7 +130,7 @@ def open_release(reference: str, status: Status | None = None) -> Release:
 
 
 def choose(named: Mapping[str, Path], wanted: str | None) -> tuple[str, Path]:
-    """One of several danger adapters.
+    """Return one of several danger adapters.
 
     Raises:
         UsageError: none is named and there are several, or there is none of that name.

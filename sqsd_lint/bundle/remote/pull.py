@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Collection
@@ -12,10 +11,9 @@ from pathlib import Path
 
 from sqsd_lint.bundle.cache import bundles_folder, cached_name, swap_in
 from sqsd_lint.bundle.load import Bundle, load_bundle
-from sqsd_lint.bundle.manifest import MANIFEST, Manifest, from_json
-from sqsd_lint.bundle.remote import address as sources
-from sqsd_lint.bundle.remote import pull_records as pulled
-from sqsd_lint.bundle.remote.address import Address
+from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, parse_manifest
+from sqsd_lint.bundle.remote import pull_records
+from sqsd_lint.bundle.remote.address import Address, parse
 from sqsd_lint.bundle.remote.connect import connect, reaching
 from sqsd_lint.bundle.remote.files import MAX_FILE, Remote, TooLargeError, writing
 from sqsd_lint.bundle.remote.pull_staging import alone, empty
@@ -24,7 +22,6 @@ from sqsd_lint.common.json_io import sha256_file
 from sqsd_lint.common.progress import Status
 from sqsd_lint.errors import BundleCorruptError, BundleError
 
-_MAX_MANIFEST = 64 << 20
 _MAX_FILES = 1000
 _MAX_BUNDLE = 64 << 30
 # How often somebody who watches is told.
@@ -32,7 +29,7 @@ _TOLD_EVERY = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RemoteBundle:
     """A bundle at an address, of which only the manifest was read.
 
     Attributes:
@@ -53,7 +50,7 @@ class Found:
         return self.manifest.digest
 
 
-def look(address: Address) -> Found:
+def look(address: Address) -> RemoteBundle:
     """Read the manifest of the bundle at an address: its digest stands for every file of it.
 
     Raises:
@@ -63,10 +60,10 @@ def look(address: Address) -> Found:
     """
     remote = connect(address)
     with reaching(address):
-        text = remote.read(MANIFEST, _MAX_MANIFEST)
+        text = remote.read(MANIFEST, MAX_MANIFEST)
     try:
-        manifest = from_json(json.loads(text.decode("utf-8")))
-    except (ValueError, RecursionError) as error:
+        manifest = parse_manifest(text)
+    except ValueError as error:
         raise BundleCorruptError(
             f"{address}: {MANIFEST} is not a valid bundle manifest: {error}",
             hint="nothing was kept of it; ask whoever published it to push it again",
@@ -75,7 +72,7 @@ def look(address: Address) -> Found:
         raise BundleCorruptError(
             f"{address}: {len(manifest.files):,} files, where {_MAX_FILES:,} are allowed"
         )
-    return Found(remote, manifest, text)
+    return RemoteBundle(remote, manifest, text)
 
 
 def pull(
@@ -116,12 +113,12 @@ def pull(
         os.utime(target / MANIFEST)  # of several versions of a bundle, the one that was pulled last is meant
         for source in {str(address), str(found.address)}:
             commit = found.address.revision
-            pulled.remember(pulled.Pulled(source, commit, found.digest, folder), cache_dir)
+            pull_records.remember(pull_records.Pulled(source, commit, found.digest, folder), cache_dir)
     return bundle
 
 
 def _whole(folder: Path, digest: str) -> Bundle | None:
-    """The bundle of a digest in a folder of the cache; None if it is another one, or damaged."""
+    """Return the bundle of a digest in a folder of the cache; None if it is another one, or damaged."""
     try:
         bundle = load_bundle(folder)
     except (BundleError, OSError):
@@ -130,8 +127,8 @@ def _whole(folder: Path, digest: str) -> Bundle | None:
 
 
 def cached(source: str, cache_dir: Path | None = None) -> Bundle | None:
-    """The bundle that was pulled from an address before, without a look at the network."""
-    known = pulled.find(source, cache_dir)
+    """Return the bundle that was pulled from an address before, without a look at the network."""
+    known = pull_records.find(source, cache_dir)
     folder = bundles_folder(cache_dir) / known.folder if known else None
     if known is None or folder is None or not (folder / MANIFEST).is_file():
         return None
@@ -140,17 +137,17 @@ def cached(source: str, cache_dir: Path | None = None) -> Bundle | None:
 
 
 def cached_or_pulled(reference: str, cache_dir: Path | None = None, status: Status | None = None) -> Bundle:
-    """The bundle at an address: as it was pulled last, whatever a branch may be by now, else pulled.
+    """Return the bundle at an address: as it was pulled last, whatever a branch may be by now, else pulled.
 
     Raises:
         UsageError: no such form of an address. BundleError: see `pull`.
     """
-    address = sources.parse(reference)
+    address = parse(reference)
     return cached(str(address), cache_dir) or pull(address, cache_dir=cache_dir, status=status)
 
 
 def unexpected(where: str, digest: str, expected: Collection[str]) -> BundleError:
-    """The error for a bundle that is another one than was asked for."""
+    """Return the error for a bundle that is another one than was asked for."""
     wanted = " or ".join(sorted(each[:12] for each in expected))
     return BundleError(
         f"{where}: expected a bundle with the digest {wanted}, found {digest[:12]}; nothing was kept of it",
@@ -159,7 +156,7 @@ def unexpected(where: str, digest: str, expected: Collection[str]) -> BundleErro
     )
 
 
-def _fill(stage: Path, found: Found, status: Status | None) -> None:
+def _fill(stage: Path, found: RemoteBundle, status: Status | None) -> None:
     """Bring every file into `stage`; what an earlier, killed pull left there is used."""
     sizes = _sizes(found)
     total, here = sum(sizes.values()), 0
@@ -183,7 +180,7 @@ def _fill(stage: Path, found: Found, status: Status | None) -> None:
     (stage / MANIFEST).write_bytes(found.text)
 
 
-def _sizes(found: Found) -> dict[str, int]:
+def _sizes(found: RemoteBundle) -> dict[str, int]:
     sizes = {}
     with reaching(found.address):
         for name in found.manifest.files:
@@ -219,8 +216,8 @@ def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int
     )
 
 
-def _check(stage: Path, found: Found) -> None:
-    """Everything `bundle verify` knows to check, before anybody can see the bundle."""
+def _check(stage: Path, found: RemoteBundle) -> None:
+    """Check all that `bundle verify` knows to check, before anybody can see the bundle."""
     wrong = verify(stage)
     if wrong:
         empty(stage)

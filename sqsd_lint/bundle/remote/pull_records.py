@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from sqsd_lint.bundle.cache import bundles_folder, is_cached_name
-from sqsd_lint.common.fields import FieldError, Fields, hex64, optional, text
-from sqsd_lint.common.json_io import read_json, sha256_text, write_json
+from sqsd_lint.common.formats import JsonModel, Sha256, read_as
+from sqsd_lint.common.json_io import sha256_text, write_json
+from sqsd_lint.common.strict_json import decode, read_bytes
 
 _FOLDER = ".sources"
 _LIMIT = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """A pull that is done.
+class Pulled(JsonModel, frozen=True):
+    """A pull that is done, as a file beside the cached bundles has it.
 
     Attributes:
         source: the address as it was asked for: "hf://org/name@v1".
@@ -27,24 +25,28 @@ class Pulled:
 
     source: str
     revision: str | None
-    digest: str
+    digest: Sha256
     folder: str
+
+    def __post_init__(self) -> None:
+        if not is_cached_name(self.folder):
+            raise ValueError(".folder: not a cached bundle")
 
 
 def remember(pulled: Pulled, cache_dir: Path | None = None) -> None:
     """Record a pull; an earlier one of the same address is forgotten."""
     path = _path(pulled.source, cache_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, asdict(pulled))
+    write_json(path, pulled.to_json())
 
 
 def find(source: str, cache_dir: Path | None = None) -> Pulled | None:
-    """The last pull of an address, None if there was none or its bundle is gone."""
+    """Return the last pull of an address, None if there was none or its bundle is gone."""
     return _read(_path(source, cache_dir))
 
 
-def sources(cache_dir: Path | None = None) -> dict[str, list[Pulled]]:
-    """All pulls whose bundle is still there, by folder of the cache."""
+def pulls_by_folder(cache_dir: Path | None = None) -> dict[str, list[Pulled]]:
+    """Return all pulls whose bundle is still there, by folder of the cache."""
     found: dict[str, list[Pulled]] = {}
     folder = bundles_folder(cache_dir) / _FOLDER
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
@@ -56,7 +58,7 @@ def sources(cache_dir: Path | None = None) -> dict[str, list[Pulled]]:
 
 def forget(folder: str, cache_dir: Path | None = None) -> None:
     """Drop what is recorded of a cached bundle that is gone."""
-    for pulled in sources(cache_dir).get(folder, ()):
+    for pulled in pulls_by_folder(cache_dir).get(folder, ()):
         _path(pulled.source, cache_dir).unlink(missing_ok=True)
 
 
@@ -66,19 +68,6 @@ def _path(source: str, cache_dir: Path | None) -> Path:
 
 def _read(path: Path) -> Pulled | None:
     try:
-        top = Fields(read_json(path, limit=_LIMIT), "")
-        found = Pulled(
-            top.take("source", text),
-            top.take("revision", optional(text)),
-            top.take("digest", hex64),
-            top.take("folder", _cached),
-        )
+        return read_as(Pulled, decode(read_bytes(path, _LIMIT)))
     except (OSError, ValueError):
         return None  # not recorded is the same as forgotten: the bundle is pulled again
-    return found
-
-
-def _cached(value: Any, path: str) -> str:
-    if not is_cached_name(value):
-        raise FieldError(f"{path}: not a cached bundle")
-    return str(value)

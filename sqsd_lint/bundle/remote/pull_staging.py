@@ -15,7 +15,7 @@ PARTIAL = ".pulling-"
 
 @contextmanager
 def alone(target: Path, digest: str, status: Callable[[str], None] | None) -> Iterator[Path]:
-    """The folder for a bundle that will stand at `target`; no other process writes to it meanwhile.
+    """Yield the folder for a bundle that will stand at `target`; no other process writes to it meanwhile.
 
     It stays where the block fails, for the next pull to go on from.
 
@@ -62,7 +62,7 @@ def alone(target: Path, digest: str, status: Callable[[str], None] | None) -> It
 
 
 def empty(stage: Path) -> None:
-    """Throw away what was gathered."""
+    """Remove what was gathered."""
     for path in stage.rglob("*"):
         if path.is_file():
             path.unlink()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.manifest import MANIFEST, Manifest, from_json
+from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, parse_manifest
 from sqsd_lint.bundle.remote.address import Address
 from sqsd_lint.bundle.remote.connect import connect, reaching
 from sqsd_lint.bundle.remote.files import Remote
@@ -26,7 +26,7 @@ _LONGEST = 200
 
 
 def card(manifest: Manifest, address: Address) -> str:
-    """README.md for the repository at `address`: what the bundle is, what it was made of, how it is used.
+    """Return README.md for the repository at `address`: what the bundle is, was made of and is used for.
 
     Nothing reads it back: a pull leaves it where it is.
     """
@@ -62,7 +62,7 @@ def card(manifest: Manifest, address: Address) -> str:
 
 
 def _front_matter(manifest: Manifest) -> str:
-    """What the Hub indexes. A JSON string is a YAML string, whatever is in it."""
+    """Return what the Hub indexes. A JSON string is a YAML string, whatever is in it."""
     lines = [
         "library_name: peft",
         *([f"base_model: {json.dumps(manifest.base_model.id)}"] if "/" in manifest.base_model.id else []),
@@ -100,7 +100,7 @@ def _calibration(manifest: Manifest) -> str:
         return "None: only raw scores can be thresholds. `sqsd-lint bundle calibrate` adds one."
     rows = [
         (role, each.name, f"{each.rows:,}", each.sha256[:12])
-        for role, sets in (("benign", found.benign_sets), ("known-harmful", found.harmful_sets))
+        for role, sets in (("benign", found.sets.benign), ("known-harmful", found.sets.harmful))
         for each in sets
     ]
     return _table(("", "data set", "rows", "sha256"), rows)
@@ -122,16 +122,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text without markup: one line, every character that Markdown or HTML know escaped."""
+    """Return a text without markup: one line, every character that Markdown or HTML know escaped."""
     return _SPECIAL.sub(r"\\\1", _line(text))
 
 
 def _line(text: str) -> str:
     flat = "".join(c if c.isprintable() else " " for c in text)
     return flat if len(flat) <= _LONGEST else f"{flat[: _LONGEST - 3]}..."
-
-
-_MAX_MANIFEST = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +194,7 @@ def push(
 def _push_store(
     remote: Remote, digest: str, files: dict[str, Path], *, force: bool, status: Status | None
 ) -> None:
-    """The manifest goes last: a pull meanwhile gets the old bundle, or is told of files that differ."""
+    """Write the manifest last: a pull meanwhile gets the old bundle, or is told of files that differ."""
     old = _there(remote)
     if old is not None and old.digest == digest:
         return
@@ -215,12 +212,12 @@ def _push_store(
 
 
 def _there(remote: Remote) -> Manifest | None:
-    """The manifest of the bundle in a store; None if there is none."""
+    """Return the manifest of the bundle in a store; None if there is none."""
     try:
-        return from_json(json.loads(remote.read(MANIFEST, _MAX_MANIFEST)))
+        return parse_manifest(remote.read(MANIFEST, MAX_MANIFEST))
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise UsageError(
             f"{remote.address} holds a {MANIFEST} that is no manifest of a bundle; nothing was written",
             hint="name an empty place",

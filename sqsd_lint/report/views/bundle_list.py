@@ -19,7 +19,7 @@ _DAY = 86_400
 
 
 class Listed(Protocol):
-    """A line of the list, `bundle.prune.Kept`: a bundle, its size in bytes, its last use and its sources."""
+    """A line of the list, `bundle.prune.CachedUsage`: a bundle, its size in bytes, last use and sources."""
 
     @property
     def entry(self) -> Any: ...
@@ -34,7 +34,7 @@ class Listed(Protocol):
 
 
 class Changed(Protocol):
-    """One base model whose lock is another one, or new, or gone: `bundle.locking.Change`."""
+    """One base model whose lock is another one, or new, or gone: `bundle.locking.LockChange`."""
 
     @property
     def base(self) -> str: ...

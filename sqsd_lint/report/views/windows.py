@@ -50,7 +50,7 @@ def print_windows(result: Mapping[str, Any], output: Path, stream: IO[str]) -> N
             table.add_row(
                 name if k == 1 else "",
                 str(k),
-                f"{window['sqsd'][0]:.2f} .. {window['sqsd'][1]:.2f}",
+                f"{numbers.score(window['sqsd'][0])} .. {numbers.score(window['sqsd'][1])}",
                 f"{window['answer_tokens']:.0f}",
                 f"{100 * window['attack_success']:.0f} %",
                 f"{100 * low:.0f}-{100 * high:.0f}",
