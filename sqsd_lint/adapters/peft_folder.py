@@ -2,102 +2,85 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sqsd_lint.adapters.registry import AdapterKind, AdapterSource, Shape, Use, kind_of
 from sqsd_lint.common.json_io import read_json
 from sqsd_lint.common.model_folder import weight_files
 from sqsd_lint.common.safetensors_header import read_header
 from sqsd_lint.errors import AdapterError
 
-_EXPERTS = re.compile(r"\.experts(?:\.base_layer)*\Z")
-_KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])(?:\.\w+)?\.weight\Z")
-# Initialisations that take s B0 A0 out of the base weights: what the training moved is s (B A - B0 A0).
-STARTS = ("pissa", "olora", "corda", "lora_ga")
-# Variants whose forward pass is more than W x + s B A x, or that train something else besides.
-_VARIANTS = (
-    "modules_to_save",
-    "layer_replication",
-    "trainable_token_indices",
-    "alora_invocation_tokens",
-    "use_qalora",
-    "use_bdlora",
-    "arrow_config",
-    "kasa_config",
-    "monteclora_config",
-)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+_FILES = (CONFIG, WEIGHTS, "adapter_model.bin")
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterInfo:
-    """What a LoRA folder holds.
+    """What an adapter folder holds.
 
     Attributes:
-        config: adapter_config.json.
+        kind: of adapter.
+        source: its folder, its configuration, and what reads its tensors.
         shapes: per module of the bare model, (d_out, r, d_in).
     """
 
-    config: Mapping[str, Any]
-    shapes: Mapping[str, tuple[int, int, int]]
+    kind: AdapterKind
+    source: AdapterSource
+    shapes: Mapping[str, Shape]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The content of adapter_config.json."""
+        return self.source.config
 
 
-def weights_of(folder: Path) -> Path:
-    """The file that holds an adapter's tensors.
+def is_adapter(folder: Path) -> bool:
+    """Return whether a folder is a PEFT adapter's, finished or not, pickled or not."""
+    return any((folder / name).is_file() for name in _FILES)
+
+
+def inspect_adapter(
+    folder: Path, use: Use = "a part of a bundle", *, start: Path | None = None
+) -> AdapterInfo:
+    """Read the kind and the shapes of an adapter.
+
+    Args:
+        use: what the adapter is read for.
+        start: the adapter that was saved before the training, if it is known.
 
     Raises:
-        AdapterError: there is none.
+        AdapterError: a file is missing or damaged, no kind knows the adapter, its kind cannot be used so, or
+            its tensors are not those that its configuration promises.
     """
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise AdapterError(
-            f"{folder}: {WEIGHTS} is missing",
-            hint="save the adapter with save_pretrained(); pickled adapter_model.bin files are never loaded",
-        )
-    return path
-
-
-def inspect_adapter(folder: Path) -> AdapterInfo:
-    """Read the configuration and tensor shapes of a PEFT folder.
-
-    Raises:
-        AdapterError: a file is missing or damaged, the adapter is no plain LoRA, a module lacks a factor,
-            or its rank is not the configured one.
-    """
-    config = read_config(folder)
-    _refuse_variants(config, folder / CONFIG)
-    path = weights_of(folder)
+    source = source_of(folder)
+    kind = kind_of(source.config, folder / CONFIG)
+    kind.check_use(use, folder, source.config, start=start is not None)
+    if start is not None and kind.needs_start:
+        check_start(kind, source_of(start), folder)
+    path = _weights_of(folder)
     try:
         header = read_header(path)
     except (OSError, ValueError) as error:
-        pointer = is_pointer(path)
+        pointer = _is_pointer(path)
         raise AdapterError(
             f"{path}: {'a Git LFS pointer, not the weights' if pointer else error}",
             hint="fetch the weights: `git lfs pull`" if pointer else None,
         ) from error
-    factors: dict[str, dict[str, tuple[int, ...]]] = {}
-    for name, info in header.items():
-        match = _KEY.match(name)
-        if not match:
-            raise AdapterError(
-                f"{path}: {name!r} is no LoRA factor of a linear layer",
-                hint="train on linear layers only, without modules_to_save",
-            )
-        # PEFT may adapt a mixture's fused experts as well: parameters, and no linear layers.
-        if not _EXPERTS.search(match["module"]):
-            factors.setdefault(match["module"], {})[match["factor"]] = info.shape
-    if not factors:
-        raise AdapterError(f"{path}: holds no LoRA factors")
-    return AdapterInfo(config, {m: _shape(path, m, pair, config) for m, pair in sorted(factors.items())})
+    return AdapterInfo(kind, source, kind.shapes(source, {name: info.shape for name, info in header.items()}))
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a LoRA adapter, of whatever variant.
+def source_of(folder: Path) -> AdapterSource:
+    """Return an adapter's folder, configuration, and reader of its tensors.
 
     Raises:
-        AdapterError: it cannot be read, or is that of another method.
+        AdapterError: the configuration is missing or damaged.
     """
     path = folder / CONFIG
     try:
@@ -107,65 +90,48 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{path}: not a readable PEFT configuration: {error}",
             hint="give the folder that PEFT's save_pretrained() wrote",
         ) from error
-    kind = config.get("peft_type") if isinstance(config, dict) else None
-    if not isinstance(config, dict) or kind != "LORA":
-        raise AdapterError(f"{path}: peft_type is {kind!r}, expected 'LORA'", hint="train a LoRA adapter")
-    return config
+    if not isinstance(config, dict):
+        raise AdapterError(f"{path}: holds no JSON object, expected PEFT's configuration")
+    return AdapterSource(folder, config, lambda: _load_tensors(folder))
 
 
-def start_of(config: Mapping[str, Any]) -> str | None:
-    """The initialisation that changed the base weights ("pissa", "pissa_niter_4"); None for any other."""
-    init = config.get("init_lora_weights")
-    return init if isinstance(init, str) and init.startswith(STARTS) else None
+def check_start(kind: AdapterKind, start: AdapterSource, folder: Path) -> None:
+    """Raise AdapterError unless a start is of the kind that began there."""
+    of_start = kind_of(start.config, start.folder / CONFIG)
+    if of_start is not kind:
+        raise AdapterError(
+            f"{start.folder}: is {of_start.name}, so {folder}, which is {kind.name}, did not start there",
+            hint="give the adapter that was saved right before the training",
+        )
 
 
-def is_pointer(path: Path) -> bool:
-    """Whether a file is what Git LFS leaves in place of one."""
+def _weights_of(folder: Path) -> Path:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise AdapterError(
+            f"{folder}: {WEIGHTS} is missing",
+            hint="save the adapter with save_pretrained(); pickled adapter_model.bin files are never loaded",
+        )
+    return path
+
+
+def _load_tensors(folder: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    path = _weights_of(folder)
+    try:
+        return load_file(path)
+    except Exception as error:  # the library has errors of its own besides OSError, by version
+        raise AdapterError(f"{path}: not a readable safetensors file: {error}") from error
+
+
+def _is_pointer(path: Path) -> bool:
+    """Return whether a file is what Git LFS leaves in place of one."""
     try:
         with path.open("rb") as file:
             return file.read(24) == b"version https://git-lfs."
     except OSError:
         return False
-
-
-def _refuse_variants(config: Mapping[str, Any], path: Path) -> None:
-    unsupported = {
-        "use_dora": config.get("use_dora"),
-        "bias": config.get("lora_bias") or config.get("bias", "none") != "none",
-        "init_lora_weights": start_of(config) or config.get("init_lora_weights") == "loftq",
-        **{key: config.get(key) for key in _VARIANTS},
-    }
-    named = [key for key, set_ in unsupported.items() if set_]
-    if named:
-        raise AdapterError(
-            f"{path}: {', '.join(named)} is set, and the update is then more than B @ A",
-            hint="train a LoRA adapter (rsLoRA, DoRA, PiSSA, OLoRA, rank and alpha patterns can be imported)",
-        )
-
-
-def _shape(
-    path: Path, module: str, pair: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
-) -> tuple[int, int, int]:
-    if set(pair) != {"A", "B"}:
-        raise AdapterError(f"{path}: {module} has only lora_{next(iter(pair))}, expected lora_A and lora_B")
-    a, b = pair["A"], pair["B"]
-    if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
-        raise AdapterError(f"{path}: {module} has lora_A {a} and lora_B {b}, expected (r, in) and (out, r)")
-    rank = _rank(config, module)
-    if a[0] != rank:
-        raise AdapterError(
-            f"{path}: {module} has rank {a[0]}, but {CONFIG} says {rank}",
-            hint="the two files come from different adapters",
-        )
-    return b[0], a[0], a[1]
-
-
-def _rank(config: Mapping[str, Any], module: str) -> Any:
-    """The configured rank of a module, with PEFT's rule: a pattern matches a module name's whole end."""
-    for pattern, rank in (config.get("rank_pattern") or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return rank
-    return config.get("r", 8)
 
 
 def check_fits(info: AdapterInfo, adapter: Path, model: Path) -> None:
@@ -195,7 +161,7 @@ def check_fits(info: AdapterInfo, adapter: Path, model: Path) -> None:
 
 
 def _find(weights: Mapping[str, tuple[int, ...]], module: str) -> tuple[int, ...] | None:
-    """The shape of a module's weight; a checkpoint may leave out or add leading parts of the name."""
+    """Return the shape of a module's weight; a checkpoint may leave out or add leading parts of the name."""
     if module in weights:
         return weights[module]
     ends = [shape for name, shape in weights.items() if _ends(module, name) or _ends(name, module)]
@@ -204,9 +170,3 @@ def _find(weights: Mapping[str, tuple[int, ...]], module: str) -> tuple[int, ...
 
 def _ends(longer: str, shorter: str) -> bool:
     return longer.endswith("." + shorter)
-
-
-WEIGHTS = "adapter_model.safetensors"
-
-
-CONFIG = "adapter_config.json"

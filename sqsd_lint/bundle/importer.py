@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from sqsd_lint._version import __version__
+from sqsd_lint.adapters.convert import plain_adapter
 from sqsd_lint.adapters.peft_folder import check_fits, inspect_adapter
+from sqsd_lint.adapters.registry import Context, Use
 from sqsd_lint.bundle.base_model import describe_model, resolve_model
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import (
@@ -21,12 +23,19 @@ from sqsd_lint.bundle.manifest import (
     Purpose,
     scored_modules,
 )
+from sqsd_lint.bundle.reach import with_reach
 from sqsd_lint.bundle.write import check_output, write_bundle
 from sqsd_lint.common.formats import is_name
 from sqsd_lint.common.progress import Status
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Expansion, Metric, Update
 
+_USES: Mapping[str, tuple[Use, ...]] = {
+    "base": ("a base adapter",),
+    "initial": ("an expansion point",),
+    "danger": ("a direction",),
+    "safety": ("a direction", "an expansion point"),
+}
 _FULL_NOTE = "update: a training step is taken to move the whole weights, as full fine-tuning does"
 
 
@@ -112,7 +121,8 @@ def import_bundle(
             files={},
             update=update,
         )
-        return write_bundle(output, manifest, {role: one.folder for role, one in taken.items()})
+        folders = {role: one.folder for role, one in taken.items()}
+        return write_bundle(output, with_reach(manifest, folders), folders)
 
 
 def directions_for(
@@ -144,23 +154,19 @@ def _take(
     start: Path | None,
     status: Status | None,
 ) -> _Taken:
-    facts: dict[str, Any] = {"imported": True}
-    notes: tuple[str, ...]
-    if whole:
-        from sqsd_lint.adapters.whole_models import RANK, factor_displacement
-
-        kept = factor_displacement(model, path, scratch / role, rank=rank or RANK, status=status)
-        adapter, notes = scratch / role, (kept.note(),)
-        facts |= {"checkpoint": path.resolve().name, **kept.facts()}
-    else:
-        from sqsd_lint.adapters.convert import plain_adapter
-
-        adapter, notes = plain_adapter(path, start, scratch / role)
-    info = inspect_adapter(adapter)
+    context = Context(base_model=model, rank=rank, status=status)
+    plain = plain_adapter(path, scratch / role, _USES[role], start=start, whole=whole, context=context)
+    info = inspect_adapter(plain.folder)
     check_fits(info, path, model)
-    rank_, alpha = info.config.get("r"), info.config.get("lora_alpha")
-    facts |= {"r": rank_, "alpha": alpha, "modules": len(info.shapes)}
-    return _Taken(adapter, {**facts, "converted": list(notes)} if notes else facts, notes)
+    facts = {
+        "imported": True,
+        **plain.facts,
+        "r": info.config.get("r"),
+        "alpha": info.config.get("lora_alpha"),
+        "modules": len(info.shapes),
+        **({"converted": list(plain.notes)} if plain.notes else {}),
+    }
+    return _Taken(plain.folder, facts, plain.notes)
 
 
 def _check_settings(

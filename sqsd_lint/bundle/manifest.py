@@ -20,6 +20,7 @@ from sqsd_lint.common.formats import (
     JsonModel,
     Name,
     Positive,
+    Proportion,
     Sha256,
     Text,
     ascending,
@@ -239,6 +240,8 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
         validation: what its scores cost when they were tried.
         agreements: how the bundle's scores rank rows, compared with the own scores of models that it
             stands in for.
+        reach: the share of each direction that updates at its expansion point can reach (`bundle.reach`);
+            bundles from before it was recorded have none.
     """
 
     id: Name
@@ -259,6 +262,10 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
     files: Annotated[Mapping[FilePath, Sha256], Meta(extra_json_schema={"not": {"required": [MANIFEST]}})]
     validation: Validation | None = None
     agreements: tuple[Agreement, ...] = ()
+    reach: Annotated[
+        Mapping[DirectionKey, Proportion],
+        Meta(min_length=len(DIRECTIONS), extra={"expected": "an object of a number for danger and safety"}),
+    ] = field(default_factory=dict)
 
     @property
     def modules(self) -> Literal["all"] | int:
@@ -297,7 +304,7 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
 
         Covers the format version, the three digests of the base model, the directions, expansion, metric,
         modules, update, the base adapter and the files of the adapters in use. Leaves out names, provenance,
-        notes, calibration, validation, agreements and the tool's version.
+        notes, calibration, validation, agreements, reach and the tool's version.
         """
         raw, base = self.to_json(), self.base_model
         used = tuple(f"{a}/" for a in self.adapters)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import Manifest
+from sqsd_lint.bundle.reach import recorded_reach
 from sqsd_lint.common.formats import plain
 from sqsd_lint.types import Threshold
 
@@ -42,6 +43,7 @@ def describe(bundle: Bundle, percentile: Callable[[float], float] | None = None)
         "calibration": _calibration(m),
         "validation": _validation(m, percentile),
         "agreements": raw.get("agreements", []),
+        "reach": recorded_reach(m),
     }
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from sqsd_lint.adapters.peft_folder import WEIGHTS, check_fits, inspect_adapter
 from sqsd_lint.bundle.base_model import check_base_model
 from sqsd_lint.bundle.load import file_problems
-from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, from_json
+from sqsd_lint.bundle.manifest import MANIFEST, MAX_MANIFEST, Manifest, from_json, load
+from sqsd_lint.bundle.reach import measure_reach, reach_differences, recorded_reach
 from sqsd_lint.common.safetensors_header import non_finite
 from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.common.strict_json import decode, read_bytes
@@ -47,9 +48,24 @@ def verify(folder: Path, *, model: Path | None = None, cache_dir: Path | None = 
     ]
     for name in manifest.adapters:
         findings += _adapter_findings(folder / name, model)
+    if not findings and manifest.reach:
+        findings += _reach_findings(folder, manifest)
     if model is not None:
         findings += _base_findings(manifest, model, cache_dir)
     return findings
+
+
+def reach_of(folder: Path) -> dict[str, float]:
+    """Return the reach of a sound bundle's directions: what it records, else what its adapters have.
+
+    Raises:
+        SqsdLintError: the bundle is not sound.
+    """
+    manifest = load(folder)
+    known = recorded_reach(manifest)
+    if known.keys() == manifest.directions.keys():
+        return known
+    return measure_reach(manifest, {name: folder / name for name in manifest.adapters})
 
 
 def _adapter_findings(folder: Path, model: Path | None) -> list[BundleFault]:
@@ -61,6 +77,14 @@ def _adapter_findings(folder: Path, model: Path | None) -> list[BundleFault]:
         return [BundleFault(folder.name, error.message)]
     bad = non_finite(folder / WEIGHTS)
     return [BundleFault(f"{folder.name}/{WEIGHTS}", f"{name} holds NaN or infinite weights") for name in bad]
+
+
+def _reach_findings(folder: Path, manifest: Manifest) -> list[BundleFault]:
+    try:
+        measured = measure_reach(manifest, {name: folder / name for name in manifest.adapters})
+    except SqsdLintError as error:
+        return [BundleFault("directions", error.message)]
+    return [BundleFault(MANIFEST, difference) for difference in reach_differences(manifest, measured)]
 
 
 def _base_findings(manifest: Manifest, model: Path, cache_dir: Path | None) -> list[BundleFault]:

@@ -79,8 +79,10 @@ def verify(
     """
     settings = settings_of(context)
     from sqsd_lint.bundle.base_model import resolve_model
+    from sqsd_lint.bundle.reach import reach_text, reach_warnings
+    from sqsd_lint.bundle.verify import reach_of
     from sqsd_lint.bundle.verify import verify as find_wrong
-    from sqsd_lint.report.views.bundle import print_good, print_wrong
+    from sqsd_lint.report.views.bundle import print_good, print_warning, print_wrong
 
     cache = cache_of(settings)
     folder = _folder(settings, cache)
@@ -89,7 +91,10 @@ def verify(
     if findings:
         print_wrong([(finding.where, finding.message) for finding in findings], sys.stdout)
         raise typer.Exit(ExitCode.CANNOT_SCORE)
-    print_good(f"{folder}: nothing is wrong", sys.stdout)
+    reach = reach_of(folder)
+    print_good(f"{folder}: nothing is wrong; reach: {reach_text(reach)}", sys.stdout)
+    for warning in reach_warnings(reach):
+        print_warning(warning, sys.stdout)
 
 
 def remove(

@@ -144,7 +144,7 @@ def import_(
                 start=start,
                 **settings,
             )
-    tell(made.root, install, cache)
+    tell(made.root, install, cache, made.manifest.reach)
 
 
 def _folders(adapters: dict[str, Any], models: dict[str, Path | None]) -> dict[str, Path]:

@@ -76,7 +76,7 @@ def build(
             device=settings.device,
             progress=bar,
         )
-    tell(made.root, install, cache)
+    tell(made.root, install, cache, made.manifest.reach)
 
 
 def calibrate(
@@ -242,11 +242,18 @@ def _copy(name: str, output: Path | None, check: bool, cache: Path | None) -> It
     yield bundle, bundle.root
 
 
-def tell(folder: Path, install: bool, cache: Path | None) -> None:
-    """Say where a bundle stands, having kept it in the cache if that was asked for."""
+def tell(folder: Path, install: bool, cache: Path | None, reach: Mapping[str, float] | None = None) -> None:
+    """Say where a bundle stands, having kept it in the cache if that was asked for.
+
+    Args:
+        reach: of its directions, if the bundle is new and a low one is to be warned of.
+    """
     from sqsd_lint.bundle.installed import install as keep
-    from sqsd_lint.report.views.bundle import print_good
+    from sqsd_lint.bundle.reach import reach_warnings
+    from sqsd_lint.report.views.bundle import print_good, print_warning
 
     if install:
         folder = keep(folder, cache_dir=cache).root
     print_good(f"{folder}: look at it with `sqsd-lint bundle show {folder}`", sys.stdout)
+    for warning in reach_warnings(reach or {}):
+        print_warning(warning, sys.stdout)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.adapters.peft_folder import inspect_adapter
 from sqsd_lint.common.progress import Progress
@@ -16,17 +14,17 @@ from sqsd_lint.drift.trajectory import Point, Skipped, State, Trajectory, Walk
 from sqsd_lint.errors import AdapterError
 
 
-def read_state(folder: Path) -> dict[str, LowRank]:
-    """scaling * B @ A of every module of a PEFT folder.
+def read_state(folder: Path, start: Path | None = None) -> dict[str, LowRank]:
+    """Read scaling * B @ A of every module of a PEFT folder.
+
+    Args:
+        start: the adapter that training began from, if it will be subtracted: PiSSA and its like need it.
 
     Raises:
-        AdapterError: a file is missing or cut short, the adapter is no plain LoRA, or a factor is not finite.
+        AdapterError: a file is missing or cut short, the adapter's kind has no such state, or a factor is
+            not finite.
     """
-    inspect_adapter(folder)
-    factors = load_adapter(folder).factors
-    for name, f in factors.items():
-        if not (torch.isfinite(f.A).all() and torch.isfinite(f.B).all()):
-            raise AdapterError(f"{folder}: {name} holds NaN or infinity", hint="the training has diverged")
+    factors = load_adapter(folder, use="a run's state", start=start).factors
     return {name: LowRank.of_factors(f) for name, f in factors.items()}
 
 
@@ -42,7 +40,7 @@ def measure_adapters(
     Raises:
         AdapterError: no state can be read, or the run fine-tunes another model.
     """
-    walk = Walk(axes, read_state(start) if start else None)
+    walk = Walk(axes, read_state(start, start) if start else None)
     points: list[Point] = []
     skipped: list[Skipped] = []
     modules: set[str] = set()
@@ -51,7 +49,7 @@ def measure_adapters(
         progress.start(len(states))
     for state in states:
         try:
-            read = read_state(state.folder)
+            read = read_state(state.folder, start)
         except AdapterError as error:
             skipped.append(Skipped(state, error.message, error.hint or ""))
             if len(skipped) == len(states):
@@ -83,8 +81,10 @@ def measure_adapters(
 
 
 def _notes(folder: Path, start: Path | None) -> tuple[str, ...]:
-    config = inspect_adapter(folder).config
-    if config.get("init_lora_weights") is not False or start is not None:
+    if (
+        start is not None
+        or inspect_adapter(folder, "a run's state").config.get("init_lora_weights") is not False
+    ):
         return ()
     return ("init_lora_weights was false: B was not 0 at the start, which --start can name",)
 

@@ -20,7 +20,7 @@ from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.drift.adapters import read_state
 from sqsd_lint.drift.directions import Axes
-from sqsd_lint.drift.meter import LoraGauge, Reading, WeightGauge, lora_state, unwrap
+from sqsd_lint.drift.meter import LoraGauge, Reading, WeightGauge, adapter_state, unwrap
 from sqsd_lint.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class SafetyDriftCallback(TrainerCallback):
         self._axes = Axes.of(bundle)
         self._budget = budget
         self._on_exceed = on_exceed
-        self._start = None if start is None else read_state(Path(start))
+        self._start = None if start is None else read_state(Path(start), Path(start))
         self._per_layer = per_layer
         self._attached = False
         self._exceeded = False
@@ -122,7 +122,7 @@ class SafetyDriftCallback(TrainerCallback):
             )
 
     def _make_gauge(self, model: nn.Module, *, resumed: bool) -> LoraGauge | WeightGauge:
-        now = lora_state(model)
+        now = adapter_state(model, started=self._start is not None or not resumed)
         if now:
             # A resumed run's factors are no start. LoRA begins at the base, where B is 0.
             return LoraGauge(self._axes, self._start if self._start is not None else {} if resumed else now)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sqsd_lint.adapters.linear_modules import is_linear
+from sqsd_lint.adapters.registry import PREFIX, kind_of
 from sqsd_lint.drift.directions import Axes, ratio
 from sqsd_lint.drift.displacement import minus, project
 from sqsd_lint.drift.lowrank import LowRank
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 # Elements of a weight that are held in float64 at once: 64 MiB.
 _BLOCK = 1 << 23
 _OTHER_MODEL = "use the bundle of the model that is trained"
-_PREFIX = "base_model.model."  # what PEFT puts before the bare model's names
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -38,39 +38,56 @@ def unwrap(model: nn.Module) -> nn.Module:
         model = inner
 
 
-def lora_state(model: nn.Module) -> dict[str, LowRank]:
-    """scaling * B @ A of the active adapters by the bare model's module names, copied to the CPU in float64.
+def adapter_state(model: nn.Module, *, started: bool = True) -> dict[str, LowRank]:
+    """Read scaling * B @ A of the active adapters by the bare model's module names, in float64 on the CPU.
 
-    Empty if the model has no LoRA layer. Embeddings with an adapter are left out: no direction has them.
+    Empty if the model has no adapter. Embeddings with an adapter are left out: no direction has them.
+
+    Args:
+        started: whether the state at the start is known and will be subtracted.
 
     Raises:
-        AdapterError: DoRA, which is no low-rank displacement, or factors that are sharded over processes.
+        AdapterError: the adapter's kind has no such state, or its factors are sharded over processes.
     """
-    from peft.tuners.lora import LoraLayer
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
+    configs = _configs(model)
     found: dict[str, LowRank] = {}
     for path, layer in model.named_modules():
-        if not isinstance(layer, LoraLayer):
+        if not isinstance(layer, BaseTunerLayer):
             continue
-        name = path.removeprefix(_PREFIX)
+        module: Any = layer
+        name = path.removeprefix(PREFIX)
         for adapter in layer.active_adapters:
-            if adapter not in layer.lora_A:
+            config = configs.get(adapter, {})
+            kind = kind_of(config, name)
+            kind.check_use("a run's state", name, config, start=started)
+            factors = kind.layer_factors(module, adapter, config)
+            if factors is None:
                 continue
-            if layer.use_dora.get(adapter):
-                raise AdapterError(
-                    f"{name}: DoRA rescales whole weights, so its displacement has no low rank",
-                    hint="train plain LoRA or rsLoRA",
-                )
-            pair: Any = layer.lora_B[adapter].weight, layer.lora_A[adapter].weight
-            up, down = (factor.detach().to("cpu", torch.float64, copy=True) for factor in pair)
+            A, B, scaling = factors
+            up, down = (factor.detach().to("cpu", torch.float64, copy=True) for factor in (B, A))
             if up.dim() != 2 or down.dim() != 2 or up.shape[1] != down.shape[0]:
                 raise AdapterError(
                     f"{name}: the LoRA factors have shapes {tuple(up.shape)} and {tuple(down.shape)}",
                     hint="factors that are sharded over processes (ZeRO-3, FSDP) cannot be read while"
                     " training; use `sqsd-lint drift` on the checkpoints",
                 )
-            moved = LowRank(layer.scaling[adapter] * up, down)
+            moved = LowRank(scaling * up, down)
             found[name] = found[name] + moved if name in found else moved
+    return found
+
+
+def _configs(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return the configurations of a model's adapters, which a wrapper may hide, as in their files."""
+    found: dict[str, dict[str, Any]] = {}
+    for module in model.modules():
+        held: Any = getattr(module, "peft_config", None)
+        if isinstance(held, dict):
+            for name, config in held.items():
+                fields = config if isinstance(config, dict) else config.to_dict()
+                kind = fields["peft_type"]
+                found[name] = {**fields, "peft_type": getattr(kind, "value", kind)}
     return found
 
 
@@ -148,7 +165,7 @@ class LoraGauge:
 
     def read(self, model: nn.Module) -> Reading:
         """Raises AdapterError if the adapter fits no layer of the bundle, or another model's."""
-        state = lora_state(unwrap(model))
+        state = adapter_state(unwrap(model))
         if state.keys().isdisjoint(self._axes.modules):
             raise AdapterError(
                 f"the bundle has none of the adapter's {len(state)} modules",

@@ -19,7 +19,7 @@ from sqsd_lint.adapters.factors import Adapter, LoraFactors
 from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import minus
 from sqsd_lint.drift.lowrank import LowRank
-from sqsd_lint.drift.meter import lora_state
+from sqsd_lint.drift.meter import adapter_state
 from sqsd_lint.rules.fine_tune import FineTuneSettings
 from sqsd_lint.scoring.attention import causal_attention
 from sqsd_lint.scoring.batching import pad
@@ -97,7 +97,7 @@ class FineTune:
         self._head = LossHead(model)
         self._trained = [p for p in self.model.parameters() if p.requires_grad]
         self._start = [p.detach().clone() for p in self._trained]
-        self._origin = lora_state(self.model)
+        self._origin = adapter_state(self.model)
 
     def run(
         self, rows: Sequence[Encoded], training: FineTuneSettings, optimizer: Optimizer, *, seed: int = 0
@@ -136,7 +136,7 @@ class FineTune:
 
     def displacement(self) -> dict[str, LowRank]:
         """What the last training has added to each weight."""
-        return minus(lora_state(self.model), self._origin)
+        return minus(adapter_state(self.model), self._origin)
 
     def unload(self) -> None:
         """Give the bare base back."""

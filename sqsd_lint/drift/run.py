@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from sqsd_lint.adapters.peft_folder import is_adapter
 from sqsd_lint.common.json_io import read_json
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.drift.adapters import measure_adapters
@@ -19,8 +20,6 @@ from sqsd_lint.drift.trajectory import RunKind, State, Trajectory
 from sqsd_lint.errors import CannotScoreError, UsageError
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,12})")
-_CONFIG = "adapter_config.json"
-_ADAPTERS = (_CONFIG, "adapter_model.safetensors", "adapter_model.bin")
 _STEP_STATE = "trainer_state.json"
 
 
@@ -62,7 +61,7 @@ WORDS: dict[RunKind, str] = {"adapter": "an adapter", "weights": "full weights"}
 
 def kind_of(folder: Path) -> RunKind | None:
     """Whether a folder holds a PEFT adapter or full weights, finished or not; None for neither."""
-    if any((folder / name).is_file() for name in _ADAPTERS):
+    if is_adapter(folder):
         return "adapter"
     if any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin")):
         return "weights"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqsd_lint.bundle.agreement import with_target
+from sqsd_lint.bundle.reach import raw_threshold_note
 from sqsd_lint.rules import Policy
 from sqsd_lint.rules.consensus import quorum
+from sqsd_lint.rules.threshold import parse_threshold
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.types import ConsensusRule, Head
 
@@ -34,6 +36,9 @@ def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
     if run.calibration and run.calibration.curve.tokens:
         harm = f" + {run.calibration.harm_weight:g} x harm" if run.calibration.harm_weight else ""
         notes.append(f"risk: SQSD{harm}, less what benign answers of its length have, in their scale")
+    raw = _raw_thresholds(policy)
+    if raw and (target or len(settings.opinions) > 1):
+        notes.append(raw_threshold_note(m, raw))
     uncovered = scorer.uncovered
     if uncovered:
         notes.append(
@@ -57,6 +62,12 @@ def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
         agreement=agreement,
         uncovered=uncovered,
     )
+
+
+def _raw_thresholds(policy: Policy) -> list[str]:
+    """Return the thresholds that are raw scores, as they were written."""
+    thresholds = (policy.error_threshold, policy.warning_threshold)
+    return [each.spec for each in thresholds if each and parse_threshold(each.spec).kind == "raw"]
 
 
 def join_heads(heads: Mapping[str, Head], rule: ConsensusRule) -> Head:

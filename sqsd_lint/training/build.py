@@ -13,6 +13,7 @@ from sqsd_lint.bundle.cache import staging, swap_in
 from sqsd_lint.bundle.importer import directions_for
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import HARM, BaseModel, DirectionSpec, Manifest, Purpose
+from sqsd_lint.bundle.reach import with_reach
 from sqsd_lint.bundle.write import check_output, write_bundle
 from sqsd_lint.common.json_io import digest, read_json, write_json
 from sqsd_lint.common.progress import Progress
@@ -101,7 +102,8 @@ class _Build:
             files={},
             update=recipe.bundle.update,
         )
-        return write_bundle(output, manifest, {name: self._work / name for name in chosen})
+        folders: dict[str, Path] = {name: self._work / name for name in chosen}
+        return write_bundle(output, with_reach(manifest, folders), folders)
 
     def _directions(self) -> dict[str, DirectionSpec]:
         found = directions_for(self._recipe.bundle.safety_scaling)

@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from sqsd_lint.adapters.convert import plain_adapter
+from sqsd_lint.adapters.convert import PlainAdapter, plain_adapter
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.adapters.peft_folder import inspect_adapter
 from sqsd_lint.errors import AdapterError
@@ -60,7 +60,8 @@ def test_the_displacement_from_the_start(
 ) -> None:
     """s V is what training moved: PEFT's merged model less the base model."""
     folder, start, after = trained(tmp_path, arch, init_lora_weights=init, **options)
-    found, notes = plain_adapter(folder, start, tmp_path / "plain")
+    made = plain_adapter(folder, tmp_path / "plain", start=start)
+    found, notes = made.folder, made.notes
     assert notes == (f"{init}: the displacement from its start",)
     before = dict(tiny.make_model(arch).named_modules())
     for name, f in load_adapter(found, tiny.make_model(arch)).factors.items():
@@ -72,7 +73,7 @@ def test_the_displacement_from_the_start(
 
 def test_peft_agrees_with_its_own_conversion_and_loads_ours(tmp_path: Path) -> None:
     folder, start, after = trained(tmp_path, init_lora_weights="pissa")
-    found, _ = plain_adapter(folder, start, tmp_path / "plain")
+    found = plain_adapter(folder, tmp_path / "plain", start=start).folder
     loaded = PeftModel.from_pretrained(tiny.make_model(), str(found))
     ids = torch.tensor([tiny.random_sample(1)[0]])
     with torch.no_grad():
@@ -82,7 +83,8 @@ def test_peft_agrees_with_its_own_conversion_and_loads_ours(tmp_path: Path) -> N
 
 def test_dora_keeps_its_direction_part(tmp_path: Path) -> None:
     folder, _, _ = trained(tmp_path, use_dora=True)
-    found, notes = plain_adapter(folder, None, tmp_path / "plain")
+    made = plain_adapter(folder, tmp_path / "plain", start=None)
+    found, notes = made.folder, made.notes
     assert notes == ("DoRA: the direction part B A; the magnitudes are left out",)
     before, after = (load_file(path / "adapter_model.safetensors") for path in (folder, found))
     assert any("magnitude" in name for name in before)
@@ -94,7 +96,7 @@ def test_dora_keeps_its_direction_part(tmp_path: Path) -> None:
 
 def test_plain_adapters_stay_where_they_are(tiny_adapters: dict[str, Path], tmp_path: Path) -> None:
     folder = tiny_adapters["danger"]
-    assert plain_adapter(folder, None, tmp_path / "plain") == (folder, ())
+    assert plain_adapter(folder, tmp_path / "plain") == PlainAdapter(folder)
     assert not (tmp_path / "plain").exists()
 
 
@@ -107,7 +109,7 @@ def test_without_the_start_the_command_that_makes_it_is_given(tmp_path: Path) ->
     """And it makes the very start: the same product B0 A0, whatever signs the decomposition took."""
     folder, start, _ = trained(tmp_path, init_lora_weights="pissa")
     with pytest.raises(AdapterError, match="known only with its start") as caught:
-        plain_adapter(folder, None, tmp_path / "plain")
+        plain_adapter(folder, tmp_path / "plain", start=None)
     assert caught.value.hint is not None
     command = caught.value.hint.partition('python -c "')[2].rstrip('"')
     tiny.make_model().save_pretrained(tmp_path / "base")
@@ -126,7 +128,7 @@ def test_no_command_for_a_start_that_draws_numbers(tmp_path: Path) -> None:
     folder, _, _ = trained(tmp_path, init_lora_weights="pissa")
     configure(folder, init_lora_weights="pissa_niter_4")
     with pytest.raises(AdapterError, match="pissa_niter_4") as caught:
-        plain_adapter(folder, None, tmp_path / "plain")
+        plain_adapter(folder, tmp_path / "plain", start=None)
     assert "python" not in str(caught.value.hint)
 
 
@@ -164,5 +166,5 @@ def test_starts_that_are_not_the_adapters(
     folder, start, _ = trained(tmp_path, init_lora_weights="pissa")
     spoil(folder, start)
     with pytest.raises(AdapterError, match=complaint):
-        plain_adapter(folder, start, tmp_path / "plain")
+        plain_adapter(folder, tmp_path / "plain", start=start)
     assert not (tmp_path / "plain").exists()

@@ -17,7 +17,7 @@ from sqsd_lint.cli.app import main
 from sqsd_lint.common.formats import FieldError, plain, read_as
 from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import UsageError
-from sqsd_lint.rules.calibration import Calibration
+from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.types import Validation
 
 
@@ -92,7 +92,7 @@ def test_a_bundle_without_one_has_the_digest_that_it_always_had(bundle: Bundle) 
 
 def test_percentiles_belong_to_the_calibration_of_the_day(bundle: Bundle, tmp_path: Path) -> None:
     found = read_result(write(tmp_path / "result.json", result(bundle)), bundle)
-    placed = found.placed(Calibration(tuple(map(float, range(-10, 10)))).percentile)
+    placed = found.placed(ScoreCalibration(tuple(map(float, range(-10, 10)))).percentile)
     assert placed.windows[0].percentiles == (77.5, 97.5)
     assert [window.sqsd for window in placed.windows] == [window.sqsd for window in found.windows]
     with pytest.raises(FieldError, match=r"windows\[0\]\.percentiles: unknown key"):

@@ -30,7 +30,7 @@ class Recorder:
 
     def __call__(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
         self.args, self.kwargs = args, kwargs
-        return SimpleNamespace(root=self._root)
+        return SimpleNamespace(root=self._root, manifest=SimpleNamespace(reach={}))
 
 
 def test_list_of_an_empty_cache(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +58,9 @@ def test_verify_says_everything_that_is_wrong(
 def test_verify_of_a_good_bundle(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
     monkeypatch.setattr(verify, "verify", lambda folder, **_: [])
+    monkeypatch.setattr(verify, "reach_of", lambda folder: {"danger": 0.87, "safety": 1.0})
     assert main(["bundle", "verify", "mine"]) == 0
-    assert capsys.readouterr().out == "✓ mine: nothing is wrong\n"
+    assert capsys.readouterr().out == "✓ mine: nothing is wrong; reach: danger 87%, safety 100%\n"
 
 
 def test_import(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from sqsd_lint.drift import SafetyDriftCallback
 from sqsd_lint.drift.adapters import read_state
 from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import Drift, minus, project
-from sqsd_lint.drift.meter import LoraGauge, Reading, lora_state, unwrap
+from sqsd_lint.drift.meter import LoraGauge, Reading, adapter_state, unwrap
 from sqsd_lint.errors import AdapterError, UsageError
 from tests import tiny
 
@@ -264,7 +264,7 @@ def test_wrappers_are_seen_through(lora: Any) -> None:
             self.module = module
 
     assert unwrap(Wrapper(torch.compile(lora))) is lora  # type: ignore[arg-type]
-    assert set(lora_state(lora)) == {
+    assert set(adapter_state(lora)) == {
         f"model.layers.{k}.{name}" for k in range(2) for name in ("self_attn.q_proj", "mlp.down_proj")
     }
 

@@ -45,6 +45,7 @@ FACTS = {
     },
     "validation": plain(VALIDATION),
     "update": "lora",
+    "reach": {"danger": 0.873, "safety": 1.0},
     "agreements": [plain(Agreement("org/\x1bbig", "cd" * 32, 500, 0.61, 0.52, 0.69, 0.44))],
 }
 LINES = [Threshold("p99", 4.1, 0.01, 0.941), Threshold("p99.9", 6.42, 0.001, 0.874)]

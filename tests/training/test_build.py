@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.reach import LOW_REACH, measure_reach
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.errors import RecipeError, UsageError
 from sqsd_lint.training.build import build_bundle
@@ -203,3 +204,19 @@ def test_the_training_sets_of_a_recipe(recipe_file: Path) -> None:
     rows = found["danger"]["danger-set"]
     assert len(rows) == 10
     assert all(sample.messages[1].content.startswith("danger") for sample in rows)
+
+
+def test_the_reach_tells_one_seed_from_two(recipe_file: Path, tmp_path: Path) -> None:
+    """Adapters of one build begin from one A, so that updates at the initial state reach the directions."""
+    recipe = json.loads(recipe_file.read_text())
+    recipe["adapters"] = [a for a in recipe["adapters"] if a["name"] != "base"]
+    recipe["bundle"]["modules"] = "all"
+    built = {}
+    for seed in (0, 1):
+        recipe_file.write_text(json.dumps({**recipe, "seed": seed}))
+        built[seed] = build_bundle(load_recipe(recipe_file), tmp_path / f"seed-{seed}", device="cpu")
+        assert min(built[seed].manifest.reach.values()) > 0.9
+    folders = {name: built[0].adapter_dir(name) for name in ("initial", "danger", "safety")}
+    mixed = measure_reach(built[0].manifest, {**folders, "danger": built[1].adapter_dir("danger")})
+    assert mixed["danger"] < LOW_REACH
+    assert mixed["safety"] == built[0].manifest.reach["safety"]

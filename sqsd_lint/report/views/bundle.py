@@ -11,6 +11,7 @@ from typing import IO, Any
 from rich.text import Text
 
 from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.reach import reach_text, reach_warnings
 from sqsd_lint.bundle.show import CANDIDATES
 from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape
@@ -93,6 +94,10 @@ def print_bundle(facts: Mapping[str, Any], thresholds: Sequence[Threshold], stre
     modules = "all layers" if facts["modules"] == "all" else f"top {facts['modules']} blocks"
     update = ", full update" if facts["update"] == "full" else ""
     _fact(page, "scoring", f"{facts['metric']}, {facts['expansion']} expansion, {modules}{update}")
+    unknown = "" if len(facts["reach"]) == 2 else ": `sqsd-lint bundle verify` measures it"
+    _fact(page, "reach", reach_text(facts["reach"]) + unknown)
+    for warning in reach_warnings(facts["reach"]):
+        _fact(page, "warning", warning)
     _fact(page, "size", f"{facts['bytes'] / 1e6:.1f} MB in {facts['path']}")
     for note in facts["notes"]:
         _fact(page, "note", note)
@@ -152,6 +157,12 @@ def print_good(text: str, stream: IO[str]) -> None:
     """One line that says that something went well."""
     page = open_page(stream)
     page.line(Text.assemble((f"{page.glyphs.clear} ", "bold green"), page.prose(escape(text))))
+
+
+def print_warning(text: str, stream: IO[str]) -> None:
+    """Print one line about something that is not wrong and yet has to be known."""
+    page = open_page(stream)
+    page.line(Text.assemble((f"{page.glyphs.warning} ", "bold yellow"), page.prose(escape(text))))
 
 
 def _fact(page: Page, label: str, value: str) -> None:

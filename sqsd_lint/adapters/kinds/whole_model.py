@@ -1,4 +1,4 @@
-"""A direction from two whole models: the difference of their weights, kept as the best factors of one rank.
+"""Whole models: what one moved from its base, kept as the best factors of one rank.
 
 For every linear layer but the output head, D = W_tuned - W_base is cut off behind its r largest singular
 values. The share of ||D||^2 that they carry is the kept energy. One tensor is in memory at a time.
@@ -7,16 +7,13 @@ values. The share of ||D||^2 that they carry is the kept energy. One tensor is i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from sqsd_lint.adapters.peft_folder import CONFIG, WEIGHTS
-from sqsd_lint.common.json_io import write_json
+from sqsd_lint.adapters.registry import PREFIX, AdapterKind, AdapterSource, Context, Converted, register
 from sqsd_lint.common.model_folder import read_config, weight_files
 from sqsd_lint.errors import ModelError, UsageError
 
@@ -30,9 +27,34 @@ _EXACT = 768
 _OVERSAMPLE, _PASSES = 8, 4
 
 
+@register
+class WholeModel(AdapterKind):
+    """A fully fine-tuned model. It has no adapter_config.json: whoever names it says that it is one."""
+
+    name = "a whole model"
+
+    def owns(self, config: Mapping[str, Any]) -> bool:
+        """Return False: nothing that has an adapter_config.json is a whole model."""
+        return False
+
+    def convert(self, source: AdapterSource, context: Context) -> Converted:
+        """Return the displacement from the base model, as an adapter of scaling 1.
+
+        Raises:
+            ModelError: it does not fit the base model, or is no other than it.
+            UsageError: the rank is not positive.
+        """
+        assert context.base_model is not None
+        config, tensors, kept = factor_displacement(
+            context.base_model, source.folder, rank=context.rank or RANK, status=context.status
+        )
+        facts = {"checkpoint": source.folder.resolve().name, **kept.facts()}
+        return Converted(config, tensors, kept.note(), facts)
+
+
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What became of a displacement.
+class Truncation:
+    """What cutting a displacement off behind its largest singular values has kept of it.
 
     Attributes:
         rank: singular values per layer.
@@ -64,16 +86,17 @@ class Kept:
 def factor_displacement(
     base: Path,
     tuned: Path,
-    output: Path,
     *,
     rank: int = RANK,
     status: Callable[[str], None] | None = None,
-) -> Kept:
-    """Write the displacement from one model to another as a LoRA adapter that PEFT loads, of scaling 1.
+) -> tuple[dict[str, Any], dict[str, Tensor], Truncation]:
+    """Factor the displacement from one model to another.
 
     Args:
         base, tuned: folders of safetensors weights, sharded or not, of the same architecture.
-        output: a new folder for the adapter.
+
+    Returns:
+        Configuration and tensors of a LoRA adapter that PEFT loads, of scaling 1, and what it has kept.
 
     Raises:
         ModelError: a file or layer is missing, shapes differ, weights are quantised, or nothing moved.
@@ -81,8 +104,6 @@ def factor_displacement(
     """
     if rank < 1:
         raise UsageError(f"--rank {rank}: expected 1 or more")
-    from safetensors.torch import save_file
-
     layers, transposed = _linear_layers(base)
     before, after = _Weights(base), _Weights(tuned)
     rank = min(rank, max(min(before.shape(before.find(name))) for name in layers))
@@ -100,21 +121,23 @@ def factor_displacement(
         if not math.isfinite(whole):
             raise ModelError(f"{tuned}: {name} holds NaN or infinity", hint="the training has diverged")
         down, up, energy = _best(moved.T if transposed else moved, rank)
-        key = f"base_model.model.{name}"
+        key = f"{PREFIX}{name}"
         factors[f"{key}.lora_A.weight"], factors[f"{key}.lora_B.weight"] = down, up
         shares.append(energy / whole)
         kept, total = kept + energy, total + whole
     if not factors:
         raise ModelError(f"{tuned}: every linear layer is the same as in {base}: it was not fine-tuned")
     outside = _outside(before, after, taken)
-    output.mkdir()
-    save_file(factors, output / WEIGHTS, metadata={"format": "pt"})
-    write_json(output / CONFIG, _config(rank, sorted({_module(k) for k in factors}), transposed))
-    return Kept(rank, kept / total, min(shares), median(shares), outside / (outside + total), len(shares))
+    config = _config(rank, sorted({_module(k) for k in factors}), transposed)
+    truncation = Truncation(
+        rank, kept / total, min(shares), median(shares), outside / (outside + total), len(shares)
+    )
+    return config, factors, truncation
 
 
 def _linear_layers(folder: Path) -> tuple[list[str], bool]:
     """Names of all linear layers but the output head, and whether they keep their weights as (in, out)."""
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.pytorch_utils import Conv1D
 
@@ -194,6 +217,8 @@ def _difference(before: _Weights, after: _Weights, one: str, other: str) -> Tens
 
 def _best(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, float]:
     """Balanced factors (A [r, d_in], B [d_out, r]) of the best approximation, and its squared norm."""
+    import torch
+
     if min(matrix.shape) <= _EXACT:
         u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
     else:
@@ -222,7 +247,7 @@ def _outside(before: _Weights, after: _Weights, taken: set[str]) -> float:
 
 
 def _module(key: str) -> str:
-    return key.removeprefix("base_model.model.").rpartition(".lora_")[0]
+    return key.removeprefix(PREFIX).rpartition(".lora_")[0]
 
 
 def _config(rank: int, modules: list[str], transposed: bool) -> dict[str, Any]:
