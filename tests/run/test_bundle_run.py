@@ -11,7 +11,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import clean_samples, read_samples
-from sqsd_lint.types import Line, Problem, Sample, ScoredRow
+from sqsd_lint.types import Threshold, Problem, Sample, ScoredRow
 from tests.run.conftest import ROWS, write
 
 Run = Callable[..., Settings]
@@ -36,7 +36,7 @@ def test_rows_near_a_threshold_are_settled_and_no_others(tiny_run: Run, samples:
     near = sorted(fast, key=lambda row: row.score.sqsd)[3]
     problem = Problem("SQSD303", samples[0].where, "not JSON")
     run = BundleRun(tiny_run())
-    rows = list(run.score([problem, *samples], [Line("raw", near.score.sqsd + 1e-6)]))
+    rows = list(run.score([problem, *samples], [Threshold("raw", near.score.sqsd + 1e-6)]))
     assert rows[1:] == fast
     first, *settled = run.settle(rows)
     assert first is problem
@@ -52,7 +52,7 @@ def test_without_a_near_row_nothing_is_settled(
     tiny_run: Run, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = BundleRun(tiny_run())
-    rows = list(run.score(samples, [Line("raw", 1000.0)]))
+    rows = list(run.score(samples, [Threshold("raw", 1000.0)]))
     monkeypatch.setattr(BundleRun, "new_scorer", None)
     assert run.settle(rows) == rows
 
