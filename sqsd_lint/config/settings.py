@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from sqsd_lint.types import ConsensusRule, Expansion, Metric, Turns
 
@@ -12,6 +12,7 @@ FailOn = Literal["error", "warning"]
 Scope = Literal["rows", "files"]
 Quantize = Literal["4bit", "8bit"]
 Checkpointing = Literal["auto", "on", "off"]
+ContextSeparator = Literal["blank-line", "line-break"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ class Settings:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     rules: str = "default"
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    context_separator: ContextSeparator = "blank-line"
     staged: bool = False
     changed_since: str | None = None
     scope: Scope = "rows"

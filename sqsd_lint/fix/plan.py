@@ -18,8 +18,8 @@ from sqsd_lint.fix.row_identity import key_of
 from sqsd_lint.read import read_rows
 from sqsd_lint.read.problems import Unreadable
 from sqsd_lint.rules.registry import LINE_RULES, UNSCORED_RULES
-from sqsd_lint.samples import Columns, to_sample
-from sqsd_lint.types import Problem, Row, Severity, Violation, Where
+from sqsd_lint.samples import Reading, to_sample
+from sqsd_lint.types import Problem, Row, Sample, Severity, Violation, Where
 
 _Rows = Mapping[int, tuple[Violation, ...]]
 
@@ -28,7 +28,7 @@ def plan(
     violations: Iterable[Violation],
     *,
     severities: Collection[Severity] = (Severity.ERROR,),
-    columns: Mapping[str, str] | None = None,
+    reading: Reading | None = None,
 ) -> Plan:
     """What `apply` will move: the rows with a violation of one of the `severities`.
 
@@ -36,7 +36,7 @@ def plan(
 
     Args:
         violations: of a report; files in their order.
-        columns: the `[columns]` table that the rows were read with.
+        reading: how the rows were read.
 
     Raises:
         UsageError: standard input, a symbolic link, a file outside of the working folder or a read-only one.
@@ -56,7 +56,7 @@ def plan(
     plans = []
     for file, rows in files.items():
         try:
-            plans.append(_plan_file(file, rows, Columns.from_mapping(columns) if columns else None))
+            plans.append(_plan_file(file, rows, reading or Reading()))
         except CannotBeFixed as error:
             left += [Left(violation, str(error)) for found in rows.values() for violation in found]
     return Plan(tuple(plans), tuple(left))
@@ -78,11 +78,11 @@ def _why_left(violation: Violation) -> str:
     return ""
 
 
-def _plan_file(file: str, rows: _Rows, columns: Columns | None) -> FilePlan:
+def _plan_file(file: str, rows: _Rows, reading: Reading) -> FilePlan:
     keys: dict[int, bytes] = {}
 
     def take(index: int, raw: Any) -> None:
-        keys[index] = _checked_key(raw, rows[index][0], columns)
+        keys[index] = _checked_key(raw, rows[index][0], reading)
 
     try:
         quarantine = checked_places(file)
@@ -119,14 +119,14 @@ def _read_table(file: str, rows: _Rows, take: Take) -> None:
             take(item.where.index, item.raw)
 
 
-def _checked_key(raw: Any, violation: Violation, columns: Columns | None) -> bytes:
+def _checked_key(raw: Any, violation: Violation, reading: Reading) -> bytes:
     """The key of a row that is still the one with the violation.
 
     Raises:
         SqsdLintError: it is another.
     """
-    sample = to_sample(Row(violation.where, raw), columns)
-    if isinstance(sample, Problem) or sample.fingerprint != violation.fingerprint:
+    sample = to_sample(Row(violation.where, raw), reading)
+    if not isinstance(sample, Sample) or sample.fingerprint != violation.fingerprint:
         raise _changed(violation.where)
     return key_of(raw)
 
