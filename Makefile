@@ -28,7 +28,7 @@ READY := $(VENV)/.installed
 READY_DEV := $(VENV)/.installed-dev
 REQUIREMENTS := pyproject.toml constraints.txt sqsd_lint/_version.py
 
-.PHONY: help demo test lint format types bundle figures clean
+.PHONY: help demo test lint format types bundle figures layouts clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo 'make types     mypy --strict'
 	@echo 'make bundle    build the default bundle anew from DATA=$(DATA)'
 	@echo 'make figures   draw the pictures of the README'
+	@echo 'make layouts   write the page of layouts'
 	@echo 'make clean     remove .venv and everything built'
 
 # Harmless rows pass with 0. The whole folder gives 3, because it holds rows that cannot be read or scored.
@@ -81,6 +82,9 @@ bundle: $(READY)
 
 figures: $(READY)
 	"$(BIN)/python" docs/figures.py
+
+layouts: $(READY)
+	"$(BIN)/python" docs/layouts.py
 
 clean:
 	rm -rf "$(VENV)" build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

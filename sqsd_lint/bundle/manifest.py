@@ -73,6 +73,7 @@ def from_json(raw: Any) -> Manifest:
         validation=top.take("validation", from_fields) if "validation" in raw else None,
         update=top.take("update", f.one_of(UPDATES)) if "update" in raw else UPDATES[0],
         agreements=top.take("agreements", f.items(agreement_from_fields)) if "agreements" in raw else (),
+        template_arguments=top.take("template_arguments", f.mapping) if "template_arguments" in raw else {},
     )
     target.done()
     top.done()
@@ -321,6 +322,7 @@ class Manifest:
         validation: what its scores cost when they were tried, if they were.
         update: what a training step moves: the factors of a LoRA adapter, or the whole weights.
         agreements: with the own scores of models that the bundle stands in for.
+        template_arguments: what else the chat template is called with, such as Qwen3's `enable_thinking`.
     """
 
     id: str
@@ -340,6 +342,7 @@ class Manifest:
     validation: Validation | None = None
     update: Update = "lora"
     agreements: tuple[Agreement, ...] = ()
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -360,8 +363,8 @@ class Manifest:
         """Hex SHA-256 over only what changes a score: score caches key on it, and survive a calibration.
 
         Covers the format version, the three digests of the base model, the directions, expansion, metric,
-        modules, update, the base adapter and the files of the adapters in use. Leaves out names, provenance,
-        notes, calibration, validation, agreements and the tool's version.
+        modules, update, template arguments, the base adapter and the files of the adapters in use.
+        Leaves out names, provenance, notes, calibration, validation, agreements and the tool's version.
         """
         raw, base = self.to_json(), self.base_model
         used = tuple(f"{a}/" for a in self.adapters)
@@ -372,12 +375,17 @@ class Manifest:
                 "base_adapter": self.base_adapter,
                 "files": {p: s for p, s in self.files.items() if p.startswith(used)},
                 **self._update(),
+                **self._template_arguments(),
             }
         )
 
     def _update(self) -> dict[str, Any]:
         """Left out where it is what it was before there was another."""
         return {} if self.update == "lora" else {"update": self.update}
+
+    def _template_arguments(self) -> dict[str, Any]:
+        """Left out where there are none, as bundles had it before there were any."""
+        return {"template_arguments": dict(self.template_arguments)} if self.template_arguments else {}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -398,6 +406,7 @@ class Manifest:
             "files": dict(sorted(self.files.items())),
             **({"validation": validation_json(self.validation)} if self.validation else {}),
             **({"agreements": [asdict(a) for a in self.agreements]} if self.agreements else {}),
+            **self._template_arguments(),
         }
 
 

@@ -112,6 +112,7 @@ def score(
     from sqsd_lint.report.style.messages import print_note
 
     remark: Callable[[], str] = str
+    notes: list[str] = []
     with progress(not no_progress) as bar:
         if several:
             from sqsd_lint.report.views import consensus as table
@@ -119,23 +120,27 @@ def score(
             from sqsd_lint.run.panel import settings_of_each
 
             votes = table.Votes()
-            opinions = consensus.score(settings_of_each(settings), progress=bar)
+            opinions = consensus.score(settings_of_each(settings), progress=bar, notes=notes)
             tally = _write(votes.watch(opinions), table, output_file)
             remark = votes.line
         elif emit_spans:
             from sqsd_lint.report.views import spans
             from sqsd_lint.run import spans as spanning
 
-            tally = _write(spanning.score(settings, span_unit.value, progress=bar), spans, output_file)
+            tally = _write(
+                spanning.score(settings, span_unit.value, progress=bar, notes=notes), spans, output_file
+            )
         else:
             from sqsd_lint.report import rows
             from sqsd_lint.run import score as run_score
 
-            tally = _write(run_score.score(settings, progress=bar), rows, output_file)
+            tally = _write(run_score.score(settings, progress=bar, notes=notes), rows, output_file)
     if not quiet:
         print_note(tally.line())
         if remark():
             print_note(remark())
+        for note in notes:
+            print_note(note)
     raise typer.Exit(ExitCode.OK if tally.complete(settings.allow) else ExitCode.CANNOT_SCORE)
 
 

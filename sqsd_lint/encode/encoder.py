@@ -1,10 +1,11 @@
 """Sample -> Encoded: which tokens the model sees, and which of them count.
 
 The text is the template's rendering of everything before the last trained answer, then that answer, then
-the template's end-of-turn token, and nothing after it. An answer with text beside its content (thoughts, calls
-of tools) is what the template makes of the whole conversation, as a trainer renders it. A token counts if it
-starts inside a trained answer (its end-of-turn included), judged by character offsets: a token that straddles
-the border between prompt and answer belongs to the prompt. Special tokens are never added a second time.
+the template's end-of-turn token, and nothing after it. An answer with text beside its content (thoughts,
+calls of tools) is what the template makes of the whole conversation, as a trainer renders it. A token counts
+if it starts inside a trained answer (its end-of-turn included), judged by character offsets: a token that
+straddles the border between prompt and answer belongs to the prompt. Special tokens are never added a second
+time.
 """
 
 from __future__ import annotations
@@ -172,6 +173,8 @@ class Encoder:
         if not any(key in message.extra for key in BESIDE):
             return prompt + message.content + eot, len(prompt)
         whole = self._render(sample, turn + 1, generation_prompt=False)
+        if not any(_is_written(message.extra[key], whole) for key in BESIDE if key in message.extra):
+            return prompt + message.content + eot, len(prompt)
         begin = len(prompt)
         if not whole.startswith(prompt):
             # The prompt for an answer may hold what the answer itself begins with: an empty thought.
@@ -182,9 +185,6 @@ class Encoder:
                     f"the chat template does not write message {turn + 1} after its prompt"
                 )
         end = whole.rfind(eot) + len(eot) if eot in whole[begin:] else len(whole)
-        written = whole[begin:end]
-        if not any(_is_written(message.extra[key], written) for key in BESIDE if key in message.extra):
-            return prompt + message.content + eot, len(prompt)
         return whole[:end], begin
 
     def _span_in_history(self, sample: Sample, turn: int, text: str, limit: int) -> Span:
@@ -243,12 +243,16 @@ class Encoder:
 
     def _head_tokens(
         self, sample: Sample, text: str, ids: Sequence[int], offsets: Sequence[Span]
-    ) -> int:
-        """How many tokens come before the first words of the conversation: BOS, the system turn, headers."""
+    ) -> tuple[int, int]:
+        """How many tokens come before the first words of the conversation: BOS, the system turn, headers.
+
+        Returns:
+            Their number, and how many of them are never cut: 1 for a BOS.
+        """
         bos = self.tokenizer.bos_token_id
         least = 1 if bos is not None and ids and ids[0] == bos else 0
         if len(ids) <= self._max_length or not offsets or offsets[0][0] < 0:
-            return least
+            return least, least
         at = 0
         for message in sample.messages:
             words = _SURROGATE.sub("\ufffd", message.content.strip())
@@ -256,17 +260,21 @@ class Encoder:
             if found < 0:
                 continue
             if message.role not in ("system", "developer"):
-                return max(least, sum(stop <= found for _, stop in offsets))
+                return max(least, sum(stop <= found for _, stop in offsets)), least
             at = found + len(words)
-        return least
+        return least, least
 
     def _truncate(
-        self, ids: list[int], counts: list[bool], head: int = 0, dropped: tuple[str, ...] = ()
+        self,
+        ids: list[int],
+        counts: list[bool],
+        head: tuple[int, int] = (0, 0),
+        dropped: tuple[str, ...] = (),
     ) -> Encoded:
         """Cut to the maximal length: first the middle of the prompt, then the end of the response.
 
         Args:
-            head: tokens at the front that are cut last: what the template and the system turn begin with.
+            head: how many tokens at the front are cut last, and how many never: see `_head_tokens`.
         """
         truncated: list[str] = []
         total = sum(counts[1:])
@@ -274,9 +282,9 @@ class Encoder:
         if excess > 0 and total:
             first = counts.index(True, 1)
             # One token stays before the answer, since its first token has to be predicted from something.
-            left = min(excess, first - 1)
+            left = max(0, min(excess, first - 1 - head[1]))
             if left:
-                at = _kept_head(head, first, first - left)
+                at = _kept_head(head[0], first, first - left)
                 ids, counts = ids[:at] + ids[at + left :], counts[:at] + counts[at + left :]
                 truncated.append("prompt")
         kept = sum(counts[1 : self._max_length])
@@ -302,14 +310,19 @@ def _kept_head(head: int, prompt: int, room: int) -> int:
 
 
 def _is_written(value: Any, text: str) -> bool:
-    """Whether a template has written what a message holds beside its content."""
-    leaves = [leaf for leaf in _leaves(value) if leaf.strip()]
-    # An argument may be written as JSON, with its escapes.
-    return any(
-        leaf.strip() in text or json.dumps(leaf.strip(), ensure_ascii=False)[1:-1] in text
-        or json.dumps(leaf.strip())[1:-1] in text
-        for leaf in leaves
-    )
+    """Whether a template has written what a message holds beside its content: the longest text of it."""
+    longest = max((leaf.strip() for leaf in _leaves(value)), key=len, default="")
+    if not longest:
+        return False
+    # An argument may be written as JSON, with its escapes; one that is JSON may be taken apart.
+    spellings = (longest, json.dumps(longest, ensure_ascii=False)[1:-1], json.dumps(longest)[1:-1])
+    if any(spelling in text for spelling in spellings):
+        return True
+    try:
+        inner = json.loads(longest) if longest[0] in "{[" else None
+    except (ValueError, RecursionError):
+        return False
+    return bool(inner) and _is_written(inner, text)
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -100,7 +100,7 @@ class Session:
     def _score_samples(self, engine: Engine, samples: Iterable[Sample]) -> dict[str, Score | Problem]:
         """Scores by fingerprint: a row that occurs twice, or is cached, is not scored again."""
         unique = {s.fingerprint: s for s in samples}
-        answers: dict[str, Score | Problem] = dict(engine.cache.get(unique))
+        answers: dict[str, Score | Problem] = dict(engine.recall(unique))
         missing = [s for f, s in unique.items() if f not in answers]
         self.cached += len(unique) - len(missing)
         if missing:

@@ -17,7 +17,9 @@ from sqsd_lint.run.rows import Rows, select_all
 from sqsd_lint.types import Problem, ScoredRow
 
 
-def score(settings: Sequence[Settings], *, progress: Progress | None = None) -> Iterator[Consensus | Problem]:
+def score(
+    settings: Sequence[Settings], *, progress: Progress | None = None, notes: list[str] | None = None
+) -> Iterator[Consensus | Problem]:
     """Every row's scores with several bundles, in the order of files and rows.
 
     One bundle after the other scores all rows, so that one model is in memory at a time; what the first ones
@@ -26,6 +28,7 @@ def score(settings: Sequence[Settings], *, progress: Progress | None = None) -> 
 
     Args:
         settings: two or more, alike but for what names the bundle (`bundle`, `model`, `proxy`).
+        notes: gets what a reader has to know of the rows that were read.
 
     Raises:
         UsageError: fewer than two, standard input (it cannot be read twice), or one bundle named twice.
@@ -35,7 +38,7 @@ def score(settings: Sequence[Settings], *, progress: Progress | None = None) -> 
     if "-" in settings[0].paths:
         raise UsageError("several bundles cannot read standard input one after the other", hint="name a file")
     sessions = open_sessions(settings, progress)
-    said = [_opinions(session, name) for name, session in sessions.items()]
+    said = [_opinions(session, name, notes) for name, session in sessions.items()]
     earlier = [list(each) for each in said[:-1]]
     for items in zip(*earlier, said[-1], strict=True):
         yield _together(items)
@@ -55,11 +58,12 @@ def _together(items: Sequence[_Said]) -> Consensus | Problem:
     return Consensus(rows[0].where, rows[0].fingerprint, rows[0].excerpt, tuple(o for _, o in said))
 
 
-def _opinions(session: Session, name: str) -> Iterator[_Said]:
+def _opinions(session: Session, name: str, notes: list[str] | None) -> Iterator[_Said]:
     line = _lowest_line(session)
     found = select_all(session.settings)
     yield from found.problems
-    for item in session.score_samples(Rows(found, session.settings)):
+    fresh = Rows(found, session.settings)
+    for item in session.score_samples(fresh):
         if isinstance(item, Problem):
             yield replace(item, message=f"{name}: {item.message}") if item.code == "SQSD301" else item
         elif reason := why_unscorable(item.score):
@@ -68,6 +72,8 @@ def _opinions(session: Session, name: str) -> Iterator[_Said]:
             risky = None if line is None else item.score.sqsd >= line
             yield item, Opinion(name, item.score, item.percentile, risky)
     session.engine.release()
+    if notes is not None:
+        notes += [note for note in fresh.notes if note not in notes]
 
 
 def _lowest_line(session: Session) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from sqsd_lint.scoring.cache import ScoreCache, scorer_key
 from sqsd_lint.scoring.cpu import EMULATED
 from sqsd_lint.scoring.device import resolve
 from sqsd_lint.scoring.uncovered_parameters import recall, remember, uncovered_share
-from sqsd_lint.types import Encoded, Problem, Sample, Score
+from sqsd_lint.types import BESIDE, Encoded, Problem, Sample, Score
 
 if TYPE_CHECKING:
     from sqsd_lint.encode import Encoder
@@ -70,15 +72,64 @@ class Engine:
                 hint="leave --expansion out, or use a bundle whose directions are task vectors",
             )
         self._cache_dir = cache_dir
-        path = cache_dir / "scores.sqlite" if cache_scores else None
-        self.cache = ScoreCache(path, self._key(), exact=exact)
+        self._cache_path = cache_dir / "scores.sqlite" if cache_scores else None
+        self.cache = self._drawer({})
+        self._dropped: dict[str, tuple[str, ...]] = {}
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
         self._rendered: tuple[str, ...] = ()  # notes on rendering by models that were let go
 
-    def _key(self) -> bytes:
+    def _drawer(self, more: Mapping[str, object]) -> ScoreCache:
+        return ScoreCache(self._cache_path, self._key(more), exact=self.exact)
+
+    # Scores of rows that were rendered otherwise before: those whose prompt was cut, which kept no head, and
+    # those with text beside their answers. The last drawer holds those of which a template dropped some.
+    @cached_property
+    def _rendered_anew(self) -> ScoreCache:
+        return self._drawer({"rendering": 2})
+
+    @cached_property
+    def _partly_dropped(self) -> ScoreCache:
+        return self._drawer({"rendering": 2, "dropped": True})
+
+    def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        """The scores that the cache holds of samples, by fingerprint."""
+        plain = [key for key, sample in samples.items() if not says_more(sample)]
+        found = {
+            key: score
+            for key, score in self.cache.get(plain).items()
+            if not score.truncated.startswith("prompt")
+        }
+        rest = [key for key in samples if key not in found]
+        if rest:
+            found.update(self._rendered_anew.get(rest))
+        more = [key for key in rest if key not in found and says_more(samples[key])]
+        if more:
+            known = self._partly_dropped.get(more)
+            found.update(known)
+            for key in known:
+                self._dropped[key] = tuple(_beside(samples[key]))
+        return found
+
+    def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
+        """Put scores into the cache and commit them."""
+        plain, anew, partly = [], [], []
+        for sample, score in scored:
+            if score.fingerprint in self._dropped:
+                partly.append(score)
+            elif says_more(sample) or score.truncated.startswith("prompt"):
+                anew.append(score)
+            else:
+                plain.append(score)
+        for scores, cache in ((plain, "cache"), (anew, "_rendered_anew"), (partly, "_partly_dropped")):
+            if scores:
+                getattr(self, cache).put(scores)
+
+    def _key(self, more: Mapping[str, object]) -> bytes:
+        arguments = self.bundle.manifest.template_arguments
         return scorer_key(
             {
+                **more,
                 "bundle": self.bundle.scoring_digest,
                 "metric": self.metric,
                 "expansion": self.expansion,
@@ -87,6 +138,7 @@ class Engine:
                 "turns": self._settings.turns,
                 "exact": self.exact,
                 **({"quantize": self._settings.quantize} if self._settings.quantize else {}),
+                **({"template_arguments": dict(arguments)} if arguments else {}),
             }
         )
 
@@ -102,7 +154,24 @@ class Engine:
         packed = (_FOUR_BITS,) if self._settings.quantize == "4bit" else ()
         asked, used = self._settings.dtype, self.dtype
         emulated = (EMULATED,) if (asked, used) == ("bfloat16", "float32") and not self.exact else ()
-        return (*rendering, *packed, *emulated, *((self.cache.note,) if self.cache.note else ()))
+        return (
+            *rendering,
+            *packed,
+            *emulated,
+            *self._dropped_notes(),
+            *((self.cache.note,) if self.cache.note else ()),
+        )
+
+    def _dropped_notes(self) -> Iterator[str]:
+        """How many rows hold what the template does not write."""
+        if self._dropped:
+            keys = Counter(key for lost in self._dropped.values() for key in lost)
+            count = len(self._dropped)
+            yield (
+                f"{count:,} row{' holds' if count == 1 else 's hold'} text beside the answer that the chat"
+                " template does not write, so that it is neither trained on nor scored:"
+                f" {', '.join(sorted(keys))}"
+            )
 
     def score(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
         """Score samples that the cache does not know, batch by batch, each committed at once.
@@ -118,6 +187,8 @@ class Engine:
             if isinstance(row, Problem):
                 yield sample, row
             else:
+                if row.dropped:
+                    self._dropped[sample.fingerprint] = row.dropped
                 kept.append(sample)
                 encoded.append(row)
         for batch, part in scorer.stream(encoded):
@@ -132,7 +203,7 @@ class Engine:
                         Score.of(kept[i], row, (danger, safety), loss, drift, exact=self.exact),
                     )
                 )
-            self.cache.put(score for _, score in done)
+            self.remember(done)
             yield from done
 
     @property
@@ -237,12 +308,31 @@ class Engine:
             update=manifest.update,
             checkpointing=settings.checkpointing,
         )
-        return Encoder(tokenizer, max_length=settings.max_length, turns=settings.turns), scorer
+        encoder = Encoder(
+            tokenizer,
+            max_length=settings.max_length,
+            turns=settings.turns,
+            template_arguments=manifest.template_arguments,
+        )
+        return encoder, scorer
 
 
 def scored_modules(names: set[str], modules: str | int) -> set[str] | None:
     """The modules of the top `modules` blocks, counted from the output; None for all of them."""
     return top_blocks(names, modules) if isinstance(modules, int) else None
+
+
+def says_more(sample: Sample) -> bool:
+    """Whether a trained turn says something beside its content, which a template may drop."""
+    return next(_beside(sample), None) is not None
+
+
+def _beside(sample: Sample) -> Iterator[str]:
+    for message, trained in zip(sample.messages, sample.mask, strict=True):
+        if trained and message.role != "text":
+            yield from (key for key in BESIDE if key in message.extra)
+            if "</think>" in message.content:
+                yield "<think>"
 
 
 def _encode(encoder: Encoder, sample: Sample) -> Encoded | Problem:

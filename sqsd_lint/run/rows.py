@@ -12,7 +12,7 @@ from sqsd_lint.discover.git.objects import NotInRepositoryError
 from sqsd_lint.discover.selection import listing
 from sqsd_lint.errors import UsageError
 from sqsd_lint.read import DEFAULT_LIMITS, SUFFIXES, read_rows
-from sqsd_lint.samples import Reading, fold, to_sample
+from sqsd_lint.samples import UNKNOWN, Reading, fold, to_sample
 from sqsd_lint.types import Problem, Sample, Undesirable, Where
 
 CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no others"
@@ -87,14 +87,14 @@ class Rows:
         self._remarks: Counter[str] = Counter()
         self._not_data: list[str] = []
         self._reading = reading_of(self._settings)
-        self._any = False
+        self._any = self._seen_known = False
 
     @property
     def notes(self) -> list[str]:
         """What was left out or not scored, with counts, and old versions that could not be compared with."""
         signs = [
             f"{count:,} row{' is' if count == 1 else 's are'} not judged: `{sign}` is false, so that"
-            " preference training pushes away from the answer (a trainer that reads no such column would learn it)"
+            " preference training pushes away from the answer (a trainer that reads no such column learns it)"
             for sign, count in sorted(self._undesirable.items())
         ]
         remarks = [
@@ -123,16 +123,17 @@ class Rows:
     def _without_foreign(
         self, file: DataFile, items: Iterable[Sample | Problem]
     ) -> Iterator[Sample | Problem]:
-        """The items of a file, none of a file without one row that looks like a sample."""
+        """The items of a file, but none of a file without one row that looks like a sample.
+
+        One object alone, as a file of settings or translations is, is no table of samples.
+        """
         held: list[Problem] = []
         for item in items:
-            if isinstance(item, Problem) and item.foreign:
+            if isinstance(item, Problem) and (item.foreign or (item.fold in UNKNOWN and item.rows == 1)):
                 held.append(item)
             else:
-                yield from held
-                held.clear()
                 yield item
-        if held and not self._seen_sample:
+        if held and not self._seen_known and all(item.fold in UNKNOWN for item in held):
             self._not_data.append(file.name)
         else:
             yield from held
@@ -140,10 +141,10 @@ class Rows:
     def _judged(self, file: DataFile) -> Iterator[Sample | Problem]:
         """What a file holds and its old version does not; a row without a fingerprint counts as new."""
         old = self._fingerprints(file)
-        self._seen_sample = False
+        self._seen_known = False
         for item in self._read(file.blob, file.name):
             self._any = True
-            self._seen_sample = self._seen_sample or not (isinstance(item, Problem) and item.foreign)
+            self._seen_known = self._seen_known or not isinstance(item, Problem) or item.fold not in UNKNOWN
             if item.fingerprint and item.fingerprint in old:
                 self.unchanged += 1
                 self.partial.add(file.name)

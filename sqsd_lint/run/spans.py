@@ -22,18 +22,24 @@ _COMMIT = 64
 
 
 def score(
-    settings: Settings, unit: Unit, *, progress: Progress | None = None
+    settings: Settings, unit: Unit, *, progress: Progress | None = None, notes: list[str] | None = None
 ) -> Iterator[SpannedRow | Problem]:
     """Every row's score and where in its answers it comes from, in the order of files and rows.
 
     Scores go into the cache, but none are taken from it: it holds no spans.
+
+    Args:
+        notes: gets what a reader has to know of the rows that were read.
     """
     session = Session(settings, progress)
     found = select_all(settings)
     yield from found.problems
-    rest = iter(Rows(found, settings))
+    rows = Rows(found, settings)
+    rest = iter(rows)
     while shard := list(islice(rest, SHARD_ROWS)):
         yield from _spanned(session, shard, partial(_row, session, unit))
+    if notes is not None:
+        notes += rows.notes
     if progress:
         progress.stop()
 
@@ -43,7 +49,7 @@ def _spanned(
 ) -> Iterator[SpannedRow | Problem]:
     unique = {item.fingerprint: item for item in shard if isinstance(item, Sample)}
     answers: dict[str, Attributed | Problem] = {}
-    fresh: list[Score] = []
+    fresh: list[tuple[Sample, Score]] = []
     if unique:
         if session.progress:
             session.progress.start(len(unique))
@@ -51,13 +57,13 @@ def _spanned(
         for sample, one in attributed(encoder, scorer, list(unique.values()), exact=session.engine.exact):
             answers[sample.fingerprint] = one
             if isinstance(one, Attributed):
-                fresh.append(one.score)
+                fresh.append((sample, one.score))
             if len(fresh) == _COMMIT:
-                session.engine.cache.put(fresh)
+                session.engine.remember(fresh)
                 fresh.clear()
             if session.progress:
                 session.progress.advance(1)
-    session.engine.cache.put(fresh)
+    session.engine.remember(fresh)
     for item in shard:
         if isinstance(item, Problem):
             yield item

@@ -76,7 +76,12 @@ def validate(
     who = make_judge(judge)
     session.engine.release()
     model, tokenizer = session.engine.base()
-    encoder = Encoder(tokenizer, max_length=settings.max_length, turns=settings.turns)
+    encoder = Encoder(
+        tokenizer,
+        max_length=settings.max_length,
+        turns=settings.turns,
+        template_arguments=session.bundle.manifest.template_arguments,
+    )
     experiment = Experiment(
         model,
         Attack(tokenizer, material.prompts, answer_tokens=answer_tokens),

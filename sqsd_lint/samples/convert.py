@@ -23,6 +23,9 @@ from sqsd_lint.types import BESIDE, Message, Problem, Row, Sample, Undesirable
 _MOST = 240
 DEFAULT = Reading()
 
+UNKNOWN = ("layout", "object")
+"""What `Problem.fold` is of rows in which no layout is seen."""
+
 
 def excerpt(sample: Sample) -> str:
     """Return the last prompt and the start of its answer, "prompt → answer", each cut at 240 characters.
@@ -93,7 +96,7 @@ def to_sample(row: Row, reading: Reading = DEFAULT) -> Sample | Problem | Undesi
             error.hint,
             excerpt=_start(raw),
             fold=error.fold,
-            foreign=error.fold in ("layout", "object") and not _looks_like_a_sample(raw),
+            foreign=error.fold in UNKNOWN and not _looks_like_a_sample(raw),
         )
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         message = f"tool calls or tools hold what JSON cannot: {error}"

@@ -62,9 +62,8 @@ def is_trained(item: Mapping[str, Any], assistant: bool, what: str, context: Con
         if item.get(name):
             context.remark(f"turns of which {name} takes parts out of training, scored whole")
     if votes and not any(votes.values()):
-        context.remark(
-            f"turns that {' and '.join(f'`{name}`' for name in votes)} takes out of training, not scored"
-        )
+        names = " and ".join(f"`{name}`" for name in votes)
+        context.remark(f"turns that {names} take{'s' * (len(votes) == 1)} out of training, not scored")
         return False
     for name in SIGNS:
         if sign_of(item.get(name)) is False:

@@ -1,4 +1,4 @@
-"""Values of a row's columns and messages as text, numbers and flags: the place that converts untrusted ones."""
+"""Values of columns and messages as text, numbers and flags: whatever is untrusted is converted here."""
 
 from __future__ import annotations
 

@@ -42,7 +42,10 @@ def forms(question: str, answer: str) -> list[dict[str, Any]]:
 
 
 @given(
-    question=WORDS, answer=WORDS, extra=st.dictionaries(st.text(min_size=9), st.text()), seed=st.integers()
+    question=WORDS,
+    answer=WORDS,
+    extra=st.dictionaries(st.text().map("meta ".__add__), st.text()),
+    seed=st.integers(),
 )
 def test_one_conversation_has_one_fingerprint(
     question: str, answer: str, extra: dict[str, str], seed: int
