@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqsd_lint.samples.conversation import ANSWERS, PROMPTS
-from sqsd_lint.samples.layouts import CONTEXTS, LAYOUTS, MEDIA, SYSTEMS, TRANSCRIPTS, Layout
+from sqsd_lint.samples.layouts import LAYOUTS, Layout
+from sqsd_lint.samples.readers import CONTEXTS, SYSTEMS, TRANSCRIPTS
 from sqsd_lint.samples.roles import ROLES, TEMPLATE_ROLES
 from sqsd_lint.samples.training_flags import SIGNS
+from sqsd_lint.samples.unread import MEDIA
 from sqsd_lint.types import BESIDE
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -27,11 +29,12 @@ TAIL = """\
 
 * **System prompt:** {systems}, unless the conversation brings its own.
 * **Context:** {contexts} go behind the prompt after a blank line; with `context-separator = "line-break"`, as
-  the paper's authors join them, after a line break. `history` holds earlier rounds, as `[prompt, answer]` pairs or
-  as messages.
+  the paper's authors join them, after a line break. `history` holds earlier rounds, as `[prompt, answer]`
+  pairs or as messages.
 * **Sign:** where {signs} is false, 0, "False" or -1,
-  preference training pushes away from the answer, as it does from a rejected one.
-  Such a row is not judged, and the coverage says so. In the layouts *preference*, *openai-preference*, *text* and a few others a label is no sign.
+  preference training pushes away from the answer, as it does from a rejected one. Such a row is not judged,
+  and the coverage says so. In the layouts *preference*, *openai-preference*, *text* and a few others a label
+  is no sign.
 * **Flags of a turn:** `weight` 0, `train`, `training` or `loss` false and `masked` true take a turn out of
   training; a note counts them. Flags that are not heeded (fractional weights, `train_detail`) are named.
 * **Text beside the content:** {beside}

@@ -62,7 +62,7 @@ def _opinions(session: Session, name: str, notes: list[str] | None) -> Iterator[
     line = _lowest_line(session)
     found = select_all(session.settings)
     yield from found.problems
-    fresh = Rows(found, session.settings)
+    fresh = Rows(found, session.settings, each_problem=True)
     for item in session.score_samples(fresh):
         if isinstance(item, Problem):
             yield replace(item, message=f"{name}: {item.message}") if item.code == "SQSD301" else item

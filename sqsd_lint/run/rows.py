@@ -67,6 +67,9 @@ def clean_samples(file: str, settings: Settings) -> Iterator[Sample]:
 class Rows:
     """The rows of a selection that are to be judged, read anew each time that they are gone through.
 
+    Args:
+        each_problem: one problem for every row, in its place, and not one for all rows of one fault.
+
     Attributes:
         unchanged: how many rows were passed by, since the old version of their file holds them.
         partial: the files of which some were.
@@ -74,9 +77,10 @@ class Rows:
     The attributes are those of the last time, and so are the notes.
     """
 
-    def __init__(self, selection: Selection, settings: Settings) -> None:
+    def __init__(self, selection: Selection, settings: Settings, *, each_problem: bool = False) -> None:
         self._selection = selection
         self._settings = settings
+        self._fold = not each_problem
         self._clear()
 
     def _clear(self) -> None:
@@ -108,7 +112,9 @@ class Rows:
     def __iter__(self) -> Iterator[Sample | Problem]:
         self._clear()
         for file in self._selection.files:
-            items = fold(self._judged(file))
+            items = self._judged(file)
+            if self._fold:
+                items = fold(items)
             yield from self._without_foreign(file, items) if self._may_be_foreign(file) else items
 
     def _may_be_foreign(self, file: DataFile) -> bool:
@@ -129,11 +135,14 @@ class Rows:
         """
         held: list[Problem] = []
         for item in items:
-            if isinstance(item, Problem) and (item.foreign or (item.fold in UNKNOWN and item.rows == 1)):
+            if not self._seen_known and isinstance(item, Problem) and item.fold in UNKNOWN:
                 held.append(item)
             else:
+                yield from held
+                held.clear()
                 yield item
-        if held and not self._seen_known and all(item.fold in UNKNOWN for item in held):
+        alone = sum(item.rows for item in held) == 1
+        if held and not self._seen_known and (alone or all(item.foreign for item in held)):
             self._not_data.append(file.name)
         else:
             yield from held

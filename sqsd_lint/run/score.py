@@ -22,7 +22,7 @@ def score(
     session = Session(settings, progress)
     found = select_all(settings)
     yield from found.problems
-    rows = Rows(found, settings)
+    rows = Rows(found, settings, each_problem=True)
     yield from session.score_samples(rows)
     if notes is not None:
         notes += rows.notes

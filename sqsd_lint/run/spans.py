@@ -34,7 +34,7 @@ def score(
     session = Session(settings, progress)
     found = select_all(settings)
     yield from found.problems
-    rows = Rows(found, settings)
+    rows = Rows(found, settings, each_problem=True)
     rest = iter(rows)
     while shard := list(islice(rest, SHARD_ROWS)):
         yield from _spanned(session, shard, partial(_row, session, unit))

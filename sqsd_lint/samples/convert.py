@@ -15,8 +15,9 @@ from sqsd_lint.samples.context import Context
 from sqsd_lint.samples.conversation import Turns, parse_tools
 from sqsd_lint.samples.fingerprint import fingerprint
 from sqsd_lint.samples.inline_suppression import read_suppression
-from sqsd_lint.samples.layouts import by_columns, detect, read, unread
+from sqsd_lint.samples.layouts import by_columns, detect, read
 from sqsd_lint.samples.training_flags import SIGNS, pushing_sign
+from sqsd_lint.samples.unread import unread
 from sqsd_lint.samples.values import Malformed, kind_of
 from sqsd_lint.types import BESIDE, Message, Problem, Row, Sample, Undesirable
 
