@@ -69,7 +69,7 @@ def test_what_the_template_drops_is_named_in_every_run(run: Run, monkeypatch: py
         " trained on nor scored: reasoning_content, refusal"
     )
     assert note in first.head.notes
-    assert len({row.score.sqsd for row in first.rows}) == 1
+    assert [row.score.sqsd for row in first.rows] == pytest.approx([first.rows[0].score.sqsd] * 3, abs=1e-5)
     monkeypatch.setattr(Engine, "_build", lambda self: pytest.fail("the model was loaded"))
     second = run_check.check(run(*rows))
     assert note in second.head.notes
