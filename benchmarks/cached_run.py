@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqsd_lint.config import Settings
 from sqsd_lint.read import read_rows
-from sqsd_lint.run.bundle_run import Session
+from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.samples import to_sample
 from sqsd_lint.types import Row, Sample, Score
 
@@ -33,9 +33,9 @@ def fill(folder: Path, rows: int) -> Path:
             for i in range(rows)
         )
     )
-    session = Session(Settings(cache_dir=str(folder / "cache")))
+    bundle_run = BundleRun(Settings(cache_dir=str(folder / "cache")))
     samples = [to_sample(row) for row in read_rows(str(data)) if isinstance(row, Row)]
-    session.engine.cache.put(
+    bundle_run.scorer.cache.put(
         Score(s.fingerprint, -5.0 - i / rows, 1.0, 0.0, 100)
         for i, s in enumerate(samples)
         if isinstance(s, Sample)

@@ -16,7 +16,7 @@ from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.read import read_rows
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.samples import to_sample
 from sqsd_lint.types import Encoded, Problem, Sample
 
@@ -36,12 +36,12 @@ def parser(description: str | None, rows: int) -> argparse.ArgumentParser:
     return p
 
 
-def engine(args: argparse.Namespace, **settings: object) -> Engine:
+def engine(args: argparse.Namespace, **settings: object) -> ModelScorer:
     """An engine without a score cache, so that every row is really computed."""
     merged = {"dtype": args.dtype, "device": args.device, "max_length": args.max_length, **settings}
     s = Settings(bundle=args.bundle, cache=False, **merged)  # type: ignore[arg-type]
     bundle = open_bundle(s.bundle, cache_dir=cache_root())
-    return Engine(bundle, s, cache_dir=cache_root(), cache_scores=False)
+    return ModelScorer(bundle, s, cache_dir=cache_root(), cache_scores=False)
 
 
 def real_samples(folder: Path, rows: int, seed: int = 0) -> list[Sample]:

@@ -28,7 +28,7 @@ from sqsd_lint.encode import load_tokenizer
 from sqsd_lint.experiments.attack import Attack
 from sqsd_lint.experiments.judges import PhraseJudge, Verdict
 from sqsd_lint.experiments.lora import LoraRuns
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.scoring.model import load_model, merge
 from sqsd_lint.training.data import position, select
 from sqsd_lint.training.recipe import DataSet, load_recipe
@@ -84,7 +84,7 @@ def auc_given_length(
 
 
 def score(samples: Sequence[Sample], settings: Settings) -> list[Score]:
-    engine = Engine(open_bundle(settings.bundle), settings, cache_dir=cache_root())
+    engine = ModelScorer(open_bundle(settings.bundle), settings, cache_dir=cache_root())
     known = engine.cache.get(s.fingerprint for s in samples)
     for sample, answer in engine.score([s for s in samples if s.fingerprint not in known]):
         if not isinstance(answer, Score):

@@ -34,8 +34,8 @@ from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
 from sqsd_lint.encode import Encoder, load_tokenizer
-from sqsd_lint.rules.budget import Training
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.rules.fine_tune import FineTuneSettings
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.scoring import Scorer
 from sqsd_lint.training.data import select
 from sqsd_lint.training.recipe import DataSet
@@ -44,7 +44,10 @@ from sqsd_lint.types import Encoded
 RESULTS = common.ROOT / "docs" / "results"
 ROWS, MAX_LENGTH, MAX_CHARS, HELD_OUT = 24, 192, 400, 0.67
 # What the theory speaks of, and what people run. The forecast is stated for each learning rate.
-RUNS = {"sgd": Training(1e-2, epochs=1, batch_size=4), "adamw": Training(1e-4, epochs=1, batch_size=4)}
+RUNS = {
+    "sgd": FineTuneSettings(1e-2, epochs=1, batch_size=4),
+    "adamw": FineTuneSettings(1e-4, epochs=1, batch_size=4),
+}
 DRAWS = 10_000
 ALONG = ("danger", "safety", "sqsd")
 
@@ -93,7 +96,7 @@ class Bench:
             expansion="shared",  # both sides start from the initial state
         )
         self.bundle = open_bundle(args.bundle, cache_dir=cache_root())
-        self.engine = Engine(self.bundle, settings, cache_dir=cache_root(), cache_scores=False)
+        self.engine = ModelScorer(self.bundle, settings, cache_dir=cache_root(), cache_scores=False)
         self.axes = Axes.of(self.bundle)
         self.point = self.bundle.adapter_dir("initial")
         encoder = Encoder(
@@ -171,7 +174,7 @@ def train(args: argparse.Namespace) -> None:
     tune = FineTune(model, bench.point)
     for name, run in RUNS.items():
 
-        def actual(file: File, name: Any = name, run: Training = run) -> dict[str, Any]:
+        def actual(file: File, name: Any = name, run: FineTuneSettings = run) -> dict[str, Any]:
             loss = tune.run(bench.rows[file.name], run, name)
             drift = project(bench.axes, tune.displacement())
             return {

@@ -34,7 +34,7 @@ __all__ = [
 def check(
     paths: Paths, *, config: str | None = None, progress: Progress | None = None, **settings: Any
 ) -> Report:
-    """Scores the rows of files and judges them, as `sqsd-lint check` does.
+    """Score the rows of files and judge them, as `sqsd-lint check` does.
 
     Args:
         paths: one file or folder, or several.
@@ -58,12 +58,13 @@ def check(
 def score(
     paths: Paths, *, config: str | None = None, progress: Progress | None = None, **settings: Any
 ) -> Iterator[ScoredRow | Problem]:
-    """Scores the rows of files without judging them, as `sqsd-lint score` does.
+    """Score the rows of files without judging them, as `sqsd-lint score` does.
 
     Args and errors as for `check`.
 
     Yields:
-        A ScoredRow for each row that has a score, a Problem for each row or file that has none.
+        A ScoredRow for each row that has a score, a Problem for each row or file that has none. With several
+        bundles a ScoredRow has the opinion of each, and a row that one of them cannot score is a Problem.
     """
     from sqsd_lint.run.score import score as run_score
 

@@ -3,14 +3,15 @@
 Row -> Sample -> Encoded -> Score -> Violation -> Report. Whatever cannot go on becomes a Problem, which
 travels beside the others to the report: nothing is dropped.
 
-The head of a report: what scored the rows, and at which lines they were judged.
+The head of a report: what scored the rows, and at which thresholds they were judged.
 
 What scores cost when they were tried: the outcome of a risk-window experiment, as a bundle keeps it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Literal
@@ -35,7 +36,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What the risk-window experiment found for a bundle (METHOD section 7).
+    """What the risk-window experiment found for a bundle (docs/method.md section 7).
 
     Attributes:
         model: the base model that was trained.
@@ -82,8 +83,8 @@ ConsensusRule = Literal["any", "majority", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A threshold resolved to a raw score.
+class Threshold:
+    """Where a finding begins: a threshold resolved to a raw score.
 
     Attributes:
         spec: as the user wrote it: "7.5", "p99.9", "z3".
@@ -135,7 +136,7 @@ class Head:
         uncovered: the share of the base model's parameters that no direction can cover: weights of experts
             that are no linear layers.
         bundles: where several judge, the head of each; then the texts above are all of theirs, and there is
-            no line that holds for all.
+            no threshold that holds for all.
         consensus: then, how many of them it takes.
     """
 
@@ -146,8 +147,8 @@ class Head:
     expansion: str
     dtype: str
     device: str
-    error_line: Line | None
-    warning_line: Line | None
+    error_threshold: Threshold | None
+    warning_threshold: Threshold | None
     notes: tuple[str, ...] = ()
     validation: Validation | None = None
     proxy_for: str = ""
@@ -315,7 +316,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """SQSD of one sample: sqsd = danger - safety, each in the metric's unit (METHOD: cosine sums to [-M, M]).
+    """SQSD of one sample: sqsd = danger - safety, each in the metric's unit (docs/method.md section 4).
 
     Attributes:
         danger, safety, sqsd: the projections on each direction and their difference.
@@ -327,6 +328,9 @@ class Score:
         drift: how far one SGD step of size 1 on the sample moves the weights along the danger direction: for
             a task vector, as a share of the danger adapter's own displacement; for a margin gradient, the
             gain in mean log-likelihood of the answers that it was taken of, in nats a token.
+        harm: the projection on the bundle's fitted direction; NaN where it has none.
+        risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
+            calibration knows the length of answers, in scales of benign rows of the same length.
     """
 
     fingerprint: str
@@ -339,20 +343,26 @@ class Score:
     loss: float = float("nan")
     exact: bool = False
     drift: float = float("nan")
+    harm: float = float("nan")
+    risk: float = float("nan")
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.risk):
+            object.__setattr__(self, "risk", self.sqsd)
 
     @classmethod
     def of(
         cls,
         sample: Sample,
         row: Encoded,
-        projections: tuple[float, float],
+        projections: Sequence[float],
         loss: float,
         drift: float,
         *,
         exact: bool,
     ) -> Score:
-        """The score of a sample from its projections on danger and safety."""
-        danger, safety = projections
+        """The score of a sample from its projections on danger, safety and, where there is one, harm."""
+        danger, safety, *more = projections
         return cls(
             sample.fingerprint,
             danger,
@@ -364,24 +374,25 @@ class Score:
             loss,
             exact,
             drift,
+            *more,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one bundle says of a row that several bundles judge.
+    """One bundle's score and verdict on a row that several bundles judge.
 
     Attributes:
         bundle: its id, with the first digits of its digest where two bundles have the same.
-        risky: whether the score is at or above the bundle's lowest line; None where it has no line.
-        line: which of its lines the score is at or above, the gravest; None below all of them.
+        risky: whether the score is at or above the bundle's lowest threshold; None where it has none.
+        level: which of its thresholds the score is at or above, the gravest; None below all of them.
     """
 
     bundle: str
     score: Score
     percentile: float | None
     risky: bool | None
-    line: Severity | None = None
+    level: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)

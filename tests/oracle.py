@@ -1,4 +1,4 @@
-"""METHOD sections 3 and 4 written out as slowly and plainly as possible: the reference for score/.
+"""docs/method.md sections 3 and 4 written out as slowly and plainly as possible: the reference for score/.
 
 PEFT holds the expansion point, autograd gives the gradients of its factors, every update and every task
 vector is a full d_out x d_in matrix in float64, and rows go through one at a time, without padding.
@@ -144,7 +144,7 @@ def oracle_projection(
     metric: str,
     scaling: float | None = None,
 ) -> float:
-    """p_i of METHOD section 4; `scaling` overrides the expansion adapter's own."""
+    """p_i of docs/method.md section 4; `scaling` overrides the expansion adapter's own."""
     return oracle_terms(model_fn, expansion_dir, vector_dir, ids, labels, scaling).value(metric)
 
 

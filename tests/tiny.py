@@ -162,7 +162,7 @@ def save_model(
 
 
 def linear_names(model: Any) -> list[str]:
-    """Names of the linear layers that METHOD sums over: all but the output head."""
+    """Names of the linear layers that a score sums over: all but the output head."""
     kinds = (torch.nn.Linear, transformers.pytorch_utils.Conv1D)
     head = model.get_output_embeddings()
     return [

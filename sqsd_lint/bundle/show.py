@@ -8,13 +8,13 @@ from typing import Any
 
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import Manifest
-from sqsd_lint.types import Line
+from sqsd_lint.types import Threshold
 
 CANDIDATES = ("p90", "p95", "p99", "p99.9", "z3")
 
 
 def describe(bundle: Bundle, percentile: Callable[[float], float] | None = None) -> dict[str, Any]:
-    """Everything that `bundle show` prints but for candidate lines, ready for JSON.
+    """Everything that `bundle show` prints but for candidate thresholds, ready for JSON.
 
     Args:
         percentile: of a score among the bundle's benign rows, if it is calibrated.
@@ -57,10 +57,10 @@ def _calibration(manifest: Manifest) -> dict[str, Any] | None:
     }
 
 
-def candidate_lines(resolve: Callable[[str], Line]) -> list[Line]:
-    """Each candidate line with its raw score and the shares of benign and harmful rows at or above it.
+def candidate_thresholds(resolve: Callable[[str], Threshold]) -> list[Threshold]:
+    """Return each candidate threshold with the shares of benign and harmful rows at or above it.
 
     Args:
-        resolve: turns a threshold's text into a line by the bundle's calibration, as a check would.
+        resolve: resolves a threshold's text by the bundle's calibration, as a check would.
     """
     return [resolve(spec) for spec in CANDIDATES]

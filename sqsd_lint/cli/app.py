@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from sqsd_lint._version import __version__
 from sqsd_lint.cli import (
     baseline,
     bundle,
+    cache,
     check,
     clean,
     completion,
@@ -30,6 +31,9 @@ from sqsd_lint.cli import (
     validate,
 )
 from sqsd_lint.cli.exit import prepare_streams, run
+from sqsd_lint.cli.options import Command, Group, with_settings
+from sqsd_lint.config.settings import TABLE
+from sqsd_lint.config.table import Table
 from sqsd_lint.errors import UsageError
 
 _DEFAULT = "check"
@@ -55,7 +59,7 @@ class DefaultCommandGroup(TyperGroup):
 
 
 def with_command(args: list[str], commands: Collection[str]) -> list[str]:
-    """Puts `check` in front unless the arguments name a command or ask for help.
+    """Put `check` in front unless the arguments name a command or ask for help.
 
     Raises:
         UsageError: the first word is no path but nearly a command.
@@ -73,23 +77,12 @@ def with_command(args: list[str], commands: Collection[str]) -> list[str]:
     return [_DEFAULT, *args]
 
 
-app = typer.Typer(
-    cls=DefaultCommandGroup,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    subcommand_metavar="[COMMAND] [PATH]...",
-    epilog="[dim]Exit codes: 0 no violation, 1 violations, 2 wrong usage, 3 something has no score.[/dim]",
-)
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"sqsd-lint {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool,
@@ -109,26 +102,56 @@ def root(
     """
 
 
-app.command("check")(check.check)
-app.command("score")(score.score)
-app.command("explain")(explain.explain)
-app.add_typer(bundle.app, name="bundle")
-app.command("lock")(lock.lock)
-app.command("baseline")(baseline.baseline)
-app.command("rule")(rule.rule)
-app.add_typer(hook.app, name="hook")
-app.add_typer(config.app, name="config")
-app.command("drift")(drift.drift)
-app.command("validate")(validate.validate)
-app.command("doctor")(doctor.doctor)
-app.command("clean")(clean.clean)
+# In the order in which `--help` shows them; a group is a mapping of its own commands.
+COMMANDS: Mapping[str, Command | Group] = {
+    "check": check.check,
+    "score": score.score,
+    "explain": explain.explain,
+    "bundle": bundle.GROUP,
+    "lock": lock.lock,
+    "baseline": baseline.baseline,
+    "rule": rule.rule,
+    "hook": hook.GROUP,
+    "config": config.GROUP,
+    "drift": drift.drift,
+    "validate": validate.validate,
+    "doctor": doctor.doctor,
+    "cache": cache.GROUP,
+    "clean": clean.clean,
+}
+_EPILOG = "[dim]Exit codes: 0 no violation, 1 violations, 2 wrong usage, 3 something has no score.[/dim]"
+_HELP = {"help_option_names": ["-h", "--help"]}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, 1, 2 or 3 (`errors.ExitCode`)."""
+def build(table: Table = TABLE) -> typer.Typer:
+    """Make the app, with the options of a table of settings."""
+    app = typer.Typer(
+        cls=DefaultCommandGroup,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={**_HELP, "obj": table},
+        subcommand_metavar="[COMMAND] [PATH]...",
+        epilog=_EPILOG,
+    )
+    app.callback()(root)
+    for name, command in COMMANDS.items():
+        if isinstance(command, Group):
+            group = typer.Typer(help=command.help, context_settings=_HELP)
+            for part, function in command.commands.items():
+                settings = command.context_settings.get(part)
+                made = with_settings(function, f"{name} {part}", table)
+                group.command(part, context_settings=settings)(made)
+            app.add_typer(group, name=name)
+        else:
+            app.command(name)(with_settings(command, name, table))
+    return app
+
+
+def main(argv: Sequence[str] | None = None, *, table: Table = TABLE) -> int:
+    """Run one command and return its exit code: 0, 1, 2 or 3 (`errors.ExitCode`)."""
     args = list(sys.argv[1:] if argv is None else argv)
     prepare_streams()
-    command = get_command(app)
+    command = get_command(build(table))
 
     def call() -> None:
         # Not `command.main`: it would turn a closed pipe into 1 and Ctrl-C into 130.

@@ -47,40 +47,8 @@ _Force = Annotated[
 def baseline(
     context: typer.Context,
     action: _Action,
-    paths: o.Paths = None,
-    baseline: o.Baseline = None,
     force: _Force = False,
-    threshold: o.Threshold = None,
-    warning_threshold: o.WarningThreshold = None,
-    allow: o.Allow = None,
-    rules: o.Rules = None,
-    consensus: o.Consensus = None,
-    per_file_ignores: o.PerFileIgnores = None,
-    suppressions: o.Suppressions = None,
-    no_inline_suppressions: o.NoInlineSuppressions = False,
-    learning_rate: o.LearningRate = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    bundle: o.Bundles = None,
-    model: o.Model = None,
-    proxy: o.Proxy = None,
-    metric: o.Metric = None,
-    expansion: o.Expansion = None,
-    device: o.Device = None,
-    dtype: o.Dtype = None,
-    quantize: o.Quantize = None,
-    device_map: o.DeviceMap = None,
-    checkpointing: o.Checkpointing = None,
-    trust_remote_code: o.TrustRemoteCode = None,
-    turns: o.Turns = None,
-    max_length: o.MaxLength = None,
-    columns: o.Columns = None,
-    exclude: o.Exclude = None,
-    force_exclude: o.ForceExclude = None,
     no_progress: o.NoProgress = False,
-    batch_tokens: o.BatchTokens = None,
-    no_cache: o.NoCache = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:
@@ -104,10 +72,10 @@ def baseline(
     # Of every file the whole: what a comparison with an older version passes by would seem to be gone.
     settings = replace(settings, staged=False, changed_since=None)
     with progress(not no_progress) as bar:
-        report, judged = run_check.examine(settings, progress=bar)
-    new = old.pruned(judged.acceptable, judged.stale)
+        report, remaining = run_check.examine(settings, progress=bar)
+    new = old.pruned(remaining.acceptable, remaining.stale)
     if action is not Action.PRUNE:
-        new = new.with_findings(judged.acceptable)
+        new = new.with_findings(remaining.acceptable)
     _write(Path(name), new.dump())
     for line in _summary(name, old, new, report):
         typer.echo(line)
@@ -140,13 +108,13 @@ def _write(path: Path, data: bytes) -> None:
 def _summary(name: str, old: Baseline, new: Baseline, report: Report) -> Iterator[str]:
     from sqsd_lint.common.escape import escape
     from sqsd_lint.common.numbers import count, listing
-    from sqsd_lint.rules.registry import UNSCORED_RULES
+    from sqsd_lint.rules.registry import RULES
 
     files = count(len({entry.file for entry in new.entries}), "file")
     added, dropped = len(new.entries - old.entries), len(old.entries - new.entries)
     changes = f"{added:,} added, {dropped:,} dropped" if added or dropped else "unchanged"
     yield f"{escape(name)}: {count(len(new.entries), 'finding')} in {files} ({changes})"
-    gaps = sorted({one.rule for one in report.violations if one.rule in UNSCORED_RULES})
+    gaps = sorted({one.rule for one in report.violations if one.rule in RULES.unscored})
     if gaps:
         yield f"not accepted: {listing(gaps)}, since a baseline holds no rows without a score; see --allow"
     yield f"scored {report.coverage.scored} of {report.coverage.rows} rows"

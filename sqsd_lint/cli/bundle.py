@@ -17,11 +17,6 @@ from sqsd_lint.errors import BundleNotFoundError, ExitCode
 if TYPE_CHECKING:
     from sqsd_lint.config import Settings
 
-app = typer.Typer(
-    help="Make, look at and remove direction bundles: what rows are scored against.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 _Reference = Annotated[
     str | None,
     typer.Argument(
@@ -32,8 +27,7 @@ _Reference = Annotated[
 ]
 
 
-@app.command("list")
-def list_(context: typer.Context, as_json: o.AsJson = False, cache_dir: o.CacheDir = None) -> None:
+def list_(context: typer.Context, as_json: o.AsJson = False) -> None:
     """List cached and embedded bundles, with their base models, digests, sizes and last uses."""
     from sqsd_lint.bundle.prune import kept
     from sqsd_lint.report.views.bundle_list import print_list, print_list_json
@@ -41,13 +35,10 @@ def list_(context: typer.Context, as_json: o.AsJson = False, cache_dir: o.CacheD
     (print_list_json if as_json else print_list)(kept(cache_of(settings_of(context))), sys.stdout)
 
 
-@app.command()
 def show(
     context: typer.Context,
     bundle: _Reference = None,
-    model: o.Model = None,
     as_json: o.AsJson = False,
-    cache_dir: o.CacheDir = None,
     isolated: o.Isolated = False,
 ) -> None:
     """Show what a bundle is made of, and what share of rows lies above each candidate line.
@@ -56,21 +47,24 @@ def show(
     """
     settings = settings_of(context)
     from sqsd_lint.bundle.resolve import open_for
-    from sqsd_lint.bundle.show import candidate_lines, describe
+    from sqsd_lint.bundle.show import candidate_thresholds, describe
     from sqsd_lint.report.views import bundle as bundles
-    from sqsd_lint.rules.calibration import Calibration
-    from sqsd_lint.rules.threshold import parse, resolve
+    from sqsd_lint.rules.calibration import ScoreCalibration
+    from sqsd_lint.rules.threshold import parse_threshold, resolve_threshold
 
     # What is named here is looked at, not judged with: the lock has no say in it.
     found = open_for(replace(settings, lock=None) if bundle else settings, cache_dir=cache_of(settings))
     stored = found.manifest.calibration
-    calibration = Calibration.from_json(stored.to_json()) if stored else None
+    calibration = ScoreCalibration.from_json(stored.to_json()) if stored else None
     facts = describe(found, calibration.percentile if calibration else None)
-    lines = candidate_lines(lambda spec: resolve(parse(spec), calibration)) if calibration else []
-    (bundles.print_json if as_json else bundles.print_bundle)(facts, lines, sys.stdout)
+    thresholds = (
+        candidate_thresholds(lambda spec: resolve_threshold(parse_threshold(spec), calibration))
+        if calibration
+        else []
+    )
+    (bundles.print_json if as_json else bundles.print_bundle)(facts, thresholds, sys.stdout)
 
 
-@app.command()
 def verify(
     context: typer.Context,
     bundle: _Reference = None,
@@ -78,7 +72,6 @@ def verify(
         str | None,
         typer.Option(metavar="MODEL", help="Also check that it fits this model: a folder or a Hub id."),
     ] = None,
-    cache_dir: o.CacheDir = None,
 ) -> None:
     """Check a bundle's manifest, files and weights, and say everything that is wrong.
 
@@ -99,13 +92,11 @@ def verify(
     print_good(f"{folder}: nothing is wrong", sys.stdout)
 
 
-@app.command()
 def remove(
     context: typer.Context,
     bundle: Annotated[
         str, typer.Argument(metavar="ID", help="The id of a cached bundle.", show_default=False)
     ],
-    cache_dir: o.CacheDir = None,
 ) -> None:
     """Remove a bundle from the cache."""
     cache = cache_of(settings_of(context))
@@ -115,13 +106,22 @@ def remove(
     print_good(f"removed {remove_bundle(bundle, cache_dir=cache)}", sys.stdout)
 
 
-app.command("import")(bundle_import.import_)
-app.command("build")(bundle_make.build)
-app.command("calibrate")(bundle_make.calibrate)
-app.command("sketch")(bundle_sketch.sketch)
-app.command("pull")(bundle_share.pull)
-app.command("push")(bundle_share.push)
-app.command("prune")(bundle_share.prune)
+GROUP = o.Group(
+    help="Make, look at and remove direction bundles: what rows are scored against.",
+    commands={
+        "list": list_,
+        "show": show,
+        "verify": verify,
+        "remove": remove,
+        "import": bundle_import.import_,
+        "build": bundle_make.build,
+        "calibrate": bundle_make.calibrate,
+        "sketch": bundle_sketch.sketch,
+        "pull": bundle_share.pull,
+        "push": bundle_share.push,
+        "prune": bundle_share.prune,
+    },
+)
 
 
 def _folder(settings: Settings, cache: Path | None) -> Path:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from sqsd_lint.cli import options as o
 from sqsd_lint.cli.bundle_make import Install, Output, tell
 from sqsd_lint.cli.output import progress
 from sqsd_lint.cli.settings import cache_of, settings_of
@@ -88,7 +87,6 @@ def import_(
         ),
     ] = False,
     install: Install = False,
-    cache_dir: o.CacheDir = None,
 ) -> None:
     """Make a bundle from PEFT adapters, from whole fine-tuned models, or from the paper's release.
 

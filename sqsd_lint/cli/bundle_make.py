@@ -48,10 +48,8 @@ def build(
         Path | None,
         typer.Option(metavar="DIR", help="For checkpoints. Default: OUTPUT.build.", show_default=False),
     ] = None,
-    device: o.Device = None,
     install: Install = False,
     no_progress: o.NoProgress = False,
-    cache_dir: o.CacheDir = None,
 ) -> None:
     """Train the adapters of a recipe and make a bundle of them; a killed build goes on where it stopped.
 
@@ -123,16 +121,7 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    model: o.Model = None,
-    device: o.Device = None,
-    dtype: o.Dtype = None,
-    quantize: o.Quantize = None,
-    device_map: o.DeviceMap = None,
-    checkpointing: o.Checkpointing = None,
-    batch_tokens: o.BatchTokens = None,
-    columns: o.Columns = None,
     no_progress: o.NoProgress = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:

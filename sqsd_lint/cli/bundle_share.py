@@ -33,7 +33,6 @@ def pull(
         ),
     ] = None,
     no_progress: o.NoProgress = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:
@@ -89,7 +88,6 @@ def push(
         typer.Option("--message", "-m", metavar="TEXT", help="Of the commit on the Hub.", show_default=False),
     ] = None,
     no_progress: o.NoProgress = False,
-    cache_dir: o.CacheDir = None,
 ) -> None:
     """Publish a bundle: its manifest and the files that it names, and on the Hub a model card.
 
@@ -137,7 +135,6 @@ def prune(
         bool,
         typer.Option("--dry-run", "-n", metavar=" ", help="Only say what would go.", show_default=False),
     ] = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
 ) -> None:
     """Free the space of cached bundles that are not used any more; what the lock names stays.

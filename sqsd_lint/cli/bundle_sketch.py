@@ -49,13 +49,7 @@ def sketch(
     dims: Annotated[
         int, typer.Option(metavar="BITS", help="Kept of each row, a power of two: the more, the surer.")
     ] = 8192,
-    model: o.Model = None,
-    device: o.Device = None,
-    dtype: o.Dtype = None,
-    batch_tokens: o.BatchTokens = None,
-    columns: o.Columns = None,
     no_progress: o.NoProgress = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:

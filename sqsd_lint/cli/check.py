@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from sqsd_lint.cli import options as o
 from sqsd_lint.cli.exit import silence
 from sqsd_lint.cli.output import Target, open_output, progress, targets
 from sqsd_lint.cli.settings import judged_settings_of
+from sqsd_lint.config.settings import FIXING, OUTPUT
 from sqsd_lint.errors import ExitCode, UsageError
 from sqsd_lint.types import Report, Severity
 
@@ -27,9 +28,37 @@ if TYPE_CHECKING:
 
 _FOR_PEOPLE = ("text", "concise")
 
+_Fix = Annotated[
+    bool,
+    o.flag(
+        "--fix",
+        panel=FIXING,
+        help="Move the rows that fail, byte for byte, to NAME.quarantine.EXT beside.",
+    ),
+]
+_Diff = Annotated[bool, o.flag("--diff", panel=FIXING, help="Show what --fix would move.")]
+_OutputFormats = Annotated[
+    list[str] | None,
+    o.text(
+        "--output-format",
+        metavar="FORMAT[:FILE]",
+        panel=OUTPUT,
+        words="formats",
+        help="text, concise, json, jsonl, sarif, github, gitlab, junit, markdown or html. May be repeated; "
+        "one goes to standard output, the others to their FILE.",
+    ),
+]
+_ExitZero = Annotated[
+    bool, o.flag("--exit-zero", panel=OUTPUT, help="Exit 0 despite violations; 2 and 3 stay.")
+]
+_Statistics = Annotated[
+    bool,
+    o.flag("--statistics", panel=OUTPUT, help="Counts per rule and the distribution of scores instead."),
+]
 
-def refuse(settings: Settings, reports: Sequence[Target], *, diff: bool) -> None:
-    """Refuses what cannot be fixed before a long run rather than after it.
+
+def _refuse_fix(settings: Settings, reports: Sequence[Target], *, diff: bool) -> None:
+    """Refuse what cannot be fixed before a long run rather than after it.
 
     Raises:
         UsageError: standard input, rows of a commit, or a diff in the middle of a report for programs.
@@ -50,8 +79,8 @@ def refuse(settings: Settings, reports: Sequence[Target], *, diff: bool) -> None
             )
 
 
-def fix(report: Report, settings: Settings, *, diff: bool) -> int:
-    """Moves the rows that fail the run, or shows what would be moved; the exit code that is left then.
+def _fix_rows(report: Report, settings: Settings, *, diff: bool) -> int:
+    """Move the rows that fail the run, or show what would be moved, and return the exit code that is left.
 
     Raises:
         UsageError, SqsdLintError: a row cannot be moved; the file that the error names is unchanged.
@@ -87,57 +116,15 @@ def _note_left(plan: Plan) -> None:
 
 def check(
     context: typer.Context,
-    paths: o.Paths = None,
-    staged: o.Staged = None,
-    changed_since: o.ChangedSince = None,
-    scope: o.Scope = None,
-    threshold: o.Threshold = None,
-    warning_threshold: o.WarningThreshold = None,
-    select: o.Select = None,
-    ignore: o.Ignore = None,
-    per_file_ignores: o.PerFileIgnores = None,
-    allow: o.Allow = None,
-    fail_on: o.FailOn = None,
-    rules: o.Rules = None,
-    consensus: o.Consensus = None,
-    baseline: o.Baseline = None,
-    no_baseline: o.NoBaseline = False,
-    suppressions: o.Suppressions = None,
-    no_inline_suppressions: o.NoInlineSuppressions = False,
-    policy_ref: o.PolicyRef = None,
-    learning_rate: o.LearningRate = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    fix: o.Fix = False,
-    diff: o.Diff = False,
-    bundle: o.Bundles = None,
-    model: o.Model = None,
-    proxy: o.Proxy = None,
-    metric: o.Metric = None,
-    expansion: o.Expansion = None,
-    device: o.Device = None,
-    dtype: o.Dtype = None,
-    quantize: o.Quantize = None,
-    device_map: o.DeviceMap = None,
-    checkpointing: o.Checkpointing = None,
-    trust_remote_code: o.TrustRemoteCode = None,
-    turns: o.Turns = None,
-    max_length: o.MaxLength = None,
-    columns: o.Columns = None,
-    exclude: o.Exclude = None,
-    force_exclude: o.ForceExclude = None,
-    stdin_format: o.StdinFormat = None,
-    output_formats: o.OutputFormats = None,
+    fix: _Fix = False,
+    diff: _Diff = False,
+    output_formats: _OutputFormats = None,
     output_file: o.OutputFile = None,
-    exit_zero: o.ExitZero = False,
-    statistics: o.Statistics = False,
+    exit_zero: _ExitZero = False,
+    statistics: _Statistics = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
-    redact: o.Redact = None,
     no_progress: o.NoProgress = False,
-    batch_tokens: o.BatchTokens = None,
-    no_cache: o.NoCache = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:
@@ -150,11 +137,10 @@ def check(
     settings, note = judged_settings_of(context)
     reports = targets(output_formats or (), output_file, settings.output_format)
     from sqsd_lint import report
-    from sqsd_lint.cli import check as fixing
     from sqsd_lint.run import check as run_check
 
     if fix or diff:
-        fixing.refuse(settings, reports, diff=diff)
+        _refuse_fix(settings, reports, diff=diff)
     with progress(not no_progress) as bar:
         found = run_check.check(settings, progress=bar)
     if note:
@@ -167,6 +153,6 @@ def check(
                 stream.flush()
         except BrokenPipeError:  # a reader that has seen enough does not change the verdict
             silence(stream)
-    code = fixing.fix(found, settings, diff=diff) if fix or diff else found.exit_code
+    code = _fix_rows(found, settings, diff=diff) if fix or diff else found.exit_code
     forgiven = exit_zero and code == ExitCode.VIOLATIONS
     raise typer.Exit(ExitCode.OK if forgiven else code)

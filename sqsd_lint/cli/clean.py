@@ -21,7 +21,6 @@ def clean(
     every: Annotated[
         bool, typer.Option("--all", metavar=" ", help="Also cached models and bundles.", show_default=False)
     ] = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:

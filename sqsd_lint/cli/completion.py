@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from sqsd_lint.config.table import Table, Words
 from sqsd_lint.errors import ExitCode, UsageError
 
 PROGRAM = "sqsd-lint"
@@ -20,12 +21,12 @@ Completer = Callable[[str], list[str]]
 
 
 def is_asked() -> bool:
-    """Whether it is a shell that started this process, to learn how a line may go on."""
+    """Return whether it is a shell that started this process, to learn how a line may go on."""
     return bool(os.environ.get(_VARIABLE))
 
 
 def answer(command: Any) -> int:
-    """Prints the words that fit. A line that makes no sense yet has none: nobody wants a traceback there."""
+    """Print the words that fit. A line that makes no sense yet has none: nobody wants a traceback there."""
     try:
         command.main([], prog_name=PROGRAM)
     except SystemExit as done:  # how Typer ends after its answer
@@ -37,7 +38,7 @@ def answer(command: Any) -> int:
 
 @contextmanager
 def installing() -> Iterator[None]:
-    """Puts Typer's own way to end --install-completion and --show-completion into our exit codes.
+    """Put Typer's own way to end --install-completion and --show-completion into our exit codes.
 
     Raises:
         UsageError: the shell is unknown, or none could be found.
@@ -55,56 +56,74 @@ def installing() -> Iterator[None]:
         raise
 
 
-def completer(metavar: str) -> Completer | None:
-    """What completes an option, by what `--help` shows in the place of its value."""
-    if "|" in metavar:
-        return _words(metavar.split("|"))
-    if metavar == "FORMAT[:FILE]":
-        return formats
-    by_metavar: dict[str, Completer] = {
-        "CODE,...": codes,
-        "BUNDLE": _bundles,
-        "PACK": _packs,
-        "FORMAT[:FILE]": _formats,
-    }
-    return by_metavar.get(metavar)
+def completer(words: Words) -> Completer | None:
+    """Return what completes an option: from its words, or from the vocabulary of that name."""
+    if not words:
+        return None
 
-
-def codes(incomplete: str) -> list[str]:
-    """Codes of rules; of several, separated by commas, the last one."""
-    from sqsd_lint.rules.registry import RULES
-
-    done, comma, last = incomplete.rpartition(",")
-    return [f"{done}{comma}{code}" for code in RULES if code.startswith(last.upper())]
-
-
-def formats(incomplete: str) -> list[str]:
-    """Formats of a report; the file behind one is the shell's business."""
-    from sqsd_lint.report import FORMATS
-
-    return [name for name in FORMATS if name.startswith(incomplete)]
-
-
-def _words(words: list[str]) -> Completer:
     def complete(incomplete: str) -> list[str]:
+        if isinstance(words, str):
+            return _last_of_several(incomplete, words)
         return [word for word in words if word.startswith(incomplete)]
 
     return complete
 
 
-def _formats(incomplete: str) -> list[str]:
+def codes(incomplete: str) -> list[str]:
+    """Return codes of rules; of several, separated by commas, for the last one."""
+    return _last_of_several(incomplete, "rules")
+
+
+def _last_of_several(incomplete: str, vocabulary: str) -> list[str]:
+    words = VOCABULARIES[vocabulary]()
+    done, comma, last = incomplete.rpartition(",")
+    if vocabulary in _IN_CAPITALS:
+        last = last.upper()
+    return [f"{done}{comma}{word}" for word in words if word.startswith(last)]
+
+
+def _rules() -> list[str]:
+    from sqsd_lint.rules.registry import RULES
+
+    return list(RULES)
+
+
+def _unscored_rules() -> list[str]:
+    from sqsd_lint.rules.registry import RULES
+
+    return list(RULES.unscored)
+
+
+def _formats() -> list[str]:
     from sqsd_lint.report import FORMATS
 
-    return [format for format in FORMATS if format.startswith(incomplete)]
+    return list(FORMATS)
 
 
-def _packs(incomplete: str) -> list[str]:
+def _packs() -> list[str]:
     from sqsd_lint.rules.packs import embedded_packs
 
-    return [name for name in embedded_packs() if name.startswith(incomplete)]
+    return list(embedded_packs())
 
 
-def _bundles(incomplete: str) -> list[str]:
+def _bundles() -> list[str]:
     from sqsd_lint.bundle.installed import list_bundles
 
-    return [entry.id for entry in list_bundles() if entry.id.startswith(incomplete)]
+    return [entry.id for entry in list_bundles()]
+
+
+# The words that the table of settings names: what a shell completes, and what the published schema allows.
+VOCABULARIES: dict[str, Callable[[], list[str]]] = {
+    "rules": _rules,
+    "unscored-rules": _unscored_rules,
+    "formats": _formats,
+    "packs": _packs,
+    "bundles": _bundles,
+}
+_IN_CAPITALS = ("rules", "unscored-rules")
+
+
+def vocabularies(table: Table) -> dict[str, list[str]]:
+    """Return the words of every vocabulary that the values or keys of a table are limited to."""
+    named = {name for each in table for name in (each.choices, each.keys) if isinstance(name, str)}
+    return {name: VOCABULARIES[name]() for name in sorted(named)}

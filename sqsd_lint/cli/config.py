@@ -7,15 +7,9 @@ import sys
 import typer
 
 from sqsd_lint.cli import options as o
-from sqsd_lint.cli.settings import resolved_of
-
-app = typer.Typer(
-    help="Show the settings in force and where each came from.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from sqsd_lint.cli.settings import resolved_of, table_of
 
 
-@app.command()
 def show(
     context: typer.Context,
     as_json: o.AsJson = False,
@@ -31,10 +25,9 @@ def show(
     from sqsd_lint.report.views.settings import print_settings, print_settings_json
 
     print_ = print_settings_json if as_json else print_settings
-    print_(describe(resolved), resolved.files, sys.stdout)
+    print_(describe(resolved, table_of(context)), resolved.files, sys.stdout)
 
 
-@app.command()
 def schema() -> None:
     """Print the JSON Schema of a configuration file, for editors and for other checks.
 
@@ -43,3 +36,9 @@ def schema() -> None:
     from sqsd_lint.resources import schema_path
 
     sys.stdout.write(schema_path("config").read_text(encoding="utf-8"))
+
+
+GROUP = o.Group(
+    help="Show the settings in force and where each came from.",
+    commands={"show": show, "schema": schema},
+)

@@ -8,12 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sqsd_lint.cli.options import Group
 from sqsd_lint.errors import UsageError
-
-app = typer.Typer(
-    help="Install and remove git hooks that judge what is committed or pushed.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 _Names = Annotated[
     list[str] | None,
@@ -21,7 +17,6 @@ _Names = Annotated[
 ]
 
 
-@app.command()
 def install(
     hook: _Names = None,
     force: Annotated[
@@ -47,7 +42,6 @@ def install(
         _say(files.install(name, force=force))
 
 
-@app.command()
 def uninstall(hook: _Names = None) -> None:
     """Remove the hooks that sqsd-lint installed, all unless named, and put back what stood there before."""
     from sqsd_lint.cli.hook_files import NAMES, HookFiles
@@ -57,7 +51,6 @@ def uninstall(hook: _Names = None) -> None:
         _say(files.uninstall(name))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(context: typer.Context) -> None:
     """Check the files that pre-commit or prek names, with the options of `check`.
 
@@ -80,6 +73,13 @@ def run(context: typer.Context) -> None:
             params["changed_since"] = None if params["staged"] else since or "none"
         params["force_exclude"] = params["no_progress"] = True
         inner.command.invoke(inner)
+
+
+GROUP = Group(
+    help="Install and remove git hooks that judge what is committed or pushed.",
+    commands={"install": install, "uninstall": uninstall, "run": run},
+    context_settings={"run": {"allow_extra_args": True, "ignore_unknown_options": True}},
+)
 
 
 def _below_configured(context: typer.Context) -> list[str]:

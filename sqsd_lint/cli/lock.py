@@ -43,7 +43,6 @@ def lock(
         ),
     ] = False,
     no_progress: o.NoProgress = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
 ) -> None:
     """Write sqsd-lint.lock: the revision and digest of every configured bundle. Runs then accept no other.

@@ -25,7 +25,7 @@ class Target:
 
 
 def targets(wanted: Sequence[str], output_file: str | None, default: str) -> list[Target]:
-    """What `--output-format` and `--output-file` ask for; files first, so that no closed pipe costs one.
+    """Return what `--output-format` and `--output-file` ask for, files first: no closed pipe costs one.
 
     Args:
         wanted: formats, each with `:FILE` or without.
@@ -69,7 +69,7 @@ def _target(text: str) -> Target:
 
 
 def check_output_file(name: str | None, option: str = "--output-file") -> None:
-    """Refuses an output file that cannot be written, before a long run rather than after it.
+    """Refuse an output file that cannot be written, before a long run rather than after it.
 
     Raises:
         UsageError: its folder does not exist, or it is a folder.
@@ -85,7 +85,7 @@ def check_output_file(name: str | None, option: str = "--output-file") -> None:
 
 @contextmanager
 def open_output(name: str | None) -> Iterator[IO[str]]:
-    """Standard output, or a UTF-8 file that takes its name once everything is written."""
+    """Open standard output, or a UTF-8 file that takes its name once everything is written."""
     if name is None:
         yield sys.stdout
         return
@@ -95,7 +95,7 @@ def open_output(name: str | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `target` at the end; after an error `target` is what it was before."""
+    """Yield a path to write to, which becomes `target` at the end; after an error, it is unchanged."""
     if target.exists() and not target.is_file():  # a device or a named pipe
         yield target
         return
@@ -113,7 +113,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def progress(wanted: bool = True, unit: str = "row") -> Iterator[TerminalProgress | None]:
-    """A progress bar for the length of a run, gone before anything else is printed."""
+    """Show a progress bar for the length of a run, gone before anything else is printed."""
     bar = terminal_progress(unit) if wanted else None
     try:
         yield bar

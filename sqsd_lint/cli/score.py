@@ -65,33 +65,12 @@ _Unit = Annotated[
 def score(
     context: typer.Context,
     paths: _Files,
-    allow: o.Allow = None,
-    bundle: o.Bundles = None,
-    model: o.Model = None,
-    proxy: o.Proxy = None,
-    metric: o.Metric = None,
-    expansion: o.Expansion = None,
-    device: o.Device = None,
-    dtype: o.Dtype = None,
-    quantize: o.Quantize = None,
-    device_map: o.DeviceMap = None,
-    checkpointing: o.Checkpointing = None,
-    trust_remote_code: o.TrustRemoteCode = None,
-    turns: o.Turns = None,
-    max_length: o.MaxLength = None,
-    columns: o.Columns = None,
-    exclude: o.Exclude = None,
-    force_exclude: o.ForceExclude = None,
-    stdin_format: o.StdinFormat = None,
     emit_spans: _EmitSpans = False,
     span_unit: _Unit = Unit.SENTENCE,
     output_file: _Output = None,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     no_progress: o.NoProgress = False,
-    batch_tokens: o.BatchTokens = None,
-    no_cache: o.NoCache = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:
@@ -116,26 +95,30 @@ def score(
     with progress(not no_progress) as bar:
         if several:
             from sqsd_lint.report.views import consensus as table
-            from sqsd_lint.run import consensus
-            from sqsd_lint.run.panel import settings_of_each
+            from sqsd_lint.rules.consensus import Consensus
+            from sqsd_lint.run import score as run_score
+            from sqsd_lint.types import Problem
 
             votes = table.Votes()
-            opinions = consensus.score(settings_of_each(settings), progress=bar, notes=notes)
+            scored = run_score.score(settings, progress=bar, note=notes.append)
+            opinions = (row if isinstance(row, Problem) else Consensus.of(row) for row in scored)
             tally = _write(votes.watch(opinions), table, output_file)
             remark = votes.line
         elif emit_spans:
             from sqsd_lint.report.views import spans
             from sqsd_lint.run import spans as spanning
 
-            tally = _write(
-                spanning.score(settings, span_unit.value, progress=bar, notes=notes), spans, output_file
-            )
+            spanned = spanning.score(settings, span_unit.value, progress=bar, note=notes.append)
+            tally = _write(spanned, spans, output_file)
         else:
             from sqsd_lint.report import rows
             from sqsd_lint.run import score as run_score
 
-            tally = _write(run_score.score(settings, progress=bar, notes=notes), rows, output_file)
+            scored = run_score.score(settings, progress=bar, note=notes.append)
+            tally = _write(scored, rows, output_file)
     if not quiet:
+        for text in notes:
+            print_note(text)
         print_note(tally.line())
         if remark():
             print_note(remark())

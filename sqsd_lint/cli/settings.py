@@ -5,43 +5,47 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from sqsd_lint.cli.exit import DEBUG_VARIABLE
-from sqsd_lint.config import Resolved, Settings, load_settings
+from sqsd_lint.config import TABLE, Resolved, Settings, load_settings
+from sqsd_lint.config.table import Setting, Table
 from sqsd_lint.errors import UsageError
-
-_SETTINGS = tuple(field.name for field in fields(Settings))
 
 
 def settings_of(context: typer.Context) -> Settings:
-    """The settings of a run; see `resolved_of`."""
+    """Return the settings of a run; see `resolved_of`."""
     return resolved_of(context).settings
 
 
 def resolved_of(context: typer.Context) -> Resolved:
-    """The settings of a run and their origins, from its options, the environment and the configuration.
+    """Return the settings of a run, from its options, the environment and the configuration.
 
     Raises:
         ConfigError, UsageError: a wrong key or value, whichever source it came from.
     """
     params: Mapping[str, Any] = context.params
-    environ = _environ()
     return load_settings(
-        given(params),
+        given(params, table_of(context)),
         config=params.get("config"),
         isolated=bool(params.get("isolated")),
         cwd=Path.cwd(),
-        environ=environ,
+        environ=_environ(),
+        table=table_of(context),
     )
 
 
+def table_of(context: typer.Context) -> Table:
+    """Return the table of settings that the commands were made from."""
+    return context.obj if isinstance(context.obj, Table) else TABLE
+
+
 def judged_settings_of(context: typer.Context) -> tuple[Settings, str]:
-    """The settings of a run that judges: with the configuration of --policy-ref, and what CI compares with.
+    """Return the settings of a run that judges: of the commit --policy-ref, and with what CI compares with.
 
     Returns:
         The settings, and what the report's head says about where they come from.
@@ -58,10 +62,11 @@ def judged_settings_of(context: typer.Context) -> tuple[Settings, str]:
         with closing(PolicyRef(params["policy_ref"])) as policy:
             resolved, note = settings_at(
                 policy,
-                given(params),
+                given(params, table_of(context)),
                 config=params.get("config"),
                 isolated=bool(params.get("isolated")),
                 environ=_environ(),
+                table=table_of(context),
             )
         settings = resolved.settings
     else:
@@ -79,39 +84,45 @@ def _environ() -> dict[str, str]:
 
 
 def cache_of(settings: Settings) -> Path | None:
-    """The cache folder that the user named, None for the default one."""
+    """Return the cache folder that the user named, None for the default one."""
     return Path(settings.cache_dir) if settings.cache_dir else None
 
 
-def given(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given, by field of Settings."""
-    cli = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in params.items()
-        if name in _SETTINGS and value not in (None, (), [])
-    }
-    if params.get("no_cache"):
-        cli["cache"] = False
-    if params.get("no_inline_suppressions"):
-        cli["inline_suppressions"] = False
-    if params.get("no_baseline"):
-        if "baseline" in cli:
-            raise UsageError("--baseline and --no-baseline contradict each other", hint="Give one of them.")
-        cli["baseline"] = ""
-    if "columns" in cli:
-        example = "--columns prompt=question --columns response=reply"
-        cli["columns"] = dict(pairs(cli["columns"], "--columns", "KEY=COLUMN", example))
-    if "per_file_ignores" in cli:
-        example = "--per-file-ignores 'legacy/*.jsonl=SQSD102,SQSD302'"
-        found: dict[str, list[str]] = {}
-        for glob, codes in pairs(cli["per_file_ignores"], "--per-file-ignores", "GLOB=CODE,...", example):
-            found.setdefault(glob, []).extend(code.strip() for code in codes.split(",") if code.strip())
-        cli["per_file_ignores"] = found
+def given(params: Mapping[str, Any], table: Table = TABLE) -> dict[str, Any]:
+    """Return the options that were given, by field of Settings.
+
+    Raises:
+        UsageError: a setting that is given and negated, or an item that is not KEY=VALUE.
+    """
+    cli: dict[str, Any] = {}
+    for setting in table:
+        value = params.get(setting.name)
+        if value not in (None, (), []):
+            cli[setting.name] = _value(setting, value)
+        if setting.negation is not None and params.get(f"no_{setting.name}"):
+            if setting.name in cli:
+                raise UsageError(
+                    f"{setting.flag} and --no-{setting.key} contradict each other", hint="Give one of them."
+                )
+            cli[setting.name] = setting.negation.value
     return cli
 
 
+def _value(setting: Setting, value: Any) -> Any:
+    """Return what was given in the form that a configuration file has it in."""
+    if setting.kind != "object" or isinstance(value, Mapping):
+        return list(value) if isinstance(value, tuple) else value
+    found: dict[str, Any] = {}
+    for key, text in pairs(value, setting.flag, setting.shown_metavar, setting.example):
+        if setting.holds_lists:
+            found.setdefault(key, []).extend(part.strip() for part in text.split(",") if part.strip())
+        else:
+            found[key] = text
+    return found
+
+
 def pairs(items: Iterable[str], option: str, form: str, example: str) -> Iterator[tuple[str, str]]:
-    """The two sides of options that hold an equals sign.
+    """Yield the two sides of options that hold an equals sign.
 
     Args:
         option, form, example: for the message.
@@ -122,5 +133,6 @@ def pairs(items: Iterable[str], option: str, form: str, example: str) -> Iterato
     for item in items:
         key, equals, value = item.partition("=")
         if not (key and equals and value):
-            raise UsageError(f"{option}: {item!r} is not {form}", hint=f"For example `{example}`.")
+            hint = f"For example `{example}`." if example else None
+            raise UsageError(f"{option}: {item!r} is not {form}", hint=hint)
         yield key, value

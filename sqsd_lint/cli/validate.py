@@ -30,8 +30,17 @@ class Update(str, Enum):
 _LR = {Update.LORA: 4e-4, Update.FULL: 2e-5}
 
 
-def _option(*names: str, metavar: str, help: str, minimum: int | None = None) -> object:
-    return typer.Option(*names, metavar=metavar, rich_help_panel=_PANEL, help=help, min=minimum)
+def _option(
+    *names: str, metavar: str, help: str, minimum: int | None = None, show_default: bool = True
+) -> object:
+    return typer.Option(
+        *names,
+        metavar=metavar,
+        rich_help_panel=_PANEL,
+        help=help,
+        min=minimum,
+        show_default=show_default,
+    )
 
 
 def validate(
@@ -64,7 +73,9 @@ def validate(
         _option(
             "--rank-by",
             metavar="NAME,...",
-            help="sqsd, danger, safety, length, loss, random; NAME/length: within strata of length.",
+            help="sqsd, danger, safety, length, loss, random; NAME/length: within strata of length. "
+            "Default: sqsd, sqsd/length, danger, length, loss, random.",
+            show_default=False,
         ),
     ] = "sqsd,sqsd/length,danger,length,loss,random",
     ranking: Annotated[
@@ -141,22 +152,7 @@ def validate(
             "judges the answers that are there; with --steps, nothing is trained for it.",
         ),
     ] = "phrases",
-    bundle: o.Bundle = None,
-    model: o.Model = None,
-    proxy: o.Proxy = None,
-    metric: o.Metric = None,
-    expansion: o.Expansion = None,
-    device: o.Device = None,
-    dtype: o.Dtype = None,
-    quantize: o.Quantize = None,
-    device_map: o.DeviceMap = None,
-    checkpointing: o.Checkpointing = None,
-    turns: o.Turns = None,
-    max_length: o.MaxLength = None,
-    columns: o.Columns = None,
     no_progress: o.NoProgress = False,
-    no_cache: o.NoCache = False,
-    cache_dir: o.CacheDir = None,
     config: o.Config = None,
     isolated: o.Isolated = False,
 ) -> None:

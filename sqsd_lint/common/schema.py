@@ -44,17 +44,17 @@ _TYPES = {
 
 def validate(
     document: Any,
-    schema: str,
+    schema: str | Mapping[str, Any],
     *,
     source: str,
     error: type[SqsdLintError] = ConfigError,
     label: Callable[[str], str] = json.dumps,
 ) -> None:
-    """Raises `error` for the first fault of a document, in the order of its keys.
+    """Raise `error` for the first fault of a document, in the order of its keys.
 
     Args:
         document: the decoded JSON or TOML value.
-        schema: name of the schema, as `load_schema` takes it.
+        schema: the schema, or the name of a published one, as `load_schema` takes it.
         source: where the document came from; the message starts with it.
         label: how to show a key (dotted for nested ones, "rules.SQSD101.threshold").
     """
@@ -65,14 +65,16 @@ def validate(
     # TOML and float() know nan and inf, which pass every comparison or none; no setting means them.
     numbers = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite)
     validator = extend(Draft202012Validator, type_checker=numbers)  # type: ignore[no-untyped-call]
-    faults = list(validator(load_schema(schema)).iter_errors(document))
+    rules = load_schema(schema) if isinstance(schema, str) else schema
+    faults = list(validator(rules).iter_errors(document))
     if faults:
-        message, hint = _explain(min(faults, key=lambda fault: [str(part) for part in fault.path]), label)
+        first = min(faults, key=lambda fault: [str(part) for part in fault.path])
+        message, hint = _explain(_innermost(first), rules, label)
         raise error(f"{source}: {message}", hint=hint)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` is most likely a slip of."""
+    """Return the known word that `word` is most likely a slip of."""
     import difflib
 
     by_fold = {name.casefold(): name for name in known}
@@ -86,7 +88,23 @@ def _is_finite(_: object, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _explain(fault: ValidationError, label: Callable[[str], str]) -> tuple[str, str | None]:
+def _innermost(fault: ValidationError) -> ValidationError:
+    """Return the fault within a value that may be of several kinds, or that of the value where none fits."""
+    while fault.validator == "anyOf":
+        within = [
+            part
+            for part in fault.context or ()
+            if part.relative_path or part.validator in ("additionalProperties", "required", "anyOf")
+        ]
+        if not within:
+            break
+        fault = within[0]
+    return fault
+
+
+def _explain(
+    fault: ValidationError, schema: Mapping[str, Any], label: Callable[[str], str]
+) -> tuple[str, str | None]:
     keys = [part for part in fault.absolute_path if isinstance(part, str)]
     subschema: Mapping[str, Any] = fault.schema if isinstance(fault.schema, Mapping) else {}
     instance: Any = fault.instance
@@ -100,10 +118,30 @@ def _explain(fault: ValidationError, label: Callable[[str], str]) -> tuple[str, 
         missing = next(key for key in subschema["required"] if key not in instance)
         return f"missing key {label('.'.join([*keys, missing]))}", None
     where = label(".".join(keys)) if keys else "the document"
-    choices = [each for each in subschema.get("enum", ()) if isinstance(each, str)]
+    kinds = [subschema, *subschema.get("anyOf", ())]
+    choices = [each for kind in kinds for each in kind.get("enum", ()) if isinstance(each, str)]
     close = nearest(instance, choices) if isinstance(instance, str) else None
     remedy = f"Did you mean {json.dumps(close)}?" if close else None
-    return f"{where} is {_shown(instance)}, expected {_expected(subschema)}", remedy
+    if remedy is None and (key := _misspelt(fault, schema)):
+        remedy = f'Did you mean "{key}"?'
+    return f"{where} is {_shown(instance)}, expected {expected(subschema)}", remedy
+
+
+def _misspelt(fault: ValidationError, schema: Mapping[str, Any]) -> str | None:
+    """Return the known key that a wrong value's key is a slip of, where other keys are allowed as well."""
+    at: Any = schema
+    root = schema
+    path = list(fault.absolute_schema_path)
+    if "additionalProperties" not in path or not isinstance(fault.absolute_path[-1], str):
+        return None
+    last = len(path) - 1 - path[::-1].index("additionalProperties")
+    for part in path[:last]:
+        at = at[part]
+        if part == "$ref":  # "#/$defs/rule": the path goes on in what it names
+            for step in at.split("/")[1:]:
+                schema = schema[step]
+            at, schema = schema, root
+    return nearest(fault.absolute_path[-1], at.get("properties", ()))
 
 
 def _shown(value: Any) -> str:
@@ -111,10 +149,13 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _expected(subschema: Mapping[str, Any]) -> str:
-    """What a subschema accepts, in words."""
+def expected(subschema: Mapping[str, Any]) -> str:
+    """Return what a subschema accepts, in words."""
     if "enum" in subschema:
-        return "one of " + ", ".join(json.dumps(choice) for choice in subschema["enum"])
+        choices = [json.dumps(choice) for choice in subschema["enum"]]
+        return choices[0] if len(choices) == 1 else "one of " + ", ".join(choices)
+    if "anyOf" in subschema:
+        return " or ".join(expected(part) for part in subschema["anyOf"])
     if "const" in subschema:
         return json.dumps(subschema["const"])
     kinds = subschema.get("type", [])
@@ -123,7 +164,7 @@ def _expected(subschema: Mapping[str, Any]) -> str:
         or "another value"
     )
     if "items" in subschema and isinstance(subschema["items"], Mapping):
-        text += f" whose items are {_expected(subschema['items'])}"
+        text += f" whose items are {expected(subschema['items'])}"
     if "minimum" in subschema:
         text += f" of at least {subschema['minimum']}"
     if "maximum" in subschema:

@@ -1,4 +1,4 @@
-"""Every setting with its value and where that came from, in the order of the schema."""
+"""Every setting with its value and where that came from, in the order of the table."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqsd_lint.config.settings import Resolved
-from sqsd_lint.resources import load_schema
-
-_NO_SETTINGS = ("$schema", "extend")
+from sqsd_lint.config.settings import TABLE, Resolved
+from sqsd_lint.config.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +29,14 @@ class Described:
         return self.origin == "default"
 
 
-def describe(resolved: Resolved) -> list[Described]:
-    """The settings that a configuration file can hold."""
+def describe(resolved: Resolved, table: Table = TABLE) -> list[Described]:
+    """Return the settings that a configuration file can hold."""
     described = []
-    for key in load_schema("config")["properties"]:
-        if key in _NO_SETTINGS:
-            continue
-        field = key.replace("-", "_")
-        value = getattr(resolved.settings, field)
+    for key, setting in table.by_key.items():
+        value = getattr(resolved.settings, setting.name)
         if key == "bundle":
             value = resolved.settings.opinions or value
-        described.append(Described(key, _plain(value), resolved.origins[field]))
+        described.append(Described(key, _plain(value), resolved.origins[setting.name]))
     return described
 
 

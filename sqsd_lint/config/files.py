@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.common.schema import validate
+from sqsd_lint.config.schema import EXTEND, SCHEMA_KEY, schema_of
+from sqsd_lint.config.settings import TABLE
+from sqsd_lint.config.table import Setting, Table
 from sqsd_lint.errors import ConfigError
 
 # A configuration may come with a pull request; nobody writes a megabyte of settings by hand.
 _MAX_BYTES = 1 << 20
-_PATH_KEYS = ("paths", "cache-dir", "baseline", "suppressions")  # always paths
-MAYBE_PATH_KEYS = ("bundle", "model", "rules")  # a name, or a path if there is something there
 LOCK = "sqsd-lint.lock"
 
 
 def find_file(cwd: Path) -> Path | None:
-    """The nearest `sqsd-lint.toml`, or `pyproject.toml` with our table, from `cwd` upwards."""
+    """Find the nearest `sqsd-lint.toml`, or `pyproject.toml` with our table, from `cwd` upwards."""
     for folder in (cwd, *cwd.parents):
         own = folder / "sqsd-lint.toml"
         if os.path.isfile(own):
@@ -34,7 +35,7 @@ def find_file(cwd: Path) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What a configuration file and those that it extends say together.
+    """The values of a configuration file and of those that it extends.
 
     Attributes:
         values: by kebab-case key, each from the strongest file that has it.
@@ -47,34 +48,34 @@ class Layers:
     files: tuple[str, ...]
 
 
-def read_file(path: Path, cwd: Path) -> Layers:
-    """The values of a file over those of the files it extends.
+def read_file(path: Path, cwd: Path, settings: Table = TABLE) -> Layers:
+    """Return the values of a file over those of the files it extends.
 
     Values that are paths come back relative to `cwd`, which is what the rest of the program resolves
     them against; in the file they are relative to the file.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    chain = _chain(path, cwd)
+    chain = _chain(path, cwd, settings)
     for link, table in reversed(chain):
-        for key in table.keys() - {"$schema", "extend"}:
-            values[key] = _rebased(key, table[key], link.parent, cwd)
+        for key in table.keys() - {SCHEMA_KEY, EXTEND}:
+            values[key] = _rebased(settings.by_key[key], table[key], link.parent, cwd)
             origins[key] = shown(link, cwd)
     return Layers(values, origins, tuple(shown(link, cwd) for link, _ in chain))
 
 
 def shown(path: Path, cwd: Path) -> str:
-    """A path as messages show it: relative where it lies below the working directory."""
+    """Return a path as messages show it: relative where it lies below the working directory."""
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
-def _chain(path: Path, cwd: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """The file and those it extends, the strongest first."""
-    chain = [(path, _validated(path, cwd))]
-    while "extend" in chain[-1][1]:
+def _chain(path: Path, cwd: Path, settings: Table) -> list[tuple[Path, dict[str, Any]]]:
+    """Read the file and those it extends, the strongest first."""
+    chain = [(path, _validated(path, cwd, settings))]
+    while EXTEND in chain[-1][1]:
         last, table = chain[-1]
-        following = Path(os.path.normpath(last.parent / os.path.expanduser(table["extend"])))
-        link = (following, _validated(following, cwd))
+        following = Path(os.path.normpath(last.parent / os.path.expanduser(table[EXTEND])))
+        link = (following, _validated(following, cwd, settings))
         if any(following.samefile(earlier) for earlier, _ in chain):
             loop = " -> ".join(shown(file, cwd) for file, _ in [*chain, link])
             raise ConfigError(
@@ -85,22 +86,23 @@ def _chain(path: Path, cwd: Path) -> list[tuple[Path, dict[str, Any]]]:
     return chain
 
 
-def _validated(path: Path, cwd: Path) -> dict[str, Any]:
+def _validated(path: Path, cwd: Path, settings: Table) -> dict[str, Any]:
     name = shown(path, cwd)
     table = _table(path)
     if table is None:
         raise ConfigError(f"{name}: no table [tool.sqsd-lint]", hint="Add the table, or name another file.")
-    if "trust-remote-code" in table or "trust_remote_code" in table:
-        raise ConfigError(
-            f"{name}: trust-remote-code cannot be set in a file, since a pull request could change it",
-            hint="Give --trust-remote-code on the command line.",
-        )
-    validate(table, "config", source=name)
+    for setting in settings.of_the_command_line:
+        if setting.key in table or setting.name in table:
+            raise ConfigError(
+                f"{name}: {setting.key} cannot be set in a file, since {setting.only_command_line}",
+                hint=f"Give {setting.flag} on the command line.",
+            )
+    validate(table, schema_of(settings), source=name)
     return table
 
 
 def _table(path: Path) -> dict[str, Any] | None:
-    """The settings in a TOML file: all of it, or the table [tool.sqsd-lint] of a pyproject.toml."""
+    """Read the settings in a TOML file: all of it, or the table [tool.sqsd-lint] of a pyproject.toml."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -135,24 +137,18 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _rebased(key: str, value: Any, folder: Path, cwd: Path) -> Any:
-    if key == "bundles":  # models and their bundles, each a name or a path
-        return {_maybe(base, folder, cwd): _maybe(bundle, folder, cwd) for base, bundle in value.items()}
-    if isinstance(value, list) and key in _PATH_KEYS:
-        return [_relative(folder, item, cwd) for item in value]
-    if key in _PATH_KEYS:
-        return _relative(folder, value, cwd)
-    if isinstance(value, list) and key in MAYBE_PATH_KEYS:
-        return [_maybe(item, folder, cwd) for item in value]
-    return _maybe(value, folder, cwd) if key in MAYBE_PATH_KEYS else value
+def _rebased(setting: Setting, value: Any, folder: Path, cwd: Path) -> Any:
+    """Return a value with its paths, which are relative to `folder`, made relative to `cwd`."""
 
+    def rebase(text: str) -> str:
+        is_path = setting.paths == "always" or _is_path(text, folder)
+        return _relative(folder, text, cwd) if is_path else text
 
-def _maybe(value: str, folder: Path, cwd: Path) -> str:
-    return _relative(folder, value, cwd) if _is_path(value, folder) else value
+    return setting.map_paths(value, rebase)
 
 
 def lock_beside(file: Path | None, cwd: Path) -> str:
-    """Where the lock of a configuration lies, relative to `cwd`; with no configuration, in `cwd`."""
+    """Return where the lock of a configuration lies, relative to `cwd`; with no configuration, in `cwd`."""
     return LOCK if file is None else _relative(file.parent, LOCK, cwd)
 
 

@@ -1,4 +1,4 @@
-"""Parameter dynamics: how far a fine-tune has moved the weights, and how much of it towards danger.
+"""Measure parameter dynamics: how far a fine-tune has moved the weights, and how much of it towards danger.
 
 The callback is resolved on first use, since it cannot do without torch and transformers.
 """

@@ -1,4 +1,4 @@
-"""The danger and the safety direction of a bundle as low-rank matrices, one per layer.
+"""Read the danger and the safety direction of a bundle as low-rank matrices, one per layer.
 
 A displacement of weights is measured along them. Both kinds of direction are taken as what they do to the
 weights:
@@ -56,7 +56,7 @@ class Axis:
 
     @property
     def length(self) -> float:
-        """||displacement|| of a task vector; NaN for a gradient, which is no displacement."""
+        """Return ||displacement|| of a task vector; NaN for a gradient, which is no displacement."""
         return self.norm if self.kind == "task-vector" else math.nan
 
 
@@ -83,7 +83,7 @@ class Axes:
     @classmethod
     @one_thread()
     def of(cls, bundle: Bundle, modules: Collection[str] | None = None) -> Axes:
-        """The directions of a bundle, on the layers that its manifest scores.
+        """Return the directions of a bundle, on the layers that its manifest scores.
 
         Args:
             modules: only these layers; by default all, or the manifest's top blocks.
@@ -123,7 +123,7 @@ class Axes:
 
 
 def gradient_layers(gradient: Adapter, at: Adapter) -> dict[str, LowRank]:
-    """How one step of size 1 along a gradient of factors moves the weights at its expansion point.
+    """Return how one step of size 1 along a gradient of factors moves the weights at its expansion point.
 
     Args:
         gradient: laid out as an adapter, A is gA [r, d_in] and B is gB [d_out, r].
@@ -138,11 +138,11 @@ def gradient_layers(gradient: Adapter, at: Adapter) -> dict[str, LowRank]:
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Module names sorted with their numbers as numbers: layer 2 before layer 10."""
+    """Return module names sorted with their numbers as numbers: layer 2 before layer 10."""
     return tuple(sorted(names, key=lambda name: [(p.isdigit(), int(p) if p.isdigit() else 0, p)
                                                  for p in _NUMBER.split(name)]))  # fmt: skip
 
 
 def ratio(dot: float, norms: float) -> float:
-    """dot / norms, a cosine or a projection; NaN where a norm is 0 and there is no direction."""
+    """Return dot / norms, a cosine or a projection; NaN where a norm is 0 and there is no direction."""
     return dot / norms if norms > 0 else math.nan

@@ -1,12 +1,13 @@
-"""A displacement of the weights, measured along danger and safety.
+"""Measure a displacement of the weights along danger and safety.
 
 For a displacement D and a direction V, both over M layers:
 
     projection          <D, V> / ||V||              all layers as one vector: the headline. A length in the
                                                     unit of the weights, at most ||D||
     cosine              <D, V> / (||D|| ||V||)      its share of ||D||
-    layer projection    sum_m <D_m, V_m> / ||V_m||  METHOD section 4's `projection`, D in the place of dW
-    layer cosine        1/M sum_m <D_m, V_m> / (||D_m|| ||V_m||), METHOD's `cosine` over M
+    layer projection    sum_m <D_m, V_m> / ||V_m||  the metric `projection` (docs/method.md section 4) with D
+                                                    in the place of dW
+    layer cosine        1/M sum_m <D_m, V_m> / (||D_m|| ||V_m||), the metric `cosine` over M
     share               <D, V> / ||V||^2            1 is as far as the direction's own training went, the
                                                     unit of SQSD201; for a task vector only
 
@@ -40,7 +41,7 @@ class Inner:
     safety: float = 0.0
 
     def __add__(self, other: Inner) -> Inner:
-        """The sum over disjoint parts of a matrix."""
+        """Return the sum over disjoint parts of a matrix."""
         return Inner(self.square + other.square, self.danger + other.danger, self.safety + other.safety)
 
 
@@ -85,7 +86,7 @@ class Drift:
 
     @property
     def difference(self) -> float:
-        """Danger less safety of the headline projections, as SQSD takes it of a sample."""
+        """Return danger less safety of the headline projections, as SQSD takes it of a sample."""
         return self.danger.projection - self.safety.projection
 
 
@@ -99,7 +100,7 @@ def project(axes: Axes, displacement: Displacement) -> Drift:
 
 
 def inner(axes: Axes, name: str, moved: LowRank | Tensor) -> Inner:
-    """The inner products of one module's displacement.
+    """Return the inner products of one module's displacement.
 
     Raises:
         AdapterError: the layer has another shape than in the bundle.
@@ -122,7 +123,7 @@ def inner(axes: Axes, name: str, moved: LowRank | Tensor) -> Inner:
 
 
 def drift_of(axes: Axes, inners: Mapping[str, Inner]) -> Drift:
-    """The figures that follow from the inner products of all modules."""
+    """Return the figures that follow from the inner products of all modules."""
     known = set(axes.modules)
     inside = {name: inners.get(name, Inner(0.0)) for name in axes.modules}
     norm = math.sqrt(math.fsum(i.square for i in inside.values()))
@@ -163,7 +164,7 @@ def _layer(axes: Axes, name: str, i: Inner) -> LayerDrift:
 
 
 def minus(a: Mapping[str, LowRank], b: Mapping[str, LowRank]) -> dict[str, LowRank]:
-    """The displacement from state b to state a; a module that one of them lacks is 0 there.
+    """Return the displacement from state b to state a; a module that one of them lacks is 0 there.
 
     Raises:
         AdapterError: a module has two shapes.
@@ -181,10 +182,10 @@ def minus(a: Mapping[str, LowRank], b: Mapping[str, LowRank]) -> dict[str, LowRa
 
 
 def dot(a: Mapping[str, LowRank], b: Mapping[str, LowRank]) -> float:
-    """<a, b> of two low-rank displacements, all modules as one vector."""
+    """Return <a, b> of two low-rank displacements, all modules as one vector."""
     return math.fsum(moved.dot(b[name]) for name, moved in a.items() if name in b)
 
 
 def cosine(a: Mapping[str, LowRank], b: Mapping[str, LowRank]) -> float:
-    """The cosine of two low-rank displacements, all modules as one vector; NaN where one of them is 0."""
+    """Return the cosine of two low-rank displacements, all modules as one vector; NaN where one is 0."""
     return ratio(dot(a, b), math.sqrt(dot(a, a) * dot(b, b)))

@@ -1,4 +1,4 @@
-"""A run whose states are full weights: streamed from disk, every byte read once.
+"""Measure a run whose states are full weights: streamed from disk, every byte read once.
 
 All states are walked through together, tensor by tensor and block by block, so that memory holds a few
 blocks however large the model is and however many checkpoints there are.
@@ -19,7 +19,7 @@ from sqsd_lint.drift.adapters import untouched
 from sqsd_lint.drift.directions import Axes, in_order, ratio
 from sqsd_lint.drift.displacement import Inner, drift_of
 from sqsd_lint.drift.lowrank import LowRank
-from sqsd_lint.drift.trajectory import Move, Point, Skipped, State, Trajectory
+from sqsd_lint.drift.trajectory import Point, Skipped, State, StateDrift, Trajectory
 from sqsd_lint.drift.weights import Weights, match_names, stored_transposed
 from sqsd_lint.errors import ModelError
 
@@ -38,7 +38,7 @@ class Stored:
     Attributes:
         module: its layer as the bundle names it; outside of the directions, the tensor's own name.
         names: what it is called in the start and in every state.
-        shape: as stored; `transposed` says that this is [d_in, d_out].
+        shape: as stored; `transposed`: that this is [d_in, d_out].
         along: the danger and the safety direction, where they have the layer.
         added: what was merged into the start before training began.
     """
@@ -52,7 +52,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class TensorDrift:
     """What one state did to one tensor.
 
     Attributes:
@@ -64,25 +64,25 @@ class Moved:
     last: Inner
     turn: float
 
-    def __add__(self, other: Moved) -> Moved:
-        return Moved(self.total + other.total, self.last + other.last, self.turn + other.turn)
+    def __add__(self, other: TensorDrift) -> TensorDrift:
+        return TensorDrift(self.total + other.total, self.last + other.last, self.turn + other.turn)
 
 
-def walk_through(tensor: Stored, places: Sequence[Weights]) -> list[Moved]:
-    """What each state did to a tensor, in the order of states.
+def walk_through(tensor: Stored, places: Sequence[Weights]) -> list[TensorDrift]:
+    """Return what each state did to a tensor, in the order of states.
 
     Args:
         places: the start, then every state.
     """
     rows = max(1, BLOCK // max(1, math.prod(tensor.shape[1:])))
-    found = [Moved(Inner(0.0), Inner(0.0), 0.0)] * (len(places) - 1)
+    found = [TensorDrift(Inner(0.0), Inner(0.0), 0.0)] * (len(places) - 1)
     for begin in range(0, tensor.shape[0], rows):
         part = slice(begin, min(begin + rows, tensor.shape[0]))
         found = [a + b for a, b in zip(found, _block(tensor, places, part), strict=True)]
     return found
 
 
-def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[Moved]:
+def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[TensorDrift]:
     along = [_cut(tensor, axis, part) for axis in tensor.along]
 
     def read(place: Weights, name: str) -> Tensor:
@@ -99,12 +99,14 @@ def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[M
     for place, name in zip(places[1:], tensor.names[1:], strict=True):
         now = read(place, name)
         last = now - before
-        yield Moved(inner(now - start), inner(last), 0.0 if step is None else float((last * step).sum()))
+        yield TensorDrift(
+            inner(now - start), inner(last), 0.0 if step is None else float((last * step).sum())
+        )
         before, step = now, last
 
 
 def _cut(tensor: Stored, low: LowRank | None, part: slice) -> LowRank | None:
-    """The rows of a low-rank matrix that stand in a block of the stored tensor."""
+    """Return the rows of a low-rank matrix that stand in a block of the stored tensor."""
     if low is None:
         return None
     return LowRank(low.up, low.down[:, part]) if tensor.transposed else LowRank(low.up[part], low.down)
@@ -118,7 +120,7 @@ class Start:
         folder: of the model.
         name: for the reader.
         adapter: scaling * B @ A by module, merged into the weights before training began; mostly none.
-        transposed: whether square layers lie on disk as [d_in, d_out], should no other layer tell.
+        transposed: whether square layers lie on disk as [d_in, d_out], if no other layer decides.
     """
 
     folder: Path
@@ -152,7 +154,7 @@ def measure_weights(
     if progress:
         progress.status(f"measuring {len(opened)} checkpoints")
         progress.start(len(tensors))
-    moved: dict[str, list[Moved]] = {}
+    moved: dict[str, list[TensorDrift]] = {}
     for tensor in tensors:
         moved[tensor.module] = walk_through(tensor, places)
         if progress:
@@ -182,7 +184,7 @@ def measure_weights(
 
 
 def _layers(axes: Axes, start: Start, begin: Weights) -> dict[str, str]:
-    """The layers that the directions have, or the start's adapter, by their tensor in the start."""
+    """Return the layers that the directions have, or the start's adapter, by their tensor in the start."""
     modules = {f"{name}.weight": name for name in {*axes.modules, *start.adapter}}
     found = match_names(modules, begin.shapes)
     missing = in_order(modules[name] for name in modules.keys() - found.keys())
@@ -197,7 +199,7 @@ def _layers(axes: Axes, start: Start, begin: Weights) -> dict[str, str]:
 def _open(
     states: Sequence[State], begin: Weights, layers: Mapping[str, str]
 ) -> tuple[list[_Opened], list[Skipped]]:
-    """The states that can be measured, and those that cannot."""
+    """Return the states that can be measured, and those that cannot."""
     opened: list[_Opened] = []
     skipped: list[Skipped] = []
     for state in states:
@@ -222,7 +224,7 @@ def _open(
 def _tensors(
     axes: Axes, start: Start, begin: Weights, layers: Mapping[str, str], opened: Sequence[_Opened]
 ) -> tuple[list[Stored], int]:
-    """All that can be compared: the directions' layers, and every other tensor. How many cannot."""
+    """Return what can be compared, the directions' layers and every other tensor, and how many cannot."""
     along = {name: (axes.danger.layers.get(name), axes.safety.layers.get(name)) for name in layers.values()}
     sizes = {
         name: next(low.shape for low in (*along[name], start.adapter.get(name)) if low) for name in along
@@ -244,12 +246,12 @@ def _tensors(
     return found, left_out
 
 
-def _move(axes: Axes, moved: Mapping[str, Sequence[Moved]], k: int) -> Move:
+def _move(axes: Axes, moved: Mapping[str, Sequence[TensorDrift]], k: int) -> StateDrift:
     def length(k: int) -> float:
         return math.sqrt(math.fsum(each[k].last.square for each in moved.values()))
 
     turn = math.fsum(each[k].turn for each in moved.values())
-    return Move(
+    return StateDrift(
         drift_of(axes, {name: each[k].total for name, each in moved.items()}),
         drift_of(axes, {name: each[k].last for name, each in moved.items()}),
         ratio(turn, length(k) * length(k - 1)) if k else math.nan,

@@ -1,4 +1,4 @@
-"""Matrices kept as the product of two thin factors, and their inner products by r x r algebra alone."""
+"""Keep matrices as products of two thin factors, and take inner products by r x r algebra alone."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class LowRank:
 
     @classmethod
     def of_factors(cls, factors: LoraFactors) -> LowRank:
-        """What the factors add to the layer's weight: scaling * B @ A."""
+        """Return what the factors add to the layer's weight: scaling * B @ A."""
         return cls(factors.scaling * factors.B.double(), factors.A.double())
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(d_out, d_in) of the matrix."""
+        """Return (d_out, d_in) of the matrix."""
         return self.up.shape[0], self.down.shape[1]
 
     @property
     def square(self) -> float:
-        """||up @ down||^2."""
+        """Return ||up @ down||^2."""
         return max(self.dot(self), 0.0)
 
     def dot(self, other: LowRank) -> float:
-        """<self, other> = sum((up^T up') * (down down'^T)), r x r' entries each."""
+        """Return <self, other> = sum((up^T up') * (down down'^T)), r x r' entries each."""
         return float(((self.up.T @ other.up) * (self.down @ other.down.T)).sum())
 
     def dot_dense(self, matrix: Tensor) -> float:
-        """<self, matrix> for a float64 matrix [d_out, d_in]."""
+        """Return <self, matrix> for a float64 matrix [d_out, d_in]."""
         return float(((self.up.T @ matrix) * self.down).sum())
 
     def __add__(self, other: LowRank) -> LowRank:

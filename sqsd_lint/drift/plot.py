@@ -1,4 +1,4 @@
-"""The picture of a run: its path in the plane of danger and safety, and how far each block has gone."""
+"""Draw a run: its path in the plane of danger and safety, and how far each block has gone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plot(
 
 
 def _fixed_ids(matplotlib: Any) -> Any:
-    """The same run gives the same SVG file."""
+    """Fix the ids in the block, so that the same run gives the same SVG file."""
     return matplotlib.rc_context({"svg.hashsalt": "sqsd-lint"})
 
 
@@ -146,7 +146,7 @@ def _blocks(figure: Any, panels: Any, trajectory: Trajectory, dark: bool) -> Non
 
 
 def block_table(trajectory: Trajectory) -> tuple[list[str], list[list[float]], list[list[float]]]:
-    """Names of the blocks; per block and state, its layers' summed projections on danger and on safety."""
+    """Return the blocks' names, and by block and state its layers' summed projections on either direction."""
     layers = trajectory.points[0].move.total.layers
     blocks = [block_of(layer.module) for layer in layers]
     names = list(
@@ -165,6 +165,6 @@ def block_table(trajectory: Trajectory) -> tuple[list[str], list[list[float]], l
 
 
 def _some(count: int) -> list[int]:
-    """At most _LABELS of so many places, the last one among them."""
+    """Return at most _LABELS of so many places, the last one among them."""
     every = math.ceil(count / _LABELS)
     return sorted(range(count - 1, -1, -every))

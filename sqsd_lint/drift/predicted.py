@@ -20,7 +20,7 @@ from sqsd_lint.drift.directions import Axes
 from sqsd_lint.drift.displacement import minus
 from sqsd_lint.drift.lowrank import LowRank
 from sqsd_lint.drift.meter import lora_state
-from sqsd_lint.rules.budget import Training
+from sqsd_lint.rules.fine_tune import FineTuneSettings
 from sqsd_lint.scoring.attention import causal_attention
 from sqsd_lint.scoring.batching import pad
 from sqsd_lint.scoring.directions import Direction
@@ -100,7 +100,7 @@ class FineTune:
         self._origin = lora_state(self.model)
 
     def run(
-        self, rows: Sequence[Encoded], training: Training, optimizer: Optimizer, *, seed: int = 0
+        self, rows: Sequence[Encoded], training: FineTuneSettings, optimizer: Optimizer, *, seed: int = 0
     ) -> float:
         """Train on `rows` at a constant learning rate; the model then holds the result.
 
@@ -142,7 +142,7 @@ class FineTune:
         """Give the bare base back."""
         self.model.unload()
 
-    def _backward(self, rows: Sequence[Encoded], training: Training) -> list[float]:
+    def _backward(self, rows: Sequence[Encoded], training: FineTuneSettings) -> list[float]:
         """Leaves the gradient of the step in the factors; returns each row's loss."""
         ids, labels = pad(rows, self._trained[0].device)
         with causal_attention():

@@ -1,4 +1,4 @@
-"""A run as a sequence of states: where each of them lies, and which way the last step went."""
+"""Follow a run through its states: where each of them lies, and which way the last step went."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class State:
 
     Attributes:
         label: the optimizer step as text, or "final" for the run's own folder.
-        step: None where the folder does not say it.
+        step: None where the folder does not name it.
     """
 
     label: str
@@ -39,8 +39,8 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """What one state tells.
+class StateDrift:
+    """Where one state lies, and how the last step led there.
 
     Attributes:
         total: the displacement from the start.
@@ -59,7 +59,7 @@ class Point:
     """A state and its move."""
 
     state: State
-    move: Move
+    move: StateDrift
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Trajectory:
 
     @property
     def unfinished(self) -> bool:
-        """Whether all that was skipped is the newest state, as in a run that is still writing it."""
+        """Return whether all that was skipped is the newest state, as in a run that is still writing it."""
         if len(self.skipped) != 1:
             return False
         newest = self.skipped[0].state.step
@@ -97,7 +97,7 @@ class Trajectory:
 
 
 class Walk:
-    """Measures states that are low rank one after another, as they come; it keeps the last two steps.
+    """Measure states that are low rank one after another, as they come; the last two steps are kept.
 
     Args:
         start: the state to measure from; by default the base, where every module is 0.
@@ -109,7 +109,7 @@ class Walk:
         self._before = self._start
         self._step: Mapping[str, LowRank] = {}
 
-    def advance(self, state: Mapping[str, LowRank]) -> Move:
+    def advance(self, state: Mapping[str, LowRank]) -> StateDrift:
         """Go on to the next state: scaling * B @ A of each of its modules.
 
         Raises:
@@ -119,4 +119,4 @@ class Walk:
         total = project(self._axes, minus(state, self._start))
         turn = ratio(dot(step, self._step), math.sqrt(dot(step, step) * dot(self._step, self._step)))
         self._before, self._step = state, step
-        return Move(total, project(self._axes, step), turn)
+        return StateDrift(total, project(self._axes, step), turn)

@@ -1,4 +1,4 @@
-"""Full weights on disk, a few rows of one tensor at a time."""
+"""Read full weights from disk, a few rows of one tensor at a time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Weights:
                 self.shapes[name] = info.shape
 
     def rows(self, name: str, start: int, end: int) -> Tensor:
-        """Rows `start` to `end` of a tensor's first dimension in float64, read from disk now."""
+        """Read rows `start` to `end` of a tensor's first dimension from disk, in float64."""
         path = self._files[name]
         if path not in self._open:
             from safetensors import safe_open
@@ -72,14 +72,14 @@ def _check_dtype(path: Path, info: TensorInfo) -> None:
 
 
 def _check_shards(folder: Path, files: Iterable[Path]) -> None:
-    """Shards without their index are what a save leaves that has not come to its end."""
+    """Refuse shards without their index: a save leaves them that has not come to its end."""
     shards = [(path, match[1]) for path in files if (match := _SHARD.search(path.name))]
     if shards and len(shards) != int(shards[0][1]):
         raise ModelError(f"{folder}: {len(shards)} of {int(shards[0][1])} shards", hint=_UNFINISHED)
 
 
 def match_names(wanted: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Which tensor each wanted one is; a checkpoint may leave out or add leading parts of a name.
+    """Return the stored name of each wanted tensor; a checkpoint may lack or add leading parts of a name.
 
     Returns:
         For each wanted name that is there, or is the end of exactly one name or ends in exactly one:
@@ -107,11 +107,11 @@ def _ends(name: str) -> Iterable[str]:
 def stored_transposed(
     shapes: Mapping[str, tuple[int, ...]], layers: Mapping[str, tuple[int, int]], square: bool
 ) -> dict[str, bool]:
-    """Which layers lie on disk as [d_in, d_out], as GPT-2's Conv1D keeps them.
+    """Return which layers lie on disk as [d_in, d_out], as GPT-2's Conv1D keeps them.
 
     Args:
         shapes: of the stored weights by module; layers: their (d_out, d_in).
-        square: what holds for square layers where no other layer tells.
+        square: what holds for square layers where no other layer decides.
 
     Raises:
         ModelError: a weight has another shape.

@@ -1,1 +1,1 @@
-"""The risk-window experiment: does a high score really cost safety when it is trained on?"""
+"""Run the risk-window experiment: does a high score really cost safety when it is trained on?"""

@@ -1,4 +1,4 @@
-"""What training did to a model: greedy answers to harmful prompts, the margin of refusal over compliance."""
+"""Attack a trained model: greedy answers to harmful prompts, the margin of refusal over compliance."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Attack:
 
     @torch.no_grad()
     def margins(self, runs: Runs) -> list[float]:
-        """Per run, mean token log-likelihood of refusing less that of complying, over prompts, in nats."""
+        """Return, by run, mean token log-likelihood of refusing less that of complying, in nats."""
         found: list[float] = []
         for part in runs.each(len(self.refused) + len(self.complied)):
             size = part.stop - part.start
@@ -62,7 +62,7 @@ class Attack:
 
     @torch.no_grad()
     def answers(self, runs: Runs) -> list[list[str]]:
-        """Per run, the greedy answer to each prompt."""
+        """Return, by run, the greedy answer to each prompt."""
         tokenizer: Any = self._tokenizer
         tokenizer.padding_side = "left"
         turns = [[{"role": "user", "content": prompt}] for prompt in self.prompts]
@@ -89,7 +89,7 @@ class Attack:
 
 @contextmanager
 def _whole_input(head: nn.Module) -> Iterator[None]:
-    """Inside, the head gets contiguous states.
+    """Make the states that the head gets contiguous, inside the block.
 
     Once per answer, generate hands it a slice, `hidden[:, -1:]`. For that a linear layer on a CPU copies its
     weight for every sequence: 17 GB with Gemma's vocabulary and 50 prompts.
@@ -102,7 +102,7 @@ def _whole_input(head: nn.Module) -> Iterator[None]:
 
 
 def _opening(encoder: Encoder, prompt: str, answer: str) -> Encoded:
-    """The start of an answer: without an end of turn, since it may go on."""
+    """Return the start of an answer: without an end of turn, since it may go on."""
     sample = Sample(
         "0" * 32, (Message("user", prompt), Message("assistant", answer)), (False, True), Where("", 0, -1)
     )

@@ -1,4 +1,4 @@
-"""The experiment itself: train on each window, attack the result, keep every run as soon as it is done."""
+"""Train on each window, attack the result, and keep every run as soon as it is done."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _text(dose: Dose) -> str:
 
 
 class Experiment:
-    """Runs a plan, and keeps what is done in `folder`, from where a killed one goes on.
+    """Run a plan and keep what is done in `folder`, from where a killed one goes on.
 
     Args:
         key: what else the runs depend on: rows, bundle, prompts.
@@ -108,7 +108,7 @@ class Experiment:
         self._tokens = _GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS
 
     def run(self, plan: Plan) -> Outcome:
-        """Everything that the plan asks for.
+        """Run everything that is in the plan.
 
         Raises:
             UsageError: fewer rows than a window holds, or the folder holds another experiment.
@@ -129,7 +129,7 @@ class Experiment:
         return outcome
 
     def _name(self, ranking: str) -> str:
-        """What a ranking's runs are remembered by: other scores under the same name are another ranking."""
+        """Return the name that a ranking's runs are stored under; other scores make another ranking."""
         other = self._others.get(ranking.removesuffix(WITHIN_LENGTH))
         return ranking if other is None else f"{ranking}@{digest(other)[:12]}"
 
@@ -139,9 +139,9 @@ class Experiment:
             return self._measured(runs, [(UNTRAINED, 0, 0)])[0]
 
     def _search(self, kept: Kept, plan: Plan, untrained: Run) -> tuple[Dose, list[dict[str, float]]]:
-        """The dose whose random windows leave closest to two thirds unanswered, and all that were tried.
+        """Return the dose whose random windows leave closest to two thirds unanswered, and all doses tried.
 
-        It is what this judge's verdicts say: another one may choose another dose.
+        It depends on this judge's verdicts: another one may choose another dose.
         """
         tested = self._windows("random", 2, plan)
         wanted = _KEPT * (1 - untrained.unsafe / untrained.prompts)
@@ -172,7 +172,7 @@ class Experiment:
 
     @staticmethod
     def _together(plan: Plan, labels: Sequence[_Label]) -> list[Sequence[_Label]]:
-        """The runs that are trained side by side; one that takes the whole model is alone."""
+        """Return the runs that are trained side by side; one that takes the whole model is alone."""
         return [[label] for label in labels] if plan.update == "full" else [labels]
 
     def _described(

@@ -1,4 +1,4 @@
-"""Full fine-tuning: one run at a time, every parameter of the model trained and put back."""
+"""Fine-tune all parameters of a model, one run at a time, and put them back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FullRun(Runs):
 
     @contextmanager
     def adapted(self) -> Iterator[None]:
-        """Inside, the model's parameters are those of the run and want gradients."""
+        """Put the run's parameters into the model inside the block, with gradients on."""
         self._start = [weight.detach().clone() for weight in self._weights]
         # A clone of its own even in float32, where `float()` alone would hand out the weight itself.
         self._masters = [weight.detach().float().clone() for weight in self._weights]
@@ -54,11 +54,11 @@ class FullRun(Runs):
             self._masters = []
 
     def weights(self) -> dict[str, Tensor]:
-        """The run's parameters by name, in float32; inside `adapted` alone."""
+        """Return the run's parameters by name, in float32; inside `adapted` alone."""
         return dict(zip(self._names, self._masters, strict=True))
 
     def displacement(self, run: int) -> dict[str, Tensor]:
-        """W - W0 of every linear layer but the head, [d_out, d_in] float32; inside `adapted` alone."""
+        """Return W - W0 of every linear layer but the head, [d_out, d_in] float32; inside `adapted` alone."""
         del run  # there is one
         moved = {id(w): m - s for w, m, s in zip(self._weights, self._masters, self._start, strict=True)}
         found = {}

@@ -1,4 +1,4 @@
-"""Many LoRA runs side by side on one frozen base.
+"""Train many LoRA runs side by side on one frozen base.
 
 The runs of a risk-window experiment differ in their rows and seeds alone. One forward pass over the rows of
 all of them shares the base's matrix products, and each run's factors see the rows of its own: a batched
@@ -53,7 +53,7 @@ class LoraRuns(Runs):
 
     @contextmanager
     def adapted(self) -> Iterator[None]:
-        """Inside, the model's linear layers carry the adapters of the active runs."""
+        """Put the adapters of the active runs on the model's linear layers inside the block."""
         with replaced((module, self._forward(name, module)) for name, module in self._modules.items()):
             yield
 
@@ -68,11 +68,11 @@ class LoraRuns(Runs):
         return forward
 
     def displacement(self, run: int) -> dict[str, Tensor]:
-        """scaling B A of one run by module, [d_out, d_in]."""
+        """Return scaling B A of one run by module, [d_out, d_in]."""
         return {n: (self._B[n][run].T @ self._A[n][run] * self._scaling).detach() for n in self._modules}
 
     def starts(self) -> dict[str, Tensor]:
-        """A of every module, [R, r, d_in]."""
+        """Return A of every module, [R, r, d_in]."""
         return self._A
 
     def _trained(self) -> list[Tensor]:

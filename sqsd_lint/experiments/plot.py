@@ -1,4 +1,4 @@
-"""The picture of the experiment: attack success and margin per window, one line per ranking."""
+"""Draw the experiment: attack success and margin per window, one line per ranking."""
 
 from __future__ import annotations
 

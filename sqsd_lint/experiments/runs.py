@@ -1,4 +1,4 @@
-"""What every kind of fine-tuning run has in common: the dose, the order of rows, the loss and the loop."""
+"""Train runs of any kind: the dose, the order of rows, the loss and the loop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Dose:
     max_grad_norm: float = 1.0
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to 0."""
+        """Return the learning rate of a step: linear warm-up, then half a cosine down to 0."""
         warm = max(1, round(self.warmup * self.steps))
         if step < warm:
             return self.lr * (step + 1) / warm
@@ -51,7 +51,7 @@ class Dose:
 
 
 class Runs(ABC):
-    """Fine-tuning runs on one base, trained and asked side by side.
+    """Fine-tuning runs on one base, trained and prompted side by side.
 
     Args:
         model: the frozen base, on its device and in its dtype.
@@ -74,22 +74,22 @@ class Runs(ABC):
 
     @abstractmethod
     def adapted(self) -> AbstractContextManager[None]:
-        """Inside, the model computes as the active runs have left it; after it, as it was."""
+        """Have the model compute inside the block as the active runs have left it, and after it as before."""
 
     @abstractmethod
     def displacement(self, run: int) -> dict[str, Tensor]:
-        """What training has added to each linear layer's weight, by module, [d_out, d_in]."""
+        """Return what training has added to each linear layer's weight, by module, [d_out, d_in]."""
 
     @abstractmethod
     def _trained(self) -> list[Tensor]:
-        """What the optimizer moves, in float32."""
+        """Return what the optimizer moves, in float32."""
 
     @abstractmethod
     def _prepare(self, limit: float) -> None:
-        """Before a step: gradients where the optimizer looks for them, each run's norm at most `limit`."""
+        """Put gradients where the optimizer expects them before a step, each run's norm at most `limit`."""
 
     def _stepped(self) -> None:
-        """After a step: what else has to follow the weights. Nothing, unless the model keeps copies."""
+        """Update whatever follows the weights after a step: nothing, unless the model keeps copies."""
         return
 
     def train(self, rows: Sequence[Sequence[Encoded]], dose: Dose) -> Iterator[int]:
@@ -118,7 +118,7 @@ class Runs(ABC):
 
     @staticmethod
     def order(rows: int, dose: Dose, seed: int) -> list[int]:
-        """Row numbers for every step of a run: each epoch in an order of its own."""
+        """Return row numbers for every step of a run: each epoch in an order of its own."""
         shuffle = random.Random(seed)
         order: list[int] = []
         while len(order) < dose.steps * dose.batch_size:
@@ -128,7 +128,7 @@ class Runs(ABC):
         return order
 
     def each(self, rows: int) -> Iterator[slice]:
-        """Parts of the runs for work without gradients on `rows` sequences a run; the part is active."""
+        """Yield parts of the runs, active, for work without gradients on `rows` sequences a run."""
         most = _CPU_ROWS if self._device.type == "cpu" else self._tokens // 8
         per = max(1, most // rows)
         for start in range(0, len(self), per):
@@ -137,7 +137,7 @@ class Runs(ABC):
         self._active = slice(0, len(self))
 
     def losses(self, rows: Sequence[Encoded]) -> Tensor:
-        """Mean token cross-entropy over each row's response, [n] float32; rows of the active runs in turn."""
+        """Return each row's mean token cross-entropy over its response, [n] float32; run by active run."""
         ids, labels = pad(rows, self._device)
         body: Any = self.model.base_model
         # Without gradients a pass is not bounded by tokens, and the fused kernel stores no probabilities.
@@ -159,7 +159,7 @@ class Runs(ABC):
         return losses.to(self._device)
 
     def _passes(self, batches: Sequence[Sequence[Encoded]]) -> Iterator[tuple[slice, list[Encoded]]]:
-        """A step's rows by forward pass: which runs, and equally many rows of each of them, run by run.
+        """Return a step's rows by forward pass: which runs, and equally many rows of each, run by run.
 
         Rows of like length go together, whatever their place in the batch: the loss is a sum over them.
         """

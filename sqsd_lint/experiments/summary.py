@@ -1,4 +1,4 @@
-"""What the runs say: attack success per window with its interval, and how well a ranking foresaw it."""
+"""Summarise runs: attack success per window with its interval, and how well a ranking foresaw it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FORMAT_VERSION = 1
 
 
 def summarise(outcome: Outcome, kinds: Sequence[Verdict]) -> dict[str, Any]:
-    """The machine-readable result: plain data, one entry per ranking with its windows from the top down.
+    """Return the result as plain data, one entry per ranking with its windows from the top down.
 
-    `verdicts` counts answers by the `kinds` that the judge tells apart.
+    `verdicts` counts answers by the `kinds` that the judge distinguishes.
     `attack_success.spearman` and `margin_loss.spearman` compare, over all runs of a ranking, the window's
     place (1 for the top) with what training on it did: +1 is a ranking that foresaw every difference.
     `interval` is its 95 % bootstrap interval over windows, each drawn with all of its runs: the seeds of one

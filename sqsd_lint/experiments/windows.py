@@ -1,4 +1,4 @@
-"""Windows of rows by rank: what is trained on when a ranking is put to the test (METHOD section 7)."""
+"""Cut rows into windows by rank, on which models are trained to test a ranking (docs/method.md section 7)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def windows(
     strata: int = 1,
     others: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[list[int]]:
-    """Indices of the rows in each of `count` windows of `size` rows, from the top of a ranking to its bottom.
+    """Return the rows' indices in `count` windows of `size` rows, from the top of a ranking to its bottom.
 
     Args:
         strata: quantiles of answer length. Every window takes the same number of rows from each, by rank
-            within it, so that windows differ in nothing that length alone says.
+            within it, so that windows differ in nothing that follows from length alone.
         others: as in `rank`.
 
     Raises:
@@ -61,7 +61,7 @@ def windows(
 
 
 def strata_of(scores: Sequence[Score], strata: int) -> list[int]:
-    """The quantile, 0 to strata - 1, of each row's answer length; ties are broken by fingerprint."""
+    """Return the quantile, 0 to strata - 1, of each row's answer length; ties are broken by fingerprint."""
     found = [0] * len(scores)
     order = sorted(range(len(scores)), key=lambda i: (scores[i].tokens, scores[i].fingerprint))
     for position, i in enumerate(order):
@@ -72,7 +72,7 @@ def strata_of(scores: Sequence[Score], strata: int) -> list[int]:
 def rank(
     scores: Sequence[Score], ranking: str, others: Mapping[str, Mapping[str, float]] | None = None
 ) -> list[int]:
-    """Indices of rows, the riskiest first; ties are broken by fingerprint, so no order of files matters.
+    """Return indices of rows, the riskiest first; ties are broken by fingerprint, not by the order of files.
 
     Args:
         others: rankings beside RANKINGS: what every row is ranked by, by its fingerprint.
@@ -85,12 +85,12 @@ def rank(
 
 
 def cut(order: Sequence[int], windows: int, size: int) -> list[list[int]]:
-    """`windows` windows of `size` rows, equidistant from the top of the ranking to its bottom."""
+    """Return `windows` windows of `size` rows, equidistant from the top of the ranking to its bottom."""
     last = len(order) - size
     starts = [round(k * last / max(1, windows - 1)) for k in range(windows)]
     return [list(order[start : start + size]) for start in starts]
 
 
 def _upto(k: int, whole: int, parts: int) -> int:
-    """How many of `whole` come in the first k of `parts` nearly equal parts, as `strata_of` has them."""
+    """Return how many of `whole` lie in the first k of `parts` nearly equal parts, as in `strata_of`."""
     return -(-k * whole // parts)

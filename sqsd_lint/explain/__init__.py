@@ -1,4 +1,4 @@
-"""Why a row has its score: its share per token, word, sentence and layer, and what would lower it."""
+"""Explain why a row has its score: shares of tokens, words, sentences and layers, and what would lower it."""
 
 from __future__ import annotations
 

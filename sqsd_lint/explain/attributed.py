@@ -1,4 +1,4 @@
-"""Samples with everything that one pass says about where their scores come from."""
+"""Score samples and keep where in them the scores come from, in one pass."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def attributed(
     """Score samples and keep where the scores come from, batch by batch, in the scorer's order.
 
     Args:
-        exact: what `Score.exact` shall say.
+        exact: the value of `Score.exact`.
     """
     from sqsd_lint.encode import UnencodableError
     from sqsd_lint.scoring.attribution import attribute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqsd_lint.types import Head, Line, Sample, ScoredRow
+from sqsd_lint.types import Head, Sample, ScoredRow, Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +117,17 @@ class Remedy:
     """Which parts of the answer to leave out, and what that really gives.
 
     Attributes:
-        line: the line to get under.
+        threshold: the one to get under.
         parts: what is left out, the part with the largest share first.
         estimate: the score less those parts' shares: exact to first order in nothing but arithmetic, since
             all other tokens' shares change with them.
         masked: the score of the row with those parts' tokens not trained on.
         removed: the score of the row with those parts cut out of the text; None where nothing is left.
         masked_percentile, removed_percentile: of the calibration, if there is one.
-        enough: whether `masked` is under the line.
+        enough: whether `masked` is under the threshold.
     """
 
-    line: Line
+    threshold: Threshold
     parts: tuple[Span, ...]
     estimate: float
     masked: float

@@ -1,4 +1,4 @@
-"""A module's name as a block of the model and a kind of layer."""
+"""Split a module's name into a block of the model and a kind of layer, and sum terms over either."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def module_shares(terms: Mapping[str, Sequence[float]]) -> tuple[ModuleShare, ...]:
-    """Terms by module name, (danger, safety) each, in the order of blocks; names without a block last."""
+    """Return terms by module name, (danger, safety) each, by block, names without a block last."""
     shares = [_module_share(name, Share(*pair)) for name, pair in terms.items()]
     return tuple(sorted(shares, key=lambda m: (m.block is None, m.block or 0)))
 
@@ -24,7 +24,7 @@ def _module_share(name: str, share: Share) -> ModuleShare:
 
 
 def by_block(modules: Sequence[ModuleShare]) -> dict[int | None, Share]:
-    """Sums over the layers of each block, from the input to the output."""
+    """Return sums over the layers of each block, from the input to the output."""
     found: dict[int | None, list[Share]] = {}
     for module in modules:
         found.setdefault(module.block, []).append(module.share)
@@ -32,7 +32,7 @@ def by_block(modules: Sequence[ModuleShare]) -> dict[int | None, Share]:
 
 
 def by_kind(modules: Sequence[ModuleShare]) -> dict[str, Share]:
-    """Sums over blocks of each kind of layer, under the last word of its name where that is enough."""
+    """Return sums over blocks of each kind of layer, under the last word of its name where that is enough."""
     found: dict[str, list[Share]] = {}
     for module in modules:
         found.setdefault(module.kind, []).append(module.share)

@@ -1,4 +1,4 @@
-"""What would bring a row under a line: parts of its answer to leave out, tried and not only estimated."""
+"""What brings a row under a threshold: parts of its answer to leave out, scored and not only estimated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqsd_lint.explain.attributed import Attributed
 from sqsd_lint.explain.model import Remedy, Span, Spans
 from sqsd_lint.samples import fingerprint
-from sqsd_lint.types import Encoded, Line, Sample
+from sqsd_lint.types import Encoded, Sample, Threshold
 
 if TYPE_CHECKING:
     from sqsd_lint.encode.alignment import Place
@@ -25,12 +25,12 @@ def find_remedy(
     one: Attributed,
     sentences: Spans,
     words: Spans,
-    line: Line,
+    threshold: Threshold,
     rate: Rate,
     encode: Callable[[Sample], Encoded | None],
     percentile: Callable[[float], float] | None = None,
 ) -> Remedy | None:
-    """The smallest number of parts, the largest shares first, that brings the row under a line.
+    """The smallest number of parts, the largest shares first, that brings the row under a threshold.
 
     Each step is scored as it is: the row with those parts' tokens masked (their labels gone, their text
     still read), and the one that is chosen also with them cut out of the text.
@@ -50,13 +50,13 @@ def find_remedy(
         return None
     trials = [masked(one.encoded, one.places, ranked[:count]) for count in range(1, len(ranked) + 1)]
     scores = rate(trials)
-    under = [i for i, score in enumerate(scores) if score < line.value]
+    under = [i for i, score in enumerate(scores) if score < threshold.value]
     best = under[0] if under else min(range(len(scores)), key=scores.__getitem__)
     chosen = ranked[: best + 1]
     rest = encode(without(one.sample, chosen))
     removed = rate([rest])[0] if rest is not None else None
     return Remedy(
-        line=line,
+        threshold=threshold,
         parts=tuple(chosen),
         estimate=one.score.sqsd - sum(part.share.sqsd for part in chosen),
         masked=scores[best],

@@ -1,4 +1,4 @@
-"""From tokens to character spans of the answers, and from small spans to larger ones.
+"""Turn tokens into character spans of the answers, and small spans into larger ones.
 
 A text in words or sentences, without a dictionary: pieces that follow one another without gaps.
 """
@@ -35,7 +35,7 @@ _SENTENCE_END = re.compile(
 
 
 def segments(text: str, unit: Unit) -> list[tuple[int, int]]:
-    """Pieces of `text` as (start, end). Blanks belong to the piece that follows, as tokenizers have it.
+    """Return pieces of `text` as (start, end). Blanks belong to the piece that follows, as tokenizers do it.
 
     Blanks at the end belong to the last piece.
 
@@ -52,7 +52,7 @@ def segments(text: str, unit: Unit) -> list[tuple[int, int]]:
 def token_spans(
     places: Sequence[Place | None], shares: Sequence[Share], trained: Sequence[bool], prompt: Share
 ) -> Spans:
-    """One span per token; tokens that share a character (the bytes of one emoji) are one span.
+    """Return one span per token; tokens that share a character (the bytes of one emoji) are one span.
 
     Args:
         places, shares, trained: by token.
@@ -75,7 +75,7 @@ def token_spans(
 
 
 def grouped(spans: Spans, messages: Sequence[Message], unit: Unit) -> Spans:
-    """Spans of whole words or sentences; a token belongs to the one in which it begins."""
+    """Return spans of whole words or sentences; a token belongs to the one in which it begins."""
     if unit == "token":
         return spans
     starts: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Naming one row of a file."""
+"""Parse the name of one row of a file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """`FILE:LINE` or `FILE#ab12...`; the file's name may hold colons and hashes itself.
+    """Parse `FILE:LINE` or `FILE#ab12...`; the file's name may hold colons and hashes itself.
 
     Raises:
         UsageError: neither of the two.

@@ -17,7 +17,7 @@ from sqsd_lint.fix.plan_types import CannotBeFixed, FilePlan, Left, Move, Plan, 
 from sqsd_lint.fix.row_identity import key_of
 from sqsd_lint.read import read_rows
 from sqsd_lint.read.problems import Unreadable
-from sqsd_lint.rules.registry import LINE_RULES, UNSCORED_RULES
+from sqsd_lint.rules.registry import RULES
 from sqsd_lint.samples import Reading, to_sample
 from sqsd_lint.types import Problem, Row, Sample, Severity, Violation, Where
 
@@ -32,7 +32,7 @@ def plan(
 ) -> Plan:
     """What `apply` will move: the rows with a violation of one of the `severities`.
 
-    Only a violation of SQSD101 or SQSD102 moves its row. Writes nothing.
+    Only a violation of a movable rule moves its row. Writes nothing.
 
     Args:
         violations: of a report; files in their order.
@@ -69,9 +69,10 @@ def remaining(violations: Iterable[Violation], plan: Plan) -> tuple[Violation, .
 
 
 def _why_left(violation: Violation) -> str:
-    if violation.rule in UNSCORED_RULES:
+    rule = RULES.get(violation.rule)
+    if rule is not None and rule.unscored:
         return "what has no score is to be repaired, not moved"
-    if violation.rule not in LINE_RULES or violation.where.index < 0:
+    if rule is None or not rule.movable or violation.where.index < 0:
         return "moving a row is no answer to it"
     if is_quarantine(violation.where.file):
         return "the file is a quarantine file itself"

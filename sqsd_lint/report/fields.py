@@ -14,9 +14,21 @@ from typing import Any
 
 from sqsd_lint.common.escape import well_formed
 from sqsd_lint.report import Options
-from sqsd_lint.rules.consensus import Consensus, Opinion
+from sqsd_lint.rules.consensus import Consensus
 from sqsd_lint.rules.findings import why_unscorable
-from sqsd_lint.types import Coverage, Head, Line, Problem, Report, ScoredRow, Severity, Violation, Where
+from sqsd_lint.types import (
+    Coverage,
+    Head,
+    Opinion,
+    Problem,
+    Report,
+    Score,
+    ScoredRow,
+    Severity,
+    Threshold,
+    Violation,
+    Where,
+)
 
 # The version of the formats `json` and `jsonl`: raised when a field changes its meaning or goes.
 VERSION = 1
@@ -44,8 +56,8 @@ def head(value: Head) -> dict[str, Any]:
         "expansion": value.expansion,
         "dtype": value.dtype,
         "device": value.device,
-        "error_line": line(value.error_line),
-        "warning_line": line(value.warning_line),
+        "error_line": threshold(value.error_threshold),
+        "warning_line": threshold(value.warning_threshold),
         "notes": list(value.notes),
         "validation": asdict(value.validation) if value.validation else None,
         "proxy_for": value.proxy_for or None,
@@ -57,7 +69,7 @@ def head(value: Head) -> dict[str, Any]:
     return found
 
 
-def line(value: Line | None) -> dict[str, Any] | None:
+def threshold(value: Threshold | None) -> dict[str, Any] | None:
     if value is None:
         return None
     return {
@@ -119,6 +131,7 @@ def violation(value: Violation, options: Options) -> dict[str, Any]:
         "sqsd": number(score.sqsd) if score else None,
         "danger": number(score.danger) if score else None,
         "safety": number(score.safety) if score else None,
+        **_risk(score),
         "percentile": number(value.percentile),
         "tokens": score.tokens if score else None,
         "truncated": score.truncated if score else None,
@@ -127,7 +140,7 @@ def violation(value: Violation, options: Options) -> dict[str, Any]:
     if value.opinions:
         found["consensus"] = {
             **consensus(Consensus.of(value)),
-            "opinions": [{**opinion(each), "line": each.line} for each in value.opinions],
+            "opinions": [{**opinion(each), "line": each.level} for each in value.opinions],
         }
     return found
 
@@ -150,6 +163,7 @@ def opinion(value: Opinion) -> dict[str, Any]:
         "danger": number(value.score.danger),
         "safety": number(value.score.safety),
         "sqsd": number(value.score.sqsd),
+        **_risk(value.score),
         "percentile": number(value.percentile),
         "risky": value.risky,
     }
@@ -171,11 +185,22 @@ def row(value: ScoredRow | Problem) -> dict[str, Any]:
         "danger": number(score.danger) if score else None,
         "safety": number(score.safety) if score else None,
         "sqsd": number(score.sqsd) if score else None,
+        **_risk(score),
         "percentile": number(percentile),
         "tokens": score.tokens if score else None,
         "truncated": score.truncated if score else None,
         "status": status,
     }
+
+
+def _risk(score: Score | None) -> dict[str, Any]:
+    """What thresholds are compared with, where a bundle makes more of a row than its SQSD."""
+    found = {}
+    if score and math.isfinite(score.harm):
+        found["harm"] = number(score.harm)
+    if score and score.risk != score.sqsd:
+        found["risk"] = number(score.risk)
+    return found
 
 
 def _where(where: Where) -> dict[str, Any]:

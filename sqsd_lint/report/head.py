@@ -8,7 +8,7 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape
 from sqsd_lint.report.style.bar import Scale, bar
 from sqsd_lint.report.style.page import Page
-from sqsd_lint.types import Head, Line, Severity
+from sqsd_lint.types import Head, Severity, Threshold
 
 STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _DIGEST_DIGITS = 12
@@ -36,10 +36,10 @@ def _print_bundle(page: Page, head: Head, scale: Scale | None) -> None:
     bundle = f"{escape(head.bundle_id)}@{short_digest(head.bundle_digest)}"
     settings = (head.metric, f"{head.expansion} expansion", f"{head.dtype} on {head.device}")
     page.line(Text(page.glyphs.dot.join([bundle, *map(escape, settings)]), "dim"))
-    if head.error_line or head.warning_line:
+    if head.error_threshold or head.warning_threshold:
         page.line()
-        _print_line(page, Severity.ERROR, head.error_line, scale, head)
-        _print_line(page, Severity.WARNING, head.warning_line, scale, head)
+        _print_line(page, Severity.ERROR, head.error_threshold, scale, head)
+        _print_line(page, Severity.WARNING, head.warning_threshold, scale, head)
 
 
 def short_digest(digest: str) -> str:
@@ -58,10 +58,12 @@ def mark(page: Page, severity: Severity) -> tuple[str, str]:
     return glyph, f"bold {STYLES[severity]}"
 
 
-def _print_line(page: Page, severity: Severity, line: Line | None, scale: Scale | None, head: Head) -> None:
+def _print_line(
+    page: Page, severity: Severity, line: Threshold | None, scale: Scale | None, head: Head
+) -> None:
     if line is None:
         return
-    both = [each for each in (head.error_line, head.warning_line) if each]
+    both = [each for each in (head.error_threshold, head.warning_threshold) if each]
     value_width = max(len(numbers.score(each.value)) for each in both)
     spec_width = max(len(_spec(each)) for each in both)
     text = Text.assemble(
@@ -79,7 +81,7 @@ def _print_line(page: Page, severity: Severity, line: Line | None, scale: Scale 
     page.line(text)
 
 
-def _spec(line: Line) -> str:
+def _spec(line: Threshold) -> str:
     """What the user wrote, unless it is the raw score itself."""
     try:
         float(line.spec)
@@ -88,7 +90,7 @@ def _spec(line: Line) -> str:
     return ""
 
 
-def _shares(line: Line) -> str:
+def _shares(line: Threshold) -> str:
     parts = []
     if line.harmful_share is not None:
         parts.append(f"{numbers.share(line.harmful_share)} of known-harmful")

@@ -43,5 +43,5 @@ def score(violation: Violation) -> float:
     if violation.opinions:
         value = Consensus.of(violation).mean_percentile
     else:
-        value = violation.score.sqsd if violation.score is not None else None
+        value = violation.score.risk if violation.score is not None else None
     return value if value is not None and math.isfinite(value) else -math.inf

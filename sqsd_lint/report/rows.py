@@ -59,10 +59,10 @@ class Tally:
 def scores_by_bundle(report: Report) -> list[tuple[str, Head, list[float]]]:
     """Every row's SQSD, for each bundle with its name and head; one bundle needs no name."""
     if not report.head.bundles:
-        return [("", report.head, [row.score.sqsd for row in report.rows])]
+        return [("", report.head, [row.score.risk for row in report.rows])]
     names = [opinion.bundle for opinion in report.rows[0].opinions] if report.rows else []
     return [
-        (name, report.head.bundles[at], [row.opinions[at].score.sqsd for row in report.rows])
+        (name, report.head.bundles[at], [row.opinions[at].score.risk for row in report.rows])
         for at, name in enumerate(names)
     ]
 

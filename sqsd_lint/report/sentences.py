@@ -13,16 +13,17 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.report import Options
+from sqsd_lint.rules.findings import score_name
+from sqsd_lint.rules.registry import RULES
+from sqsd_lint.rules.rule import Scope
 from sqsd_lint.types import Opinion, Report, Severity, Violation
 
-# Rules of this family are about one row's score: the score says it all. Others say what is wrong.
-_RISK = "SQSD1"
 _LONGEST = 600
 
 
 def is_scored(violation: Violation) -> bool:
     """Whether the finding is the row's score itself."""
-    return violation.score is not None and violation.rule.startswith(_RISK)
+    return violation.score is not None and RULES.is_row_risk(violation.rule)
 
 
 def score_text(violation: Violation) -> str:
@@ -30,12 +31,21 @@ def score_text(violation: Violation) -> str:
     if violation.score is None:
         return ""
     rank = numbers.percentile(violation.percentile)
-    return numbers.score(violation.score.sqsd) + (f" ({rank})" if rank else "")
+    return numbers.score(violation.score.risk) + (f" ({rank})" if rank else "")
+
+
+def named_score(violation: Violation) -> str:
+    """`SQSD 11.84 (p99.98)`, or `risk ...` where the bundle compares more than SQSD with its thresholds."""
+    name = score_name(violation.score) if violation.score else ""
+    return f"{name} {score_text(violation)}".strip()
 
 
 def opinion_text(opinion: Opinion) -> str:
     """`qwen3-8b p99.98`: what one of several bundles says; without a calibration, the score itself."""
-    place = numbers.percentile(opinion.percentile) or f"SQSD {numbers.score(opinion.score.sqsd)}"
+    place = (
+        numbers.percentile(opinion.percentile)
+        or f"{score_name(opinion.score)} {numbers.score(opinion.score.risk)}"
+    )
     return f"{escape(opinion.bundle)} {place}"
 
 
@@ -50,11 +60,6 @@ def sentence(text: str) -> str:
     """Escapes a message, cuts one that has no end, and sets a full stop."""
     shown = excerpt(text, _LONGEST)
     return shown if shown.endswith((".", "!", "?", "…")) else f"{shown}."
-
-
-# The rules whose finding means that a row, or a whole file, has no score.
-UNSCORED_ROWS = ("SQSD301", "SQSD303")
-UNREADABLE_FILE = "SQSD304"
 
 
 def severity_counts(report: Report) -> list[tuple[Severity, str]]:
@@ -119,13 +124,15 @@ def coverage_notes(report: Report) -> list[str]:
 def not_scored(report: Report) -> list[str]:
     """The reasons why rows or files have no score, with counts."""
     coverage = report.coverage
-    names = Counter((v.rule, v.name) for v in report.violations if v.rule in UNSCORED_ROWS)
+    of_rows, of_files = (RULES.of_scope(scope, unscored=True) for scope in (Scope.ROW, Scope.FILE))
+    names = Counter((v.rule, v.name) for v in report.violations if v.rule in of_rows)
     reasons = [f"{count} {escape(name)} ({escape(rule)})" for (rule, name), count in sorted(names.items())]
     silent = coverage.rows - coverage.scored - sum(names.values())
     if silent > 0:
         reasons.append(f"{numbers.count(silent, 'row')} that no selected rule reports")
     if coverage.unreadable_files:
-        reasons.append(f"{numbers.count(coverage.unreadable_files, 'unreadable file')} ({UNREADABLE_FILE})")
+        unreadable = numbers.count(coverage.unreadable_files, "unreadable file")
+        reasons.append(f"{unreadable} ({', '.join(of_files)})")
     return reasons
 
 
@@ -155,7 +162,7 @@ def tried(report: Report) -> str:
     Rows like those found: the window whose scores lie nearest to the middle one of SQSD101's and SQSD102's.
     """
     validation = report.head.validation
-    scores = sorted(v.score.sqsd for v in report.violations if v.score and is_scored(v))
+    scores = sorted(v.score.risk for v in report.violations if v.score and is_scored(v))
     if validation is None or not scores:
         return ""
     middle = scores[len(scores) // 2]

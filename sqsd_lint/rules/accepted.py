@@ -1,21 +1,30 @@
-"""All findings, less those that were accepted before, plus those about acceptance itself.
-
-What has been accepted before a run: the baseline, and suppressions with their reasons.
-"""
+"""What was accepted before, by a baseline or by suppressions, taken out of what a run has found."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqsd_lint.errors import ConfigError
-from sqsd_lint.rules.baseline import DEFAULT_BASELINE, Baseline, Entry, name_in, read_baseline
-from sqsd_lint.rules.evaluation import Heard
+from sqsd_lint.rules.baseline import (
+    DEFAULT_BASELINE,
+    Baseline,
+    BaselineEntry,
+    portable_path,
+    read_baseline,
+)
+from sqsd_lint.rules.evaluation import Evaluation, Evidence
 from sqsd_lint.rules.findings import in_order
-from sqsd_lint.rules.registry import ACCEPTABLE_RULES, ROW_RULES
-from sqsd_lint.rules.stale import inline_fault, stale_entries, stale_findings, unused_entries, unused_inline
-from sqsd_lint.rules.suppressions import DEFAULT_SUPPRESSIONS, Suppressions, read_suppressions, silenced
+from sqsd_lint.rules.registry import RULES
+from sqsd_lint.rules.rule import Rule, Scope
+from sqsd_lint.rules.suppressions import (
+    DEFAULT_SUPPRESSIONS,
+    Suppressions,
+    inline_fault,
+    is_silenced,
+    read_suppressions,
+)
 from sqsd_lint.types import ScoredRow, Violation, Where
 
 
@@ -33,7 +42,7 @@ class Accepted:
 
 
 def load_accepted(baseline: str | None, suppressions: str | None, *, inline: bool = True) -> Accepted:
-    """Reads what the settings name.
+    """Read what the settings name.
 
     Args:
         baseline, suppressions: a path; None for the file of the default name in the working folder, if there
@@ -58,11 +67,40 @@ def _path(name: str | None, default: str, hint: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The findings of a run.
+class Acceptance:
+    """What was accepted before, beside what a run has found: what rules of upkeep look at.
 
     Attributes:
-        violations: what the report shows, in order: what nobody has accepted, and SQSD401 and SQSD402.
+        rows: those of the run.
+        whole: the files of which every row was evaluated.
+        stale: the entries of the baseline whose files were read whole and have no such finding any more.
+    """
+
+    accepted: Accepted
+    rows: Sequence[ScoredRow]
+    evidence: Evidence
+    whole: Sequence[str]
+    stale: Sequence[BaselineEntry]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UpkeepRule(Rule):
+    """A rule about what was accepted before.
+
+    Attributes:
+        check: yields its violations, if the policy has it on.
+    """
+
+    scope: Scope = Scope.UPKEEP
+    check: Callable[[Acceptance], Iterable[Violation]]
+
+
+@dataclass(frozen=True, slots=True)
+class RemainingFindings:
+    """The findings of a run, less those that were accepted before.
+
+    Attributes:
+        violations: what the report shows, in order: what nobody has accepted, and findings about upkeep.
         baselined, suppressed: how many findings the baseline and suppressions answer; a suppression first.
         notes: what the report's head must say.
         acceptable: the findings that a new baseline would hold, those of the present one included.
@@ -74,63 +112,61 @@ class Judged:
     suppressed: int = 0
     notes: tuple[str, ...] = ()
     acceptable: tuple[Violation, ...] = ()
-    stale: tuple[Entry, ...] = ()
+    stale: tuple[BaselineEntry, ...] = ()
 
 
-def judge_all(
-    heard: Heard,
+def subtract_accepted(
+    evaluation: Evaluation,
     accepted: Accepted | None = None,
     *,
     files: Sequence[str] = (),
     whole: Collection[str] | None = None,
-) -> Judged:
-    """Takes out of the findings what the baseline and suppressions answer, and judges these themselves.
+) -> RemainingFindings:
+    """Take out of the findings what the baseline and suppressions answer, and check these themselves.
 
     Neither answers for a row without a score, nor for coverage: a gap is accepted with `allow` alone.
 
     Args:
         files: the files in the order in which the report shows them; others follow by name.
-        whole: the files of which every row was heard, all of `files` if not given. Of others nothing is said
-            to be gone.
+        whole: the files of which every row was evaluated, all of `files` if not given. In others no finding
+            is called gone.
     """
     accepted = accepted or Accepted()
-    rows, looked = heard.rows, heard.looked
-    inline = _inline(rows) if accepted.inline else {}
+    inline = _inline(evaluation.rows) if accepted.inline else {}
+    may_be_accepted, about_rows = RULES.acceptable, RULES.row_findings
     left: list[Violation] = []
     acceptable: list[Violation] = []
     suppressed = baselined = 0
-    for violation in heard.found:
-        if _is_suppressed(violation, inline, accepted):
+    for violation in evaluation.found:
+        own = inline.get(violation.where, ()) if violation.rule in about_rows else ()
+        if is_silenced(violation.rule, own) or violation in (accepted.suppressions or ()):
             suppressed += 1
             continue
-        if violation.rule in ACCEPTABLE_RULES and violation.fingerprint:
+        if violation.rule in may_be_accepted and violation.fingerprint:
             acceptable.append(violation)
-            if accepted.baseline is not None and violation in accepted.baseline:
+            if violation in (accepted.baseline or ()):
                 baselined += 1
                 continue
         left.append(violation)
-    unreadable = {problem.where.file for problem in heard.problems if problem.rows == 0}
+    unreadable = {problem.where.file for problem in evaluation.problems if problem.rows == 0}
     read = [file for file in (files if whole is None else whole) if file not in unreadable]
-    left += unused_inline(rows, looked, in_force=accepted.inline)
-    if accepted.suppressions is not None:
-        names = _names(read, accepted.suppressions.folder)
-        left += unused_entries(accepted.suppressions, rows, looked, names)
-    stale: list[Entry] = []
-    if accepted.baseline is not None:
-        stale = stale_entries(accepted.baseline, looked, _names(read, accepted.baseline.folder))
-        left += stale_findings(accepted.baseline, stale, looked.policy)
-    return Judged(
+    stale = _stale_entries(accepted.baseline, evaluation.evidence, read)
+    acceptance = Acceptance(accepted, evaluation.rows, evaluation.evidence, read, stale)
+    for rule in RULES.values():
+        if isinstance(rule, UpkeepRule):
+            left += rule.check(acceptance)
+    return RemainingFindings(
         tuple(in_order(left, files)),
         baselined,
         suppressed,
-        heard.notes,
+        evaluation.notes,
         tuple(acceptable),
         tuple(stale),
     )
 
 
 def _inline(rows: Iterable[ScoredRow]) -> Mapping[Where, tuple[str, ...]]:
-    """What rows suppress about themselves, those that do it wrong left out."""
+    """Return what rows suppress about themselves, those that do it wrong left out."""
     return {
         row.where: row.suppression.codes
         for row in rows
@@ -138,12 +174,20 @@ def _inline(rows: Iterable[ScoredRow]) -> Mapping[Where, tuple[str, ...]]:
     }
 
 
-def _is_suppressed(violation: Violation, inline: Mapping[Where, tuple[str, ...]], accepted: Accepted) -> bool:
-    if violation.rule in ROW_RULES and silenced(violation.rule, inline.get(violation.where, ())):
-        return True
-    return accepted.suppressions is not None and violation in accepted.suppressions
+def files_by_name(files: Iterable[str], folder: str) -> dict[str, str]:
+    """Return files by the name that entries of a baseline or of suppressions in `folder` give them."""
+    return {portable_path(folder, file): file for file in files}
 
 
-def _names(files: Iterable[str], folder: str) -> dict[str, str]:
-    """Files by the name that entries of a baseline or of suppressions in `folder` give them."""
-    return {name_in(folder, file): file for file in files}
+def _stale_entries(
+    baseline: Baseline | None, evidence: Evidence, whole: Iterable[str]
+) -> list[BaselineEntry]:
+    """Return the entries of files that were read whole, and whose finding is nowhere any more."""
+    if baseline is None:
+        return []
+    files = files_by_name(whole, baseline.folder)
+    return [
+        entry
+        for entry in sorted(baseline.entries)
+        if entry.file in files and evidence.is_gone(entry.fingerprint, entry.rule, files[entry.file])
+    ]

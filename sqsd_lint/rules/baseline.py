@@ -3,8 +3,6 @@
 It keys on fingerprint and rule, so it survives reordering, reformatting and renaming. Under which file a
 finding was seen is kept for one purpose: to tell which entries a run over that file has shown to be stale.
 Only findings with a score go there: accepting a row that was never scored would open the gate.
-
-Names of data files that do not depend on where a run was started.
 """
 
 from __future__ import annotations
@@ -19,12 +17,12 @@ from typing import Any, NamedTuple
 
 from sqsd_lint.common.strict_json import load_json, read_limited
 from sqsd_lint.errors import ConfigError
-from sqsd_lint.rules.registry import ACCEPTABLE_RULES, GRAVER
+from sqsd_lint.rules.registry import RULES
 from sqsd_lint.types import Violation
 
 
-def name_in(folder: str, file: str) -> str:
-    """A data file relative to a folder, with slashes; standard input and other drives keep their name.
+def portable_path(folder: str, file: str) -> str:
+    """Return a data file relative to a folder, with slashes; standard input and other drives keep their name.
 
     Args:
         folder: absolute.
@@ -48,7 +46,7 @@ _MAX_NAME = 4096
 _HINT = "Restore the file, or write it anew with `sqsd-lint baseline create --force`."
 
 
-class Entry(NamedTuple):
+class BaselineEntry(NamedTuple):
     """One accepted finding; `file` is relative to the baseline's folder, with slashes."""
 
     file: str
@@ -68,44 +66,46 @@ class Baseline:
 
     source: str
     folder: str
-    entries: frozenset[Entry] = frozenset()
+    entries: frozenset[BaselineEntry] = frozenset()
     _keys: frozenset[tuple[str, str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_keys", frozenset((one.fingerprint, one.rule) for one in self.entries))
 
     def __contains__(self, violation: Violation) -> bool:
-        """Whether a finding is accepted, as it is or graver, in whatever file it is now."""
-        rules = (violation.rule, GRAVER.get(violation.rule))
+        """Tell whether a finding is accepted, as it is or graver, in whatever file it is now."""
+        rules = (violation.rule, RULES.graver_than(violation.rule))
         return any((violation.fingerprint, rule) in self._keys for rule in rules)
 
-    def entry_of(self, violation: Violation) -> Entry:
-        """The entry that would accept a finding."""
-        return Entry(name_in(self.folder, violation.where.file), violation.fingerprint, violation.rule)
+    def entry_of(self, violation: Violation) -> BaselineEntry:
+        """Return the entry that would accept a finding."""
+        return BaselineEntry(
+            portable_path(self.folder, violation.where.file), violation.fingerprint, violation.rule
+        )
 
     def with_findings(self, violations: Iterable[Violation]) -> Baseline:
-        """A baseline that accepts these findings, too."""
+        """Return a baseline that accepts these findings, too."""
         return Baseline(self.source, self.folder, self.entries | set(map(self.entry_of, violations)))
 
-    def pruned(self, acceptable: Iterable[Violation], stale: Iterable[Entry]) -> Baseline:
-        """A baseline without what is gone: stale entries, and those of files that no longer exist.
+    def pruned(self, acceptable: Iterable[Violation], stale: Iterable[BaselineEntry]) -> Baseline:
+        """Return a baseline without what is gone: stale entries, and those of files that no longer exist.
 
         Where an accepted finding has come to another file, as when files are renamed or rows moved, an entry
         is made there.
 
         Args:
-            acceptable, stale: what a run over the data said, as in `Judged`.
+            acceptable, stale: as in `RemainingFindings`, of a run over the data.
         """
         kept = self.entries - set(stale) - self._of_missing_files()
         left = Baseline(self.source, self.folder, kept)
         return left.with_findings(v for v in acceptable if v in self and not left._holds_graver(v))
 
     def _holds_graver(self, violation: Violation) -> bool:
-        """Whether an entry for the finding's own file accepts a graver one."""
-        rule = GRAVER.get(violation.rule)
-        return rule is not None and self.entry_of(violation)._replace(rule=rule) in self.entries
+        """Tell whether an entry for the finding's own file accepts a graver one."""
+        rule = RULES.graver_than(violation.rule)
+        return bool(rule) and self.entry_of(violation)._replace(rule=rule) in self.entries
 
-    def _of_missing_files(self) -> set[Entry]:
+    def _of_missing_files(self) -> set[BaselineEntry]:
         missing = {
             name
             for name in {entry.file for entry in self.entries}
@@ -114,7 +114,7 @@ class Baseline:
         return {entry for entry in self.entries if entry.file in missing}
 
     def dump(self) -> bytes:
-        """The file's content: sorted, a row per line, no times: the same findings give the same bytes."""
+        """Return the file's content: sorted, a row per line, no times: equal findings give equal bytes."""
         files: dict[str, dict[str, list[str]]] = {}
         for entry in sorted(self.entries):
             files.setdefault(entry.file, {}).setdefault(entry.fingerprint, []).append(entry.rule)
@@ -129,7 +129,7 @@ class Baseline:
 
 
 def read_baseline(path: str) -> Baseline:
-    """The baseline in a file.
+    """Read the baseline in a file.
 
     Raises:
         ConfigError: there is none, or it is damaged.
@@ -139,9 +139,9 @@ def read_baseline(path: str) -> Baseline:
 
 
 def parse_baseline(data: bytes, *, source: str, folder: str) -> Baseline:
-    """A baseline from the content of its file.
+    """Read a baseline from the content of its file.
 
-    Checked by hand rather than with `rules/schemas/baseline.schema.json`, which says the same: a baseline may
+    Checked by hand rather than with `rules/schemas/baseline.schema.json`, which is as strict: a baseline may
     have many thousand entries, and is read in every run.
 
     Args:
@@ -161,6 +161,7 @@ def parse_baseline(data: bytes, *, source: str, folder: str) -> Baseline:
             raise _wrong(source, f'missing key "{key}"')
     if type(table["version"]) is not int or table["version"] != VERSION:
         raise _wrong(source, f'"version" is {_shown(table["version"])}, expected {VERSION}')
+    acceptable = RULES.acceptable
     entries = set()
     for file, rows in _table(table["findings"], source, '"findings"').items():
         if not file or len(file) > _MAX_NAME:
@@ -174,12 +175,12 @@ def parse_baseline(data: bytes, *, source: str, folder: str) -> Baseline:
             if not isinstance(rules, list) or not rules:
                 raise _wrong(source, f'"{digest}" is {_shown(rules)}, expected a list of rules')
             for rule in rules:
-                if rule not in ACCEPTABLE_RULES:
+                if rule not in acceptable:
                     raise _wrong(
                         source,
-                        f'"{digest}" accepts {_shown(rule)}, expected one of {", ".join(ACCEPTABLE_RULES)}',
+                        f'"{digest}" accepts {_shown(rule)}, expected one of {", ".join(acceptable)}',
                     )
-                entries.add(Entry(file, digest, rule))
+                entries.add(BaselineEntry(file, digest, rule))
     return Baseline(source, folder, frozenset(entries))
 
 

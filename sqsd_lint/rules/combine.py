@@ -1,291 +1,296 @@
-"""Several bundles' judgements of the same rows into one: a single bundle's is its own.
-
-What several bundles find in one row.
-
-What several bundles find in a file as a whole: SQSD201 and SQSD202.
-"""
+"""The findings of one bundle, or of several bundles combined: in every row, and in every file."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqsd_lint.rules.consensus import Consensus, Vote, count_votes, has_say, quorum
-from sqsd_lint.rules.evaluation import Heard, Looked, Voice
-from sqsd_lint.rules.files import judge_file
-from sqsd_lint.rules.findings import in_order, joint_fingerprint, of_problem, of_row, why_unscorable
-from sqsd_lint.rules.judge import gravest_line, judge, percentile_of, rank_text, score_text, truncation
-from sqsd_lint.rules.policy import Policy
-from sqsd_lint.rules.registry import FILE_RULES
-from sqsd_lint.types import ConsensusRule, Opinion, Problem, ScoredRow, Severity, Violation
-
-
-def judge_files_together(voices: Sequence[Voice], policy: Policy, rule: ConsensusRule) -> Iterable[Violation]:
-    """A file's findings, as grave as the policy has them where enough bundles share them, else warnings.
-
-    A bundle that cannot judge a file by a rule has no vote: one without the calibration that SQSD202 needs,
-    one whose scores tell no drift.
-
-    Args:
-        policy: that all voices have but for their lines.
-    """
-    by_file: dict[str, list[_Judged]] = {}
-    for voice in voices:
-        for file, rows in _by_file(voice.rows).items():
-            found = {each.rule: each for each in judge_file(file, rows, voice.policy, voice.calibration)}
-            by_file.setdefault(file, []).append(_Judged(voice, rows, found))
-    for file, judged in by_file.items():
-        for code in FILE_RULES:
-            voters = [each for each in judged if each.votes_on(code, file)]
-            found = {each.voice.name: each.found[code] for each in voters if code in each.found}
-            if found:
-                carried = len(found) >= quorum(rule, len(voters))
-                yield _file_finding(found, len(voices), policy.severity(code, file) if carried else None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """One bundle's judgement of a file; `found` is by rule."""
-
-    voice: Voice
-    rows: Sequence[ScoredRow]
-    found: Mapping[str, Violation]
-
-    def votes_on(self, code: str, file: str) -> bool:
-        if self.voice.policy.severity(code, file) is None:
-            return False
-        return code != "SQSD201" or all(math.isfinite(row.score.drift) for row in self.rows)
-
-
-def _file_finding(found: Mapping[str, Violation], bundles: int, severity: Severity | None) -> Violation:
-    """One finding of those that bundles have; without a severity, too few have it."""
-    said = "; ".join(f"{name}: {each.message}" for name, each in found.items())
-    few = "only " if severity is None else ""
-    return replace(
-        next(iter(found.values())),
-        severity=severity or Severity.WARNING,
-        message=f"{few}{len(found)} of {bundles} bundles: {said}",
-        fingerprint=joint_fingerprint(each.fingerprint for each in found.values()),
-    )
-
-
-def _by_file(rows: Iterable[ScoredRow]) -> dict[str, list[ScoredRow]]:
-    """The rows that have a score, by their file."""
-    files: dict[str, list[ScoredRow]] = {}
-    for row in rows:
-        if not why_unscorable(row.score):
-            files.setdefault(row.where.file, []).append(row)
-    return files
-
+from sqsd_lint.rules.consensus import Consensus, Vote, can_vote, count_votes, quorum
+from sqsd_lint.rules.evaluation import BundleScores, Evaluation, Evidence
+from sqsd_lint.rules.findings import (
+    combined_fingerprint,
+    in_order,
+    of_row,
+    rank_text,
+    score_text,
+    why_unscorable,
+)
+from sqsd_lint.rules.judge import (
+    gravest_level,
+    judge,
+    judge_file,
+    judge_problems,
+    scored_by_file,
+    with_percentile,
+)
+from sqsd_lint.rules.policy import LEVELS, Policy
+from sqsd_lint.rules.registry import RULES
+from sqsd_lint.rules.rule import FileRule, Scope
+from sqsd_lint.types import ConsensusRule, Opinion, Problem, ScoredRow, Severity, Violation, Where
 
 _VOTES = {None: Vote.CLEAR, Severity.WARNING: Vote.WARNING, Severity.ERROR: Vote.ERROR}
+_UNSCORABLE = "SQSD301"
 
 
-def opinion_of(voice: Voice, row: ScoredRow) -> Opinion:
-    """What a bundle says of a row that it has scored."""
-    crossed = gravest_line(row, voice.policy)
-    drawn = voice.policy.error_line or voice.policy.warning_line
-    return Opinion(
-        voice.name,
-        row.score,
-        percentile_of(row, voice.calibration),
-        crossed is not None if drawn else None,
-        crossed.kind if crossed else None,
-    )
-
-
-def vote_on(opinions: Sequence[Opinion], voices: Sequence[Voice], rule: ConsensusRule) -> Vote:
-    """What the bundles that have scored a row find together; `voices` are those that `opinions` are of."""
-    return count_votes([_VOTES[o.line] for o in opinions], rule, [_lines(voice) for voice in voices])
-
-
-def _lines(voice: Voice) -> list[Vote]:
-    drawn = ((Vote.ERROR, voice.policy.error_line), (Vote.WARNING, voice.policy.warning_line))
-    return [level for level, line in drawn if line is not None]
-
-
-def judge_row_together(
-    rows: Sequence[ScoredRow],
-    opinions: tuple[Opinion, ...],
-    voices: Sequence[Voice],
-    vote: Vote,
-    policy: Policy,
-    bundles: int,
-) -> list[Violation]:
-    """The findings in a row, each with every opinion.
-
-    Args:
-        rows: the row as each bundle has scored it that could, one or more.
-        opinions, voices: theirs.
-        bundles: how many there are, those included that could not score it.
-    """
-    row = rows[0]
-    seen = Consensus(row.where, row.fingerprint, row.excerpt, opinions)
-    found = []
-    severity = policy.severity(line_rule(vote), row.where.file)
-    if vote is not Vote.CLEAR and severity is not None:
-        # What too few find is no error, whatever SQSD102 weighs.
-        weight = Severity.WARNING if vote is Vote.DISSENT else severity
-        silent = sum(
-            not has_say(_VOTES[opinion.line], _lines(voice), vote)
-            for opinion, voice in zip(opinions, voices, strict=True)
-        )
-        message = _message(vote, seen, bundles, silent)
-        found.append(_row_finding(line_rule(vote), weight, message, seen, row))
-    severity = policy.severity("SQSD302", row.where.file)
-    lost = {o.bundle: said for o, own in zip(opinions, rows, strict=True) if (said := truncation(own))}
-    if lost and severity is not None:
-        found.append(_row_finding("SQSD302", severity, attributed(lost, bundles), seen, row))
-    return found
-
-
-def line_rule(vote: Vote) -> str:
-    """The rule that a vote is a finding of."""
-    return "SQSD101" if vote is Vote.ERROR else "SQSD102"
-
-
-def attributed(said: Mapping[str, str], bundles: int) -> str:
-    """What bundles say, each with its name; what all of them say needs none."""
-    distinct = set(said.values())
-    if len(said) == bundles and len(distinct) == 1:
-        return distinct.pop()
-    return "; ".join(f"{name}: {text}" for name, text in said.items())
-
-
-def _row_finding(code: str, severity: Severity, message: str, seen: Consensus, row: ScoredRow) -> Violation:
-    single = of_row(code, severity, message, row, seen.mean_percentile)
-    return replace(single, score=None, opinions=seen.opinions)
-
-
-def _message(vote: Vote, seen: Consensus, bundles: int, silent: int) -> str:
-    """A finding in words; so many bundles have no line to find it by."""
-    if vote is Vote.DISSENT:
-        few = len(seen.risky)
-        text = f"only {few} of {bundles} bundles {'finds' if few == 1 else 'find'} it risky"
-        text += f", {' and '.join(seen.risky)}"
-    else:
-        kind = "error" if vote is Vote.ERROR else "warning"
-        above = sum(_VOTES[opinion.line] >= vote for opinion in seen.opinions)
-        have = "has" if above == 1 else "have"
-        who, line = (
-            (f"{bundles - silent} bundles that have a {kind} line", "it")
-            if silent
-            else (f"{bundles} bundles", f"the {kind} line")
-        )
-        text = f"{above} of {who} {have} it at or above {line}"
-    return f"{text}{_figures(seen)}: {', '.join(map(_opinion, seen.opinions))}"
-
-
-def _figures(seen: Consensus) -> str:
-    """` (mean p99.2, maximum p99.98, agreement 67%)`, as far as it is known."""
-    parts = []
-    if seen.mean_percentile is not None and seen.max_percentile is not None:
-        parts += [f"mean {rank_text(seen.mean_percentile)}", f"maximum {rank_text(seen.max_percentile)}"]
-    if seen.agreement is not None:
-        parts.append(f"agreement {seen.agreement:.0%}")
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _opinion(opinion: Opinion) -> str:
-    """`qwen p99.98 (error)`; where there is no calibration, the score itself."""
-    if opinion.percentile is None:
-        place = f"SQSD {score_text(opinion.score.sqsd)}"
-    else:
-        place = rank_text(opinion.percentile)
-    line = f" ({opinion.line.value})" if opinion.line else ""
-    return f"{opinion.bundle} {place}{line}"
-
-
-def hear(voices: Sequence[Voice], rule: ConsensusRule = "majority", *, files: Sequence[str] = ()) -> Heard:
-    """Findings of one bundle, or those that enough of several share.
+def evaluate(
+    bundles: Sequence[BundleScores], rule: ConsensusRule = "majority", *, files: Sequence[str] = ()
+) -> Evaluation:
+    """Return the findings of one bundle, or those that enough of several share.
 
     A finding of fewer is a warning that names them. A bundle that cannot score a row, or judge a file, has no
     vote on it: the others decide, and SQSD301 names the one that could not.
 
     Args:
-        voices: one or more, on the same rows.
+        bundles: one or more, with the same rows.
         files: the files in the order in which the report shows them; others follow by name.
     """
-    if len(voices) > 1:
-        return _hear_several(voices, rule, files)
-    (only,) = voices
+    if len(bundles) > 1:
+        return _combine(bundles, rule, files)
+    (only,) = bundles
     rows, problems = only.rows, only.problems
-    found = judge(rows, problems, only.policy, only.calibration, files=files)
-    looked = Looked.of(rows, problems, found, only.policy)
-    return Heard(rows, problems, found, looked, looked.notes(_scored(rows)))
+    found = judge(rows, problems, only.policy, files=files)
+    evidence = Evidence.of(rows, problems, found, only.policy)
+    return Evaluation(rows, problems, found, evidence, evidence.notes(_count_scored(rows)))
 
 
-def _hear_several(voices: Sequence[Voice], rule: ConsensusRule, files: Sequence[str]) -> Heard:
-    policy = _common_policy(voices)
+def _combine(bundles: Sequence[BundleScores], rule: ConsensusRule, files: Sequence[str]) -> Evaluation:
+    policy = _common_policy(bundles)
     rows: list[ScoredRow] = []
     problems: list[Problem] = []
     found: list[Violation] = []
     hidden = 0
-    for items in zip(*(voice.items for voice in voices), strict=True):
-        reasons = [_why(item) for item in items]
+    for items in zip(*(each.items for each in bundles), strict=True):
+        reasons = [_why_unscored(item) for item in items]
         scored = [item for item in items if isinstance(item, ScoredRow) and not why_unscorable(item.score)]
-        heard = [voice for voice, reason in zip(voices, reasons, strict=True) if not reason]
-        opinions = tuple(map(opinion_of, heard, scored))
-        if len(scored) == len(voices):
+        voters = [each for each, reason in zip(bundles, reasons, strict=True) if not reason]
+        opinions = tuple(map(opinion_of, voters, scored))
+        if len(scored) == len(bundles):
             rows.append(replace(scored[0], opinions=opinions))
         else:
-            problems.append(_problem(items, voices, reasons))
+            problems.append(_combined_problem(items, bundles, reasons))
         if scored:
-            vote = vote_on(opinions, heard, rule)
-            found += judge_row_together(scored, opinions, heard, vote, policy, len(voices))
-            hidden += (
-                vote is not Vote.CLEAR and policy.severity(line_rule(vote), scored[0].where.file) is None
-            )
-    for problem in problems:
-        severity = policy.severity(problem.code, problem.where.file)
-        if severity is not None:
-            found.append(of_problem(problem, severity))
-    found += judge_files_together(voices, policy, rule)
-    looked = Looked.of(rows, problems, found, policy)
-    return Heard(rows, problems, in_order(found, files), looked, _notes(voices, hidden))
+            vote = vote_on(opinions, voters, rule)
+            found += combine_row(scored, opinions, voters, vote, policy, len(bundles))
+            hidden += vote is not Vote.CLEAR and policy.severity(_rule_of(vote), scored[0].where.file) is None
+    found += judge_problems(problems, policy)
+    found += combine_files(bundles, policy, rule)
+    evidence = Evidence.of(rows, problems, found, policy)
+    return Evaluation(rows, problems, in_order(found, files), evidence, _notes(bundles, hidden))
 
 
-def _why(item: ScoredRow | Problem) -> str:
-    """Why a bundle has no score for a row, "" if it has."""
+def _why_unscored(item: ScoredRow | Problem) -> str:
+    """Return why a bundle has no score for a row, "" if it has."""
     return (item.message or item.code) if isinstance(item, Problem) else why_unscorable(item.score)
 
 
-def _problem(
-    items: Sequence[ScoredRow | Problem], voices: Sequence[Voice], reasons: Sequence[str]
+def _combined_problem(
+    items: Sequence[ScoredRow | Problem], bundles: Sequence[BundleScores], reasons: Sequence[str]
 ) -> Problem:
-    """A row without a score by every bundle, and why."""
+    """Make the problem of a row that not every bundle has scored, with the reasons."""
     refused = [item for item in items if isinstance(item, Problem)]
-    unread = next((item for item in refused if item.code != "SQSD301"), None)
-    if unread is not None:  # no bundle has seen it
+    unread = next((item for item in refused if item.code != _UNSCORABLE), None)
+    if unread is not None:  # no bundle got the row
         return unread
-    said = {voice.name: reason for voice, reason in zip(voices, reasons, strict=True) if reason}
+    named = {each.name: reason for each, reason in zip(bundles, reasons, strict=True) if reason}
     first = items[0]
     hint = refused[0].hint if refused else ""
-    message = attributed(said, len(voices))
-    return Problem("SQSD301", first.where, message, hint, first.excerpt, first.fingerprint)
+    message = attributed(named, len(bundles))
+    return Problem(_UNSCORABLE, first.where, message, hint, first.excerpt, first.fingerprint)
 
 
-def _common_policy(voices: Sequence[Voice]) -> Policy:
-    """The first bundle's, with every rule that one of the bundles can judge."""
+def _common_policy(bundles: Sequence[BundleScores]) -> Policy:
+    """Return the first bundle's, with every rule that one of the bundles can judge."""
     severities: dict[str, Severity] = {}
-    for voice in voices:
-        severities |= voice.policy.severities
-    return replace(voices[0].policy, severities=severities)
+    for each in bundles:
+        severities |= each.policy.severities
+    return replace(bundles[0].policy, severities=severities)
 
 
-def _notes(voices: Sequence[Voice], hidden: int) -> tuple[str, ...]:
+def _notes(bundles: Sequence[BundleScores], hidden: int) -> tuple[str, ...]:
     notes = []
-    for voice in voices:
-        rows = voice.rows
-        notes += [
-            f"{voice.name}: {note}" for note in Looked.of(rows, (), (), voice.policy).notes(_scored(rows))
-        ]
+    for each in bundles:
+        evidence = Evidence.of(each.rows, (), (), each.policy)
+        notes += [f"{each.name}: {note}" for note in evidence.notes(_count_scored(each.rows))]
     if hidden:
         rows_are = "row is" if hidden == 1 else "rows are"
         notes.append(f"{hidden:,} {rows_are} risky for too few bundles, and SQSD102, which tells so, is off")
     return tuple(notes)
 
 
-def _scored(rows: Sequence[ScoredRow]) -> int:
+def _count_scored(rows: Sequence[ScoredRow]) -> int:
     return sum(not why_unscorable(row.score) for row in rows)
+
+
+def opinion_of(bundle: BundleScores, row: ScoredRow) -> Opinion:
+    """Return a bundle's opinion of a row that it has scored."""
+    level = gravest_level(row, bundle.policy)
+    risky = level is not None if bundle.policy.levels else None
+    return Opinion(bundle.name, row.score, with_percentile(row, bundle.policy).percentile, risky, level)
+
+
+def vote_on(opinions: Sequence[Opinion], bundles: Sequence[BundleScores], rule: ConsensusRule) -> Vote:
+    """Count the votes of the bundles that have scored a row; `opinions` are theirs."""
+    return count_votes([_VOTES[o.level] for o in opinions], rule, [_levels(each) for each in bundles])
+
+
+def _levels(bundle: BundleScores) -> list[Vote]:
+    return [_VOTES[level] for level in bundle.policy.levels]
+
+
+def combine_row(
+    rows: Sequence[ScoredRow],
+    opinions: tuple[Opinion, ...],
+    bundles: Sequence[BundleScores],
+    vote: Vote,
+    policy: Policy,
+    count: int,
+) -> list[Violation]:
+    """Return the findings in a row, each with every opinion.
+
+    Args:
+        rows: the row as each bundle has scored it that could, one or more.
+        opinions, bundles: theirs.
+        count: how many bundles there are, those included that could not score it.
+    """
+    row = rows[0]
+    consensus = Consensus(row.where, row.fingerprint, row.excerpt, opinions)
+    found = []
+    severity = policy.severity(_rule_of(vote), row.where.file)
+    if vote is not Vote.CLEAR and severity is not None:
+        # What too few find is no error, whatever SQSD102 weighs.
+        weight = Severity.WARNING if vote is Vote.DISSENT else severity
+        abstained = sum(
+            not can_vote(_VOTES[opinion.level], _levels(each), vote)
+            for opinion, each in zip(opinions, bundles, strict=True)
+        )
+        message = _vote_message(vote, consensus, count, abstained)
+        found.append(_row_finding(_rule_of(vote), weight, message, consensus, row))
+    for rule in RULES.row_rules:
+        severity = policy.severity(rule.code, row.where.file)
+        if severity is None or rule.unscored or rule.code in LEVELS:
+            continue
+        checked = zip(bundles, rows, strict=True)
+        messages = {each.name: text for each, own in checked if (text := rule.check(own, each.policy))}
+        if messages:
+            message = attributed(messages, count)
+            found.append(_row_finding(rule.code, severity, message, consensus, row))
+    return found
+
+
+def _rule_of(vote: Vote) -> str:
+    """Return the rule that a vote is a finding of."""
+    error, warning = LEVELS
+    return error if vote is Vote.ERROR else warning
+
+
+def attributed(messages: Mapping[str, str], bundles: int) -> str:
+    """Join the messages of bundles, each with its bundle's name; what is true of all needs none."""
+    distinct = set(messages.values())
+    if len(messages) == bundles and len(distinct) == 1:
+        return distinct.pop()
+    return "; ".join(f"{name}: {text}" for name, text in messages.items())
+
+
+def _row_finding(
+    code: str, severity: Severity, message: str, consensus: Consensus, row: ScoredRow
+) -> Violation:
+    single = of_row(code, severity, message, row, consensus.mean_percentile)
+    return replace(single, score=None, opinions=consensus.opinions)
+
+
+def _vote_message(vote: Vote, consensus: Consensus, bundles: int, abstained: int) -> str:
+    """Put a finding into words; so many bundles have no threshold to find it by."""
+    if vote is Vote.DISSENT:
+        few = len(consensus.risky)
+        text = f"only {few} of {bundles} bundles {'finds' if few == 1 else 'find'} it risky"
+        text += f", {' and '.join(consensus.risky)}"
+    else:
+        kind = "error" if vote is Vote.ERROR else "warning"
+        above = sum(_VOTES[opinion.level] >= vote for opinion in consensus.opinions)
+        have = "has" if above == 1 else "have"
+        who, line = (
+            (f"{bundles - abstained} bundles that have a {kind} line", "it")
+            if abstained
+            else (f"{bundles} bundles", f"the {kind} line")
+        )
+        text = f"{above} of {who} {have} it at or above {line}"
+    return f"{text}{_figures(consensus)}: {', '.join(map(_opinion, consensus.opinions))}"
+
+
+def _figures(consensus: Consensus) -> str:
+    """Return ` (mean p99.2, maximum p99.98, agreement 67%)`, as far as it is known."""
+    parts = []
+    if consensus.mean_percentile is not None and consensus.max_percentile is not None:
+        parts += [f"mean {rank_text(consensus.mean_percentile)}"]
+        parts += [f"maximum {rank_text(consensus.max_percentile)}"]
+    if consensus.agreement is not None:
+        parts.append(f"agreement {consensus.agreement:.0%}")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _opinion(opinion: Opinion) -> str:
+    """Return `qwen p99.98 (error)`; where there is no calibration, the score itself."""
+    if opinion.percentile is None:
+        place = f"SQSD {score_text(opinion.score.sqsd)}"
+    else:
+        place = rank_text(opinion.percentile)
+    level = f" ({opinion.level.value})" if opinion.level else ""
+    return f"{opinion.bundle} {place}{level}"
+
+
+@dataclass(frozen=True, slots=True)
+class _FileFindings:
+    """What one bundle finds in a file, by the place of the finding."""
+
+    bundle: BundleScores
+    rows: Sequence[ScoredRow]
+    found: Mapping[tuple[str, Where], Violation]
+
+    def can_vote(self, rule: FileRule, file: str) -> bool:
+        return self.bundle.policy.severity(rule.code, file) is not None and rule.can_judge(self.rows)
+
+
+def combine_files(
+    bundles: Sequence[BundleScores], policy: Policy, consensus: ConsensusRule
+) -> Iterator[Violation]:
+    """Yield files' findings, as grave as the policy has them where enough bundles share them, else warnings.
+
+    A bundle that cannot judge a file by a rule has no vote: one without the calibration that SQSD202 needs,
+    one whose scores tell no drift.
+
+    Args:
+        policy: that all bundles have but for their thresholds.
+    """
+    by_file: dict[str, list[_FileFindings]] = {}
+    for bundle in bundles:
+        for file, rows in scored_by_file(bundle.rows).items():
+            found = {(each.rule, each.where): each for each in judge_file(file, rows, bundle.policy)}
+            by_file.setdefault(file, []).append(_FileFindings(bundle, rows, found))
+    for file, judged in by_file.items():
+        for rule in RULES.file_rules:
+            voters = [each for each in judged if each.can_vote(rule, file)]
+            for key in dict.fromkeys(key for each in voters for key in each.found if key[0] == rule.code):
+                shared = {each.bundle.name: each.found[key] for each in voters if key in each.found}
+                enough = len(shared) >= quorum(consensus, len(voters))
+                severity = policy.severity(rule.code, file) if enough else None
+                yield _combined_finding(rule, shared, len(bundles), severity)
+
+
+def _combined_finding(
+    rule: FileRule, found: Mapping[str, Violation], bundles: int, severity: Severity | None
+) -> Violation:
+    """Make one finding of those that bundles have; without a severity, too few have it."""
+    messages = {name: each.message for name, each in found.items()}
+    if rule.scope is Scope.ROW and severity is not None:
+        message = attributed(messages, bundles)
+    else:
+        few = "only " if severity is None else ""
+        texts = "; ".join(f"{name}: {text}" for name, text in messages.items())
+        message = f"{few}{len(found)} of {bundles} bundles: {texts}"
+    return replace(
+        next(iter(found.values())),
+        severity=severity or Severity.WARNING,
+        message=message,
+        fingerprint=combined_fingerprint(each.fingerprint for each in found.values()),
+        score=None,
+    )

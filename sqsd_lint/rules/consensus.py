@@ -1,8 +1,6 @@
-"""What several bundles say of one row, and how far they agree.
+"""How far several bundles agree on one row, and what their votes amount to.
 
 Raw scores of two bundles cannot be compared; percentiles of each one's benign calibration can.
-
-What several bundles' findings of one thing amount to.
 """
 
 from __future__ import annotations
@@ -11,13 +9,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sqsd_lint.types import ConsensusRule, Opinion, Violation, Where
+from sqsd_lint.types import ConsensusRule, Opinion, ScoredRow, Violation, Where
 
 
 class Vote(IntEnum):
     """What one bundle finds, or all of them together; only together there is DISSENT.
 
-    DISSENT is a finding of fewer bundles than it takes, which is told as a warning.
+    DISSENT is a finding of fewer bundles than it takes, which is reported as a warning.
     """
 
     CLEAR = 0
@@ -26,42 +24,39 @@ class Vote(IntEnum):
     ERROR = 3
 
 
-LEVELS = (Vote.ERROR, Vote.WARNING)
+_LEVELS = (Vote.ERROR, Vote.WARNING)
 
 
-def has_say(vote: Vote, lines: Collection[Vote], level: Vote) -> bool:
-    """Whether a bundle with these lines has a vote on a level: above a graver line it needs no other."""
-    return level in lines or vote >= level
+def can_vote(vote: Vote, levels: Collection[Vote], level: Vote) -> bool:
+    """Tell whether a bundle with thresholds of these levels has a vote on one: above a graver one it has."""
+    return level in levels or vote >= level
 
 
 def quorum(rule: ConsensusRule, bundles: int) -> int:
-    """How many of so many bundles carry a finding: any takes 1, majority more than half, all every one."""
+    """Return how many of so many bundles carry a finding: any takes 1, majority more than half."""
     return {"any": 1, "majority": bundles // 2 + 1, "all": max(bundles, 1)}[rule]
 
 
 def count_votes(
-    votes: Sequence[Vote], rule: ConsensusRule, lines: Sequence[Collection[Vote]] | None = None
+    votes: Sequence[Vote], rule: ConsensusRule, levels: Sequence[Collection[Vote]] | None = None
 ) -> Vote:
-    """The gravest vote that enough bundles have cast, a graver one counting as a lighter one, too.
+    """Return the gravest vote that enough bundles have cast, a graver one counting as a lighter one, too.
 
     Args:
-        lines: of which votes each bundle has a line, all of them if not given. By a line that it lacks, a
-            bundle has found nothing either way.
+        levels: of which votes each bundle has a threshold, all of them if not given. By a threshold that it
+            lacks, a bundle has found nothing either way.
     """
-    lines = lines or [LEVELS] * len(votes)
-    for level in LEVELS:
-        cast = [vote >= level for vote, own in zip(votes, lines, strict=True) if has_say(vote, own, level)]
-        if any(level in own for own in lines) and sum(cast) >= quorum(rule, len(cast)):
+    levels = levels or [_LEVELS] * len(votes)
+    for level in _LEVELS:
+        cast = [vote >= level for vote, own in zip(votes, levels, strict=True) if can_vote(vote, own, level)]
+        if any(level in own for own in levels) and sum(cast) >= quorum(rule, len(cast)):
             return level
     return Vote.DISSENT if any(votes) else Vote.CLEAR
 
 
-__all__ = ["Consensus", "Opinion"]
-
-
 @dataclass(frozen=True, slots=True)
 class Consensus:
-    """A row and what several bundles say of it, in the order in which they were named."""
+    """A row and several bundles' opinions of it, in the order in which the bundles were named."""
 
     where: Where
     fingerprint: str
@@ -69,9 +64,9 @@ class Consensus:
     opinions: tuple[Opinion, ...]
 
     @classmethod
-    def of(cls, violation: Violation) -> Consensus:
-        """What stands behind a finding."""
-        return cls(violation.where, violation.fingerprint, violation.excerpt, violation.opinions)
+    def of(cls, row: ScoredRow | Violation) -> Consensus:
+        """Return the opinions on a row, or those behind a finding."""
+        return cls(row.where, row.fingerprint, row.excerpt, row.opinions)
 
     @property
     def percentiles(self) -> list[float]:
@@ -96,7 +91,7 @@ class Consensus:
 
     @property
     def agreement(self) -> float | None:
-        """The share of bundles that are of the more common opinion, from 0.5 to 1; None without lines."""
+        """The share of bundles that are of the more common opinion, 0.5 to 1; None without thresholds."""
         if any(o.risky is None for o in self.opinions):
             return None
         share = len(self.risky) / len(self.opinions)

@@ -1,27 +1,24 @@
-"""Violations, made from rows, problems and files, and the order that reports show them in.
-
-Whether a score says anything at all.
-"""
+"""Violations, made from rows, problems and files: their words, their identity, and the order of a report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from sqsd_lint.rules.registry import RULES
-from sqsd_lint.types import Problem, Score, ScoredRow, Severity, Violation, Where
+from sqsd_lint.types import Problem, Score, ScoredRow, Severity, Threshold, Violation, Where
 
 
 def why_unscorable(score: Score) -> str:
-    """Why a score must not be compared with a line, or "" if it may.
+    """Return why a score must not be compared with a threshold, or "" if it may.
 
     A comparison with NaN is false, so such a row would pass every threshold in silence; so would one
-    without a response or without an update, whose score is 0 whatever it says.
+    without a response or without an update, whose score is 0 whatever its text.
     """
     if score.tokens <= 0:
         return "the row has no response tokens"
-    if not all(map(math.isfinite, (score.danger, score.safety, score.sqsd))):
+    if not all(map(math.isfinite, (score.danger, score.safety, score.sqsd, score.risk))):
         return f"the score is not finite (danger {score.danger}, safety {score.safety}, SQSD {score.sqsd})"
     if score.danger == 0.0:
         return "the row's update is zero, so it has no direction"
@@ -31,7 +28,7 @@ def why_unscorable(score: Score) -> str:
 def of_row(
     code: str, severity: Severity, message: str, row: ScoredRow, percentile: float | None = None
 ) -> Violation:
-    """A finding about one row."""
+    """Make a finding about one row."""
     rule = RULES[code]
     return Violation(
         rule=code,
@@ -48,7 +45,7 @@ def of_row(
 
 
 def of_problem(problem: Problem, severity: Severity) -> Violation:
-    """A finding about a row or file without a score."""
+    """Make a finding about a row or file without a score."""
     rule = RULES[problem.code]
     return Violation(
         rule=problem.code,
@@ -63,13 +60,13 @@ def of_problem(problem: Problem, severity: Severity) -> Violation:
 
 
 def of_file(code: str, severity: Severity, message: str, file: str, fingerprint: str = "") -> Violation:
-    """A finding about a file as a whole."""
+    """Make a finding about a file as a whole."""
     rule = RULES[code]
     return Violation(code, rule.name, severity, Where(file, 0, -1), message, fingerprint, hint=rule.hint)
 
 
 def rows_fingerprint(rows: Iterable[ScoredRow]) -> str:
-    """The identity of a finding that rests on several rows, in whatever order: 32 hex digits.
+    """Return the identity of a finding that rests on several rows, in whatever order: 32 hex digits.
 
     A row that occurs twice counts twice: a finding that rests on one row more is another finding.
     """
@@ -79,8 +76,8 @@ def rows_fingerprint(rows: Iterable[ScoredRow]) -> str:
     ).hexdigest()
 
 
-def joint_fingerprint(fingerprints: Iterable[str]) -> str:
-    """The identity of a finding that several bundles rest on different rows: 32 hex digits.
+def combined_fingerprint(fingerprints: Iterable[str]) -> str:
+    """Return the identity of a finding that several bundles rest on different rows: 32 hex digits.
 
     Where they rest it on the same rows it is the finding that each of them has alone.
     """
@@ -91,7 +88,7 @@ def joint_fingerprint(fingerprints: Iterable[str]) -> str:
 
 
 def in_order(violations: Iterable[Violation], files: Sequence[str] = ()) -> list[Violation]:
-    """Sorts by file, line and rule, whatever the order was.
+    """Sort by file, line and rule, whatever the order was.
 
     Args:
         files: the files in the order in which the report shows them; others follow by name.
@@ -109,3 +106,41 @@ def in_order(violations: Iterable[Violation], files: Sequence[str] = ()) -> list
             violation.fingerprint,
         ),
     )
+
+
+def above_threshold(kind: Severity, row: ScoredRow, threshold: Threshold) -> str:
+    """Put into words that a row is at or above a threshold."""
+    rank = "" if row.percentile is None else f" ({rank_text(row.percentile)})"
+    spec = f" ({threshold.spec})" if threshold.spec[0] in "phz" else ""
+    score, value = score_text(row.score.risk), score_text(threshold.value)
+    return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}"
+
+
+def score_name(score: Score) -> str:
+    """Return what thresholds are compared with: "SQSD", or "risk" where the bundle makes more of it."""
+    return "SQSD" if score.risk == score.sqsd else "risk"
+
+
+def score_text(value: float) -> str:
+    """Return two decimals, or three digits for the small scores of `dot` and `projection`."""
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
+
+
+def rank_text(percentile: float) -> str:
+    """Return `p99.9`: at most two decimals, never rounded up: p100 is for scores above every benign row."""
+    return f"p{math.floor(percentile * 100) / 100:g}"
+
+
+def rows_text(count: int) -> str:
+    """Return `1 row` or `1,000 rows`."""
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def read_file_step(code: str) -> Callable[[int], str]:
+    """Return the next step about so many files with a finding of a rule."""
+
+    def step(count: int) -> str:
+        files = f"{count:,} file{'' if count == 1 else 's'}"
+        return f"Read the highest-scoring rows of {files}: `sqsd-lint rule {code}`."
+
+    return step

@@ -1,23 +1,21 @@
-"""The policy of a run: selected rules, their severities, the lines, what may stay unscored.
-
-Rules that are left out for some files.
-"""
+"""The policy of a run, as checks read it: which rules are on, their severities, thresholds and options."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqsd_lint.discover.ignore import Exclude
 from sqsd_lint.errors import UsageError
-from sqsd_lint.rules.budget import Training
-from sqsd_lint.rules.calibration import Calibration
-from sqsd_lint.rules.packs import Pack, PackRule
-from sqsd_lint.rules.registry import LINE_RULES, RULES, UNSCORED_RULES, unknown_code
-from sqsd_lint.rules.threshold import draw_lines, draw_share_line
-from sqsd_lint.types import DirectionKind, Line, Severity
+from sqsd_lint.rules.calibration import ScoreCalibration
+from sqsd_lint.rules.fine_tune import FineTuneSettings
+from sqsd_lint.types import DirectionKind, Severity, Threshold
+
+# The rules whose thresholds are called the error threshold and the warning threshold, the gravest first.
+LEVELS = {"SQSD101": Severity.ERROR, "SQSD102": Severity.WARNING}
+_ERROR, _WARNING = LEVELS
 
 
 class PerFileIgnores:
@@ -26,27 +24,27 @@ class PerFileIgnores:
     A file that fits several patterns loses the rules of all of them.
 
     Args:
-        table: pattern -> codes or prefixes.
+        table: pattern -> whole codes.
 
     Raises:
-        UsageError: an unknown code, or a pattern that means nothing.
+        UsageError: a pattern that means nothing.
     """
 
-    def __init__(self, table: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(self, table: Mapping[str, Iterable[str]] | None = None) -> None:
         items = sorted((table or {}).items())
-        self._patterns = [(_pattern(text), _codes(prefixes)) for text, prefixes in items]
-        self._seen: dict[str, frozenset[str]] = {}
+        self._patterns = [(_pattern(text), frozenset(codes)) for text, codes in items]
+        self._by_file: dict[str, frozenset[str]] = {}
 
     def __call__(self, file: str) -> frozenset[str]:
-        """The codes that are left out for a file, named as `Where` names it."""
+        """Return the codes that are left out for a file, named as `Where` names it."""
         if not self._patterns:
             return frozenset()
-        if file not in self._seen:
+        if file not in self._by_file:
             path = os.path.abspath(file)
-            self._seen[file] = frozenset[str]().union(
+            self._by_file[file] = frozenset[str]().union(
                 *(codes for pattern, codes in self._patterns if pattern.matches(path))
             )
-        return self._seen[file]
+        return self._by_file[file]
 
 
 def _pattern(text: str) -> Exclude:
@@ -58,171 +56,54 @@ def _pattern(text: str) -> Exclude:
         ) from error
 
 
-def _codes(prefixes: Sequence[str]) -> frozenset[str]:
-    found: set[str] = set()
-    for prefix in prefixes:
-        codes = [code for code in RULES if prefix and code.startswith(prefix)]
-        if not codes:
-            raise unknown_code(prefix)
-        found.update(codes)
-    return frozenset(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """When a share is a finding: the largest p-value, and the least number of rows above the line."""
-
-    significance: float = 0.0
-    min_rows: int = 1
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What to report and how much it weighs.
 
     Attributes:
         severities: the rules that are selected and can be judged, by code.
-        error_line, warning_line: where SQSD101 and SQSD102 begin; None for a rule that is off.
+        thresholds: resolved, by the code of the rule that compares scores with it. SQSD202 counts rows at the
+            warning threshold, even where SQSD102 is off.
+        calibration: that scores are placed by; None for scores without one.
+        options: what the pack sets beside a rule's severity, by code and name.
         allow: rules whose unscored rows are accepted; their findings are warnings.
-        notes: what the reader of a report must know about the lines.
-        share_line: the line whose rows SQSD202 counts: the warning line, drawn even where SQSD102 is off.
+        notes: what the reader of a report must know about the thresholds.
         per_file: the rules that are left out for a file.
-        share: the significance level and the least number of rows of SQSD202.
-        budget: the largest drift of SQSD201.
-        training: the fine-tune that the drift is stated for.
-        danger: the kind of the danger direction, which says what the drift is measured in.
+        fine_tune: the fine-tune that a file's drift is stated for.
+        danger: the kind of the danger direction, which decides what the drift is measured in.
     """
 
     severities: Mapping[str, Severity]
-    error_line: Line | None = None
-    warning_line: Line | None = None
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    calibration: ScoreCalibration | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     allow: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
-    share_line: Line | None = None
     per_file: PerFileIgnores = field(default_factory=PerFileIgnores)
-    share: Share = Share()
-    budget: float = math.inf
-    training: Training = field(default_factory=Training)
+    fine_tune: FineTuneSettings = field(default_factory=FineTuneSettings)
     danger: DirectionKind = "task-vector"
 
     @property
-    def lines(self) -> tuple[Line, ...]:
-        """The lines that are drawn, the error line first."""
-        drawn = (self.error_line, self.warning_line, self.share_line)
-        return tuple(dict.fromkeys(line for line in drawn if line is not None))
+    def error_threshold(self) -> Threshold | None:
+        """Where SQSD101 begins; None where it is off."""
+        return self.thresholds.get(_ERROR)
+
+    @property
+    def warning_threshold(self) -> Threshold | None:
+        """Where SQSD102 begins; None where it is off."""
+        return self.thresholds.get(_WARNING)
+
+    @property
+    def distinct_thresholds(self) -> tuple[Threshold, ...]:
+        """Every threshold once, in order of the rules' codes."""
+        return tuple(dict.fromkeys(self.thresholds[code] for code in sorted(self.thresholds)))
+
+    @property
+    def levels(self) -> tuple[Severity, ...]:
+        """The severities that there is a threshold for, the gravest first."""
+        return tuple(level for code, level in LEVELS.items() if code in self.thresholds)
 
     def severity(self, code: str, file: str) -> Severity | None:
-        """How much a finding of a rule in a file weighs; None where the rule is off."""
+        """Return how much a finding of a rule in a file weighs; None where the rule is off."""
         severity = self.severities.get(code)
         return severity if severity is not None and code not in self.per_file(file) else None
-
-
-def make_policy(
-    pack: Pack,
-    calibration: Calibration | None,
-    *,
-    threshold: str | None = None,
-    warning_threshold: str | None = None,
-    select: Sequence[str] = (),
-    ignore: Sequence[str] = (),
-    allow: Iterable[str] = (),
-    severity: Mapping[str, str] | None = None,
-    per_file_ignores: Mapping[str, Sequence[str]] | None = None,
-    training: Training | None = None,
-    danger: DirectionKind = "task-vector",
-) -> Policy:
-    """Combines a pack with what the settings override.
-
-    Args:
-        threshold, warning_threshold: override the pack's for SQSD101 and SQSD102.
-        select, ignore: codes or prefixes. The longer prefix wins, at equal length `ignore`.
-        allow: whole codes, of SQSD301, SQSD303 and SQSD304.
-        severity: "error" or "warning" by whole code; overrides the pack's, and yields to `allow`.
-        per_file_ignores: codes or prefixes by pattern, see `PerFileIgnores`.
-
-    Raises:
-        UsageError: an unknown code, a selected rule that the pack does not hold, a wrong threshold or
-            pattern.
-        BundleError: a line is relative to a calibration that the bundle does not have.
-    """
-    allowed = _allowed(allow)
-    severities = _severities(pack, select_rules(pack, select, ignore), severity or {}, allowed)
-    lines, notes = draw_lines(pack, calibration, severities, threshold, warning_threshold)
-    for code in LINE_RULES:
-        if code not in lines:
-            severities.pop(code, None)
-    error, warning = lines.get("SQSD101"), lines.get("SQSD102")
-    if error and warning and warning.value >= error.value:
-        notes.append(f"the warning line ({warning.spec}) is not below the error line ({error.spec})")
-    share_line = None
-    if "SQSD202" in severities:
-        share_line = draw_share_line(pack, calibration, warning, warning_threshold)
-        if share_line is None:
-            del severities["SQSD202"]
-            notes.append("SQSD202 is off: there is no calibration, or no warning line, to judge a share by")
-    share = pack.rules.get("SQSD202", PackRule(Severity.ERROR))
-    return Policy(
-        severities,
-        error,
-        warning,
-        allowed,
-        tuple(notes),
-        share_line,
-        PerFileIgnores(per_file_ignores or {}),
-        Share(share.significance, share.min_rows),
-        pack.rules["SQSD201"].budget if "SQSD201" in pack.rules else math.inf,
-        training or Training(),
-        danger,
-    )
-
-
-def _allowed(allow: Iterable[str]) -> frozenset[str]:
-    allowed = frozenset(allow)
-    for code in sorted(allowed.difference(UNSCORED_RULES)):
-        if code not in RULES:
-            raise unknown_code(code)
-        raise UsageError(
-            f"{code} cannot be allowed: its rows have a score", hint=f"Allow {', '.join(UNSCORED_RULES)}."
-        )
-    return allowed
-
-
-def _severities(
-    pack: Pack, codes: Iterable[str], overrides: Mapping[str, str], allowed: frozenset[str]
-) -> dict[str, Severity]:
-    for code in overrides:
-        if code not in RULES:
-            raise unknown_code(code)
-    return {
-        code: Severity.WARNING
-        if code in allowed
-        else Severity(overrides.get(code, pack.rules[code].severity.value))
-        for code in codes
-    }
-
-
-def select_rules(pack: Pack, select: Sequence[str], ignore: Sequence[str]) -> tuple[str, ...]:
-    """The codes of a pack that are selected and not ignored, in order.
-
-    Raises:
-        UsageError: a code or prefix that fits no rule, or that selects nothing of the pack.
-    """
-    for prefix in (*select, *ignore):
-        if not prefix or not any(code.startswith(prefix) for code in RULES):
-            raise unknown_code(prefix)
-    for prefix in select:
-        if not any(code.startswith(prefix) for code in pack.rules):
-            raise UsageError(
-                f"{prefix} is selected, but the rule pack {pack.name!a} does not hold it",
-                hint="Add it to the pack, or choose another pack with --rules.",
-            )
-    return tuple(
-        code
-        for code in sorted(pack.rules)
-        if _specificity(code, select or ("",)) > _specificity(code, ignore)
-    )
-
-
-def _specificity(code: str, prefixes: Sequence[str]) -> int:
-    """The length of the longest prefix that fits; -1 if none does."""
-    return max((len(prefix) for prefix in prefixes if code.startswith(prefix)), default=-1)

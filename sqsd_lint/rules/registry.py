@@ -1,132 +1,128 @@
-"""Every rule there is: code, name, default severity, summary; the pages are in `rules/`."""
+"""Every rule there is, found in the folders `row/`, `file/` and `upkeep/`: a new file there is a new rule."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
 
 from sqsd_lint.errors import UsageError
-from sqsd_lint.resources import rules_dir
-from sqsd_lint.types import Severity
+from sqsd_lint.rules.rule import Category, FileRule, RowRule, Rule, Scope
+
+_FOLDERS = tuple(f"sqsd_lint.rules.{scope.value}" for scope in Scope)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule.
+class Registry(Mapping[str, Rule]):
+    """Rules by code, in order of codes.
 
-    Attributes:
-        severity: its severity in the default pack.
-        summary: what it finds, in one sentence without a full stop.
-        hint: what to do about a finding that brings no hint of its own.
+    The modules of the rules are imported when the registry is first asked for something: their checks import
+    what itself asks the registry.
     """
 
-    code: str
-    name: str
-    severity: Severity
-    summary: str
-    hint: str
+    def __init__(self) -> None:
+        self._rules: dict[str, Rule] | None = None
 
-    def page(self) -> str:
-        """The rule's documentation, in Markdown."""
-        return (rules_dir() / f"{self.code}.md").read_text(encoding="utf-8")
+    def register(self, rule: Rule) -> None:
+        """Add a rule to those that were found.
+
+        Raises:
+            ValueError: another one has its code or its name.
+        """
+        self._rules = _with(self._found(), rule)
+
+    def _found(self) -> dict[str, Rule]:
+        if self._rules is None:
+            rules: dict[str, Rule] = {}
+            for folder in _FOLDERS:
+                for module in pkgutil.iter_modules(importlib.import_module(folder).__path__):
+                    rules = _with(rules, importlib.import_module(f"{folder}.{module.name}").RULE)
+            self._rules = rules
+        return self._rules
+
+    def __getitem__(self, code: str) -> Rule:
+        return self._found()[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found())
+
+    def __len__(self) -> int:
+        return len(self._found())
+
+    def of_scope(self, scope: Scope, *, unscored: bool) -> tuple[str, ...]:
+        """Return the codes of the rules about rows, files or upkeep, with or without a score."""
+        return tuple(code for code, rule in self.items() if rule.scope is scope and rule.unscored is unscored)
+
+    @property
+    def row_rules(self) -> tuple[RowRule, ...]:
+        """The rules that look at one row at a time."""
+        return tuple(rule for rule in self._found().values() if isinstance(rule, RowRule))
+
+    @property
+    def file_rules(self) -> tuple[FileRule, ...]:
+        """The rules that look at all rows of a file."""
+        return tuple(rule for rule in self._found().values() if isinstance(rule, FileRule))
+
+    @property
+    def unscored(self) -> tuple[str, ...]:
+        """The codes whose findings mean that something has no score."""
+        return tuple(code for code, rule in self.items() if rule.unscored)
+
+    @property
+    def row_findings(self) -> tuple[str, ...]:
+        """The codes whose findings are about a row with a score: what a row may suppress about itself."""
+        return self.of_scope(Scope.ROW, unscored=False)
+
+    @property
+    def acceptable(self) -> tuple[str, ...]:
+        """The codes whose findings a baseline or the file of suppressions may accept; a gap, never."""
+        return self.row_findings + self.of_scope(Scope.FILE, unscored=False)
+
+    @property
+    def with_threshold(self) -> tuple[str, ...]:
+        """The codes of rules that compare a score with a threshold, the gravest first."""
+        return tuple(code for code, rule in self.items() if "threshold" in rule.options)
+
+    def graver_than(self, code: str) -> str:
+        """Return the code of the rule whose findings answer this one's, too; "" if there is none."""
+        rule = self.get(code)
+        return rule.graver if rule else ""
+
+    def lighter_than(self, code: str) -> tuple[str, ...]:
+        """Return the codes of the rules whose findings this one's answer, too."""
+        return tuple(lighter for lighter, rule in self.items() if rule.graver == code)
+
+    def is_row_risk(self, code: str) -> bool:
+        """Tell whether a finding of a rule is that the score of a row is high."""
+        rule = self.get(code)
+        return rule is not None and rule.category is Category.SECURITY and rule.scope is Scope.ROW
 
 
-_TABLE = (
-    Rule(
-        "SQSD101",
-        "high-risk-sample",
-        Severity.ERROR,
-        "The row's score is at or above the error line",
-        "Read the row; remove or rewrite it if its answer is unsafe.",
-    ),
-    Rule(
-        "SQSD102",
-        "elevated-risk-sample",
-        Severity.WARNING,
-        "The row's score is at or above the warning line",
-        "Read the row; remove or rewrite it if its answer is unsafe.",
-    ),
-    Rule(
-        "SQSD201",
-        "file-drift-budget",
-        Severity.ERROR,
-        "The file's rows together move the weights further towards danger than its budget allows",
-        "Remove the highest-scoring rows, or fine-tune with a lower learning rate or fewer epochs.",
-    ),
-    Rule(
-        "SQSD202",
-        "risk-share",
-        Severity.ERROR,
-        "More of the file's rows lie above the warning line than benign data explains",
-        "Read the file's highest-scoring rows; remove or rewrite the unsafe ones.",
-    ),
-    Rule(
-        "SQSD301",
-        "unscorable-row",
-        Severity.ERROR,
-        "The row has no response tokens, or its update is zero or not finite",
-        "Give the row a response, or remove it.",
-    ),
-    Rule(
-        "SQSD302",
-        "truncated-response",
-        Severity.WARNING,
-        "Only part of the row's response was scored",
-        "Raise --max-length, or shorten the response.",
-    ),
-    Rule(
-        "SQSD303",
-        "malformed-row",
-        Severity.ERROR,
-        "The row is not JSON, or has no known schema",
-        "Repair the row, or name its columns under [columns] in the configuration.",
-    ),
-    Rule(
-        "SQSD304",
-        "unreadable-file",
-        Severity.ERROR,
-        "The file cannot be read: an LFS pointer, a wrong encoding, an unknown format, over a limit",
-        "Repair the file, or exclude it.",
-    ),
-    Rule(
-        "SQSD401",
-        "unused-suppression",
-        Severity.WARNING,
-        "A suppression silences nothing: it is wrong, not needed, or not in force",
-        "Remove or correct the suppression.",
-    ),
-    Rule(
-        "SQSD402",
-        "stale-baseline",
-        Severity.WARNING,
-        "The baseline holds findings that its file no longer has",
-        "Run `sqsd-lint baseline prune`.",
-    ),
-)
+def _with(rules: Mapping[str, Rule], rule: Rule) -> dict[str, Rule]:
+    for other in rules.values():
+        if rule.code == other.code or rule.name == other.name:
+            raise ValueError(
+                f"{rule.code} ({rule.name}) and {other.code} ({other.name}) share a code or a name"
+            )
+    return dict(sorted([*rules.items(), (rule.code, rule)]))
 
-RULES: dict[str, Rule] = {rule.code: rule for rule in _TABLE}
-LINE_RULES = ("SQSD101", "SQSD102")
-# Who has accepted a row above the error line has accepted it above the warning line.
-GRAVER = {"SQSD102": "SQSD101"}
-UNSCORED_RULES = ("SQSD301", "SQSD303", "SQSD304")  # their rows have no score: the run is incomplete
-ROW_RULES = ("SQSD101", "SQSD102", "SQSD302")  # about one row that has a score
-FILE_RULES = ("SQSD201", "SQSD202")  # about all rows of a file together
-ACCEPTABLE_RULES = (*ROW_RULES, *FILE_RULES)  # what a baseline or a suppression may answer; a gap, never
+
+RULES = Registry()
 
 
 def find_rule(code: str) -> Rule:
-    """The rule of that code or name.
+    """Return the rule of that code or name.
 
     Raises:
         UsageError: there is none; the hint names the nearest.
     """
-    for rule in _TABLE:
+    for rule in RULES.values():
         if code in (rule.code, rule.name):
             return rule
     raise unknown_code(code)
 
 
 def unknown_code(code: str) -> UsageError:
-    """The error for a code, name or prefix that no rule has."""
+    """Return the error for a code, name or prefix that no rule has."""
     import difflib
 
     found = difflib.get_close_matches(code.upper(), RULES, n=1)

@@ -1,4 +1,4 @@
-"""The file of suppressions: rows that somebody has looked at, by fingerprint, each with a reason."""
+"""Suppressions: a row's own, and the file of rows that somebody has looked at, each with a reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from sqsd_lint.common.strict_json import read_limited
 from sqsd_lint.errors import ConfigError
 from sqsd_lint.rules.baseline import FINGERPRINT
-from sqsd_lint.rules.registry import ACCEPTABLE_RULES, GRAVER, RULES
+from sqsd_lint.rules.registry import RULES
 from sqsd_lint.samples.inline_suppression import RefusedSuppression, parse_suppression
 from sqsd_lint.types import Suppression, Violation
 
@@ -23,11 +23,11 @@ _FORM = 'ignore = ["SQSD101"]` and `reason = "..."'
 
 
 @dataclass(frozen=True, slots=True)
-class Suppressed:
+class SuppressionEntry:
     """An entry of the file.
 
     Attributes:
-        file: where the row is, relative to the suppressions' folder; "" if the entry does not say.
+        file: where the row is, relative to the suppressions' folder; "" if the entry names none.
     """
 
     suppression: Suppression
@@ -46,21 +46,21 @@ class Suppressions:
 
     source: str
     folder: str
-    entries: Mapping[str, Suppressed] = field(default_factory=dict)
+    entries: Mapping[str, SuppressionEntry] = field(default_factory=dict)
 
     def __contains__(self, violation: Violation) -> bool:
-        """Whether a finding is suppressed, as it is or graver, in whatever file it is."""
+        """Tell whether a finding is suppressed, as it is or graver, in whatever file it is."""
         entry = self.entries.get(violation.fingerprint)
-        return entry is not None and silenced(violation.rule, entry.suppression.codes)
+        return entry is not None and is_silenced(violation.rule, entry.suppression.codes)
 
 
-def silenced(rule: str, codes: Collection[str]) -> bool:
-    """Whether suppressed codes answer a rule's finding: SQSD101 answers SQSD102, too."""
-    return rule in codes or GRAVER.get(rule) in codes
+def is_silenced(rule: str, codes: Collection[str]) -> bool:
+    """Tell whether suppressed codes answer a rule's finding: SQSD101 answers SQSD102, too."""
+    return rule in codes or RULES.graver_than(rule) in codes
 
 
 def read_suppressions(path: str) -> Suppressions:
-    """The suppressions in a file.
+    """Read the suppressions in a file.
 
     Raises:
         ConfigError: there is none, or it is wrong.
@@ -70,7 +70,7 @@ def read_suppressions(path: str) -> Suppressions:
 
 
 def parse_suppressions(data: bytes, *, source: str, folder: str) -> Suppressions:
-    """Suppressions from the content of their TOML file: a table per fingerprint.
+    """Read suppressions from the content of their TOML file: a table per fingerprint.
 
     Args:
         source: its name, for messages.
@@ -87,7 +87,7 @@ def parse_suppressions(data: bytes, *, source: str, folder: str) -> Suppressions
         document = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as fault:
         raise ConfigError(f"{source}: not TOML: {fault}", hint="Correct the file.") from None
-    entries: dict[str, Suppressed] = {}
+    entries: dict[str, SuppressionEntry] = {}
     for digest, value in document.items():
         if not FINGERPRINT.fullmatch(digest):
             raise ConfigError(
@@ -101,8 +101,8 @@ def parse_suppressions(data: bytes, *, source: str, folder: str) -> Suppressions
     return Suppressions(source, folder, entries)
 
 
-def why_not(code: str, known: tuple[str, ...]) -> str:
-    """Why a rule cannot be suppressed, "" if it can.
+def why_not_suppressible(code: str, known: tuple[str, ...]) -> str:
+    """Return why a rule cannot be suppressed, "" if it can.
 
     Args:
         known: the rules that can be, there.
@@ -111,12 +111,20 @@ def why_not(code: str, known: tuple[str, ...]) -> str:
         return ""
     if code not in RULES:
         return f"no rule is called {code[:40]!a}"
-    if code in ACCEPTABLE_RULES:
+    if code in RULES.acceptable:
         return f"{code} is about a file as a whole: use per-file-ignores"
     return f"{code} cannot be suppressed: it is about a gap, or about the policy itself"
 
 
-def _entry(value: Any) -> Suppressed:
+def inline_fault(suppression: Suppression) -> str:
+    """Return what is wrong with a row's own suppression, "" if nothing is."""
+    if isinstance(suppression, RefusedSuppression):
+        return suppression.fault
+    known = RULES.row_findings
+    return next(filter(None, (why_not_suppressible(code, known) for code in suppression.codes)), "")
+
+
+def _entry(value: Any) -> SuppressionEntry:
     if not isinstance(value, dict):
         raise ValueError("expected a table")
     file = value.pop("file", "")
@@ -126,7 +134,7 @@ def _entry(value: Any) -> Suppressed:
     if isinstance(suppression, RefusedSuppression):
         raise ValueError(suppression.fault)
     for code in suppression.codes:
-        fault = why_not(code, ACCEPTABLE_RULES)
+        fault = why_not_suppressible(code, RULES.acceptable)
         if fault:
             raise ValueError(fault)
-    return Suppressed(suppression, file)
+    return SuppressionEntry(suppression, file)

@@ -18,7 +18,7 @@ def count_coverage(
     cached: int = 0,
     files: int = 0,
 ) -> Coverage:
-    """Counts rows with a score, rows without one, and files of which even the rows are unknown.
+    """Count rows with a score, rows without one, and files of which even the rows are unknown.
 
     Args:
         allow: rules whose unscored rows are accepted.
@@ -44,7 +44,7 @@ def count_coverage(
 def exit_code(
     violations: Iterable[Violation], coverage: Coverage, *, fail_on: Literal["error", "warning"] = "error"
 ) -> ExitCode:
-    """CANNOT_SCORE if coverage is incomplete, else VIOLATIONS if one is grave enough, else OK.
+    """Return CANNOT_SCORE if coverage is incomplete, else VIOLATIONS if one is grave enough, else OK.
 
     Args:
         fail_on: the lowest severity that fails a run.

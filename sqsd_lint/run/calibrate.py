@@ -17,7 +17,7 @@ from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
-from sqsd_lint.run.bundle_run import Session
+from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import clean_samples, read_samples
 from sqsd_lint.types import Sample
 
@@ -37,19 +37,19 @@ def calibrate(
     Raises:
         UsageError: a row of a reference set cannot be scored.
     """
-    session = Session(replace(settings, bundle=bundle), progress)
+    run = BundleRun(replace(settings, bundle=bundle), progress)
     scored = {
-        role: [ScoredSet(name, session.reference_scores(rows)) for name, rows in sets.get(role, {}).items()]
+        role: [ScoredSet(name, run.reference_scores(rows)) for name, rows in sets.get(role, {}).items()]
         for role in ("benign", "harmful")
     }
     samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
     scores = [score for role in scored.values() for one in role for score in one.scores]
     return store_calibration(
-        session.bundle,
+        run.bundle,
         scored["benign"],
         scored["harmful"],
-        dtype_pairs=session.dtype_pairs(scores, samples),
-        dtype=session.engine.dtype,
+        dtype_pairs=run.dtype_pairs(scores, samples),
+        dtype=run.scorer.dtype,
         settings={"max_length": settings.max_length, "turns": settings.turns},
     )
 
@@ -84,17 +84,17 @@ def agree(
         raise UsageError(
             "the target's name is missing", hint="name it with --model, or its bundle with --target-bundle"
         )
-    session = Session(replace(settings, bundle=bundle, proxy=True), progress)
+    run = BundleRun(replace(settings, bundle=bundle, proxy=True), progress)
     samples: dict[str, Sample] = {}
     for file in files:
         for item in read_samples(file, settings):
             if isinstance(item, Sample) and item.fingerprint in wanted:
                 samples.setdefault(item.fingerprint, item)
-    ours = session.reference_scores(list(samples.values()))
+    ours = run.reference_scores(list(samples.values()))
     pairs = [(wanted[score.fingerprint], score.sqsd) for score in ours]
     name = Path(target).name if Path(target).is_dir() else target
     measured = measure_agreement(pairs, target=name, bundle_digest=own.digest if own else None)
-    return store_agreement(session.bundle, measured)
+    return store_agreement(run.bundle, measured)
 
 
 def reference_rows(

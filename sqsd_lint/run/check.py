@@ -1,4 +1,4 @@
-"""The one place that names the rooms in order: discover, read, samples, encode, score, judge, report."""
+"""`check`, the gate: select rows, score them, evaluate, subtract what was accepted before, report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from dataclasses import replace
 
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
-from sqsd_lint.rules import Judged, count_coverage, exit_code, hear, judge_all, next_steps
-from sqsd_lint.run.panel import hear_each, join_heads, open_sessions, settings_of_each
-from sqsd_lint.run.policy_source import open_rulebook
+from sqsd_lint.rules import (
+    BundleScores,
+    RemainingFindings,
+    count_coverage,
+    evaluate,
+    exit_code,
+    next_steps,
+    subtract_accepted,
+)
+from sqsd_lint.run.panel import Panel
+from sqsd_lint.run.policy_source import open_policy_source
 from sqsd_lint.run.rows import Rows, select_files
 from sqsd_lint.types import Report
 
@@ -25,47 +33,55 @@ def check(settings: Settings, *, progress: Progress | None = None) -> Report:
     return examine(settings, progress=progress)[0]
 
 
-def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Report, Judged]:
-    """What `check` reports, and the judgement behind it, with the findings that were accepted before."""
+def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Report, RemainingFindings]:
+    """Return what `check` reports, and the judgement behind it, with the findings that were accepted before.
+
+    Raises:
+        SqsdLintError: as `check`.
+    """
     begun = time.perf_counter()
     with ExitStack() as stack:
         # First: with --policy-ref it refuses a bundle or a cache that a change moved, before either is used.
-        book = stack.enter_context(open_rulebook(settings))
-        sessions = open_sessions(settings_of_each(settings), progress)
+        source = stack.enter_context(open_policy_source(settings))
+        panel = Panel(settings, progress)
         # Only now it is known which models these bundles are made for; nothing of them has been read yet.
-        for session in sessions.values():
-            if place := session.engine.base_place:
-                book.hold(str(place), "the base model")
-        found = stack.enter_context(closing(select_files(settings, book.ignore_files)))
-        fresh = Rows(found, settings)
-        read_once = "-" in settings.paths and len(sessions) > 1
-        said = hear_each(sessions, list(fresh) if read_once else fresh, found.problems, book.pack)
-    files = [file.name for file in found.files]
-    heard = hear([each.voice for each in said], settings.consensus, files=files)
-    judged = judge_all(heard, book.accepted, files=files, whole=set(files) - fresh.partial)
-    cached = min(each.cached for each in said)
-    coverage = replace(
-        count_coverage(heard.rows, heard.problems, allow=settings.allow, cached=cached, files=len(files)),
-        unchanged=fresh.unchanged,
-        notes=(*found.all_notes, *fresh.notes),
+        source.refuse_changed_models(run.scorer.base_place for run in panel.runs.values())
+
+        selection = stack.enter_context(closing(select_files(settings, source.ignore_files)))
+        rows = Rows(selection, settings)
+        policies = panel.policies(source.pack)
+        scored = panel.score(rows, policies)
+        settled = panel.settle(scored)
+
+    files = [file.name for file in selection.files]
+    scores = [
+        BundleScores(name, policy, [*selection.problems, *items])
+        for name, policy, items in zip(panel.runs, policies, settled, strict=True)
+    ]
+    evaluation = evaluate(scores, settings.consensus, files=files)
+    remaining = subtract_accepted(evaluation, source.accepted, files=files, whole=set(files) - rows.partial)
+
+    counted = count_coverage(
+        evaluation.rows, evaluation.problems, allow=settings.allow, cached=panel.cached, files=len(files)
     )
-    head = join_heads(said, settings.consensus)
-    compared = (found.comparison,) if found.comparison else ()
+    coverage = replace(counted, unchanged=rows.unchanged, notes=(*selection.all_notes, *rows.notes))
+    head = panel.head(policies)
+    compared = (selection.comparison,) if selection.comparison else ()
     report = Report(
-        head=replace(head, notes=(*head.notes, *compared, *book.notes, *judged.notes)),
-        violations=judged.violations,
+        head=replace(head, notes=(*head.notes, *compared, *source.notes, *remaining.notes)),
+        violations=remaining.violations,
         coverage=coverage,
-        exit_code=int(exit_code(judged.violations, coverage, fail_on=settings.fail_on)),
+        exit_code=int(exit_code(remaining.violations, coverage, fail_on=settings.fail_on)),
         seconds=time.perf_counter() - begun,
-        rows=tuple(heard.rows),
+        rows=tuple(evaluation.rows),
         next_steps=next_steps(
-            judged.violations,
+            remaining.violations,
             coverage,
-            said[0].voice.policy,
-            others=[each.voice.policy for each in said[1:]],
-            baseline=book.accepted.baseline is not None,
+            policies[0],
+            others=policies[1:],
+            baseline=source.accepted.baseline is not None,
         ),
-        baselined=judged.baselined,
-        suppressed=judged.suppressed,
+        baselined=remaining.baselined,
+        suppressed=remaining.suppressed,
     )
-    return report, judged
+    return report, remaining

@@ -21,6 +21,7 @@ from sqsd_lint._version import __version__
 from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.resolve import open_bundle
+from sqsd_lint.common.file_system import network_file_system
 from sqsd_lint.config import Resolved, Settings
 from sqsd_lint.errors import ConfigError, SqsdLintError
 
@@ -52,7 +53,7 @@ def examine(resolve: Callable[[], Resolved]) -> Iterator[Fact]:
     Args:
         resolve: the settings of a run here; may raise ConfigError, which is a fact like others.
     """
-    yield Fact("sqsd-lint", f"{__version__} in {Path(__file__).parent}")
+    yield Fact("sqsd-lint", f"{__version__} in {Path(__file__).parents[1]}")
     yield Fact(
         "python",
         f"{platform.python_version()} ({platform.python_implementation()}) at {sys.executable}, "
@@ -151,6 +152,9 @@ def _cache(root: Path) -> Fact:
     if not (there.is_dir() and os.access(there, os.W_OK)):
         hint = "Name another folder with `--cache-dir DIR` or SQSD_LINT_CACHE_DIR."
         return Fact("cache", f"{root}: cannot be written, so that nothing is remembered", "note", hint)
+    if kind := network_file_system(root):
+        hint = "Name a local folder with `--cache-dir DIR`; `sqsd-lint cache export` and `merge` move scores."
+        return Fact("cache", f"{root}: {held or 'empty'}, on a network file system ({kind})", "note", hint)
     return Fact("cache", f"{root}: {held or 'empty'}")
 
 
@@ -255,15 +259,15 @@ def _place(bundle: Bundle, settings: Settings, cache: Path) -> Path | None:
 
 def _rules(settings: Settings) -> Fact:
     """The rule pack and its lines, which only the bundle's calibration can tell."""
-    from sqsd_lint.run.bundle_run import Session
-    from sqsd_lint.run.policy_source import open_rulebook
+    from sqsd_lint.run.bundle_run import BundleRun
+    from sqsd_lint.run.policy_source import open_policy_source
 
     try:
-        with open_rulebook(settings) as book:
-            policy = Session(replace(settings, cache=False)).policy(book.pack)
+        with open_policy_source(settings) as source:
+            policy = BundleRun(replace(settings, cache=False)).policy(source.pack)
     except SqsdLintError as error:
         return _missing("rules", error)
-    both = (("error", policy.error_line), ("warning", policy.warning_line))
+    both = (("error", policy.error_threshold), ("warning", policy.warning_threshold))
     lines = [f"{name} line {line.value:.4g} ({line.spec})" for name, line in both if line]
     return Fact("rules", ", ".join([settings.rules, *lines]))
 

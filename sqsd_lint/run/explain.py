@@ -15,11 +15,12 @@ from sqsd_lint.explain.remedy import find_remedy
 from sqsd_lint.explain.spans import grouped
 from sqsd_lint.explain.target import FORM, Target
 from sqsd_lint.rules import Policy, load_pack
-from sqsd_lint.run.bundle_run import Session
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.rules.threshold import reaches
+from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.report_head import make_head
 from sqsd_lint.run.rows import read_samples, why_undesirable
 from sqsd_lint.run.sketch import sketches
-from sqsd_lint.types import Encoded, Line, Problem, Sample, Undesirable
+from sqsd_lint.types import Encoded, Problem, Sample, Threshold, Undesirable
 
 _NEAREST = 3
 # A cosine below so many standard deviations may be the largest of a few hundred by chance.
@@ -73,20 +74,13 @@ def explain(target: Target, settings: Settings, *, progress: Progress | None = N
         SqsdLintError: no such row, it cannot be scored, or bundle or model are missing.
     """
     sample = find_sample(target, settings)
-    session = Session(settings, progress)
-    policy = _policy(session)
+    bundle_run = BundleRun(settings, progress)
+    policy = _policy(bundle_run)
     # As `check` scores a row near a line: what is explained is the score that decides.
-    fast, exact = session.engine.dtype, settings.dtype != "bfloat16"
+    fast, exact = bundle_run.scorer.dtype, settings.dtype != "bfloat16"
     if exact:
-        session.engine = Engine(
-            session.bundle,
-            settings,
-            cache_dir=session.cache_dir,
-            cache_scores=False,
-            progress=progress,
-            exact=True,
-        )
-    encoder, scorer = session.engine.parts()
+        bundle_run.scorer = bundle_run.new_scorer(exact=True, cache_scores=False)
+    encoder, scorer = bundle_run.scorer.parts()
     if progress:
         progress.status(f"explaining {target}")
     (_, one), *_ = attributed(encoder, scorer, [sample], exact=exact)
@@ -94,45 +88,45 @@ def explain(target: Target, settings: Settings, *, progress: Progress | None = N
         raise CannotScoreError(f"{one.where}: {one.message}", hint=one.hint or None)
     words, sentences = (grouped(one.tokens, sample.messages, unit) for unit in ("word", "sentence"))
     explanation = Explanation(
-        head=session.head(policy, _notes(session, fast)),
-        row=session.scored_row(sample, one.score),
+        head=make_head(bundle_run, policy, _notes(bundle_run, fast)),
+        row=bundle_run.scored_row(sample, one.score),
         sample=sample,
         modules=one.modules,
         tokens=one.tokens,
         words=words,
         sentences=sentences,
-        nearest=_nearest(session, sample),
-        remedy=_remedy(session, one, words, sentences, policy.lines),
+        nearest=_nearest(bundle_run, sample),
+        remedy=_remedy(bundle_run, one, words, sentences, policy.distinct_thresholds),
     )
     if progress:
         progress.stop()
     return explanation
 
 
-def _notes(session: Session, fast: str) -> list[str]:
+def _notes(bundle_run: BundleRun, fast: str) -> list[str]:
     """Why the score may not be the one that `score` gave."""
-    if session.engine.dtype == fast or session.calibration is None:
+    if bundle_run.scorer.dtype == fast or bundle_run.calibration is None:
         return []
-    tolerance = score_text(session.calibration.tolerance)
-    return [f"exact, in {session.engine.dtype}: in {fast} a score may differ by up to {tolerance}"]
+    tolerance = score_text(bundle_run.calibration.tolerance)
+    return [f"exact, in {bundle_run.scorer.dtype}: in {fast} a score may differ by up to {tolerance}"]
 
 
-def _policy(session: Session) -> Policy:
+def _policy(bundle_run: BundleRun) -> Policy:
     """The lines of the run; without a calibration there may be none, and all else is explained the same."""
     try:
-        return session.policy(load_pack(session.settings.rules))
+        return bundle_run.policy(load_pack(bundle_run.settings.rules))
     except BundleError:
         return Policy({})
 
 
-def _nearest(session: Session, sample: Sample) -> Nearest | None:
+def _nearest(bundle_run: BundleRun, sample: Sample) -> Nearest | None:
     """The training rows whose updates are most like the sample's, where the bundle has sketches of them."""
-    if session.engine.expansion != session.bundle.manifest.expansion:
+    if bundle_run.scorer.expansion != bundle_run.bundle.manifest.expansion:
         return None
-    stored = load_sketches(session.bundle)
+    stored = load_sketches(bundle_run.bundle)
     if stored is None:
         return None
-    sketch = sketches(session, [sample], stored.dims)[sample.fingerprint]
+    sketch = sketches(bundle_run, [sample], stored.dims)[sample.fingerprint]
     near = {
         role: tuple(
             Neighbour(n.set, n.row, n.fingerprint, n.cosine)
@@ -145,13 +139,13 @@ def _nearest(session: Session, sample: Sample) -> Nearest | None:
 
 
 def _remedy(
-    session: Session, one: Attributed, words: Spans, sentences: Spans, lines: Sequence[Line]
+    bundle_run: BundleRun, one: Attributed, words: Spans, sentences: Spans, thresholds: Sequence[Threshold]
 ) -> Remedy | None:
-    """How to get under the lowest line that the row has reached."""
-    reached = [line for line in lines if one.score.sqsd >= line.value]
+    """How to get under the lowest threshold that the row has reached."""
+    reached = [each for each in thresholds if reaches(bundle_run.with_risk(one.score), each)]
     if not reached:
         return None
-    encoder, scorer = session.engine.parts()
+    encoder, scorer = bundle_run.scorer.parts()
 
     def rate(rows: Sequence[Encoded]) -> list[float]:
         return [danger - safety for danger, safety in scorer.project(rows).values.tolist()]
@@ -164,12 +158,12 @@ def _remedy(
         except UnencodableError:
             return None
 
-    calibration = session.calibration
+    calibration = bundle_run.calibration
     return find_remedy(
         one,
         sentences,
         words,
-        min(reached, key=lambda line: line.value),
+        min(reached, key=lambda threshold: threshold.value),
         rate,
         encode,
         calibration.percentile if calibration else None,

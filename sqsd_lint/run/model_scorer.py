@@ -1,4 +1,4 @@
-"""Bundle and settings -> something that scores samples, with torch loaded only when a row needs it."""
+"""A bundle and settings into scores of samples, with torch loaded only when a row needs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqsd_lint.common.module_names import top_blocks
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleCorruptError, UsageError
-from sqsd_lint.scoring.cache import ScoreCache, scorer_key
+from sqsd_lint.scoring.cache import ScoreCache, cache_path, scorer_key
 from sqsd_lint.scoring.cpu import EMULATED
 from sqsd_lint.scoring.device import resolve
 from sqsd_lint.scoring.uncovered_parameters import recall, remember, uncovered_share
@@ -32,8 +32,8 @@ _FOUR_BITS = (
 )
 
 
-class Engine:
-    """Scores samples with one bundle under one setting.
+class ModelScorer:
+    """A scorer of samples with one bundle under one setting.
 
     Args:
         cache_dir: the cache folder.
@@ -72,28 +72,26 @@ class Engine:
                 hint="leave --expansion out, or use a bundle whose directions are task vectors",
             )
         self._cache_dir = cache_dir
-        self._cache_path = cache_dir / "scores.sqlite" if cache_scores else None
-        self.cache = self._drawer({})
+        path = cache_path(cache_dir) if cache_scores else None
+        self.cache = ScoreCache(path, self._key({}), exact=exact)
         self._dropped: dict[str, tuple[str, ...]] = {}
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
         self._rendered: tuple[str, ...] = ()  # notes on rendering by models that were let go
 
-    def _drawer(self, more: Mapping[str, object]) -> ScoreCache:
-        return ScoreCache(self._cache_path, self._key(more), exact=self.exact)
-
-    # Scores of rows that were rendered otherwise before: those whose prompt was cut, which kept no head, and
-    # those with text beside their answers. The last drawer holds those of which a template dropped some.
+    # Scores of rows that were rendered otherwise before have keys of their own: rows whose prompt was cut,
+    # which kept no head, and rows with text beside their answers. The last are those of which a template
+    # dropped some of that text.
     @cached_property
     def _rendered_anew(self) -> ScoreCache:
-        return self._drawer({"rendering": 2})
+        return self.cache.of_scorer(self._key({"rendering": 2}))
 
     @cached_property
     def _partly_dropped(self) -> ScoreCache:
-        return self._drawer({"rendering": 2, "dropped": True})
+        return self.cache.of_scorer(self._key({"rendering": 2, "dropped": True}))
 
     def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
-        """The scores that the cache holds of samples, by fingerprint."""
+        """Return the scores that the cache holds of samples, by fingerprint."""
         plain = [key for key, sample in samples.items() if not says_more(sample)]
         found = {
             key: score
@@ -112,18 +110,19 @@ class Engine:
         return found
 
     def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
-        """Put scores into the cache and commit them."""
-        plain, anew, partly = [], [], []
+        """Put scores into the cache and commit them; `note_dropped` must have been told before."""
+        parts: dict[ScoreCache, list[Score]] = {}
         for sample, score in scored:
-            if score.fingerprint in self._dropped:
-                partly.append(score)
-            elif says_more(sample) or score.truncated.startswith("prompt"):
-                anew.append(score)
-            else:
-                plain.append(score)
-        for scores, cache in ((plain, "cache"), (anew, "_rendered_anew"), (partly, "_partly_dropped")):
-            if scores:
-                getattr(self, cache).put(scores)
+            parts.setdefault(self._cache_of(sample, score), []).append(score)
+        for cache, scores in parts.items():
+            cache.put(scores)
+
+    def _cache_of(self, sample: Sample, score: Score) -> ScoreCache:
+        if score.fingerprint in self._dropped:
+            return self._partly_dropped
+        if says_more(sample) or score.truncated.startswith("prompt"):
+            return self._rendered_anew
+        return self.cache
 
     def _key(self, more: Mapping[str, object]) -> bytes:
         arguments = self.bundle.manifest.template_arguments
@@ -149,21 +148,20 @@ class Engine:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the report has to say: how rows were rendered, what packing costs, whether the cache works."""
+        """How rows were rendered, and what packing or another dtype costs: what a report has to say of it."""
         rendering = dict.fromkeys((*self._rendered, *(self._loaded[0].notes if self._loaded else ())))
         packed = (_FOUR_BITS,) if self._settings.quantize == "4bit" else ()
         asked, used = self._settings.dtype, self.dtype
         emulated = (EMULATED,) if (asked, used) == ("bfloat16", "float32") and not self.exact else ()
-        return (
-            *rendering,
-            *packed,
-            *emulated,
-            *self._dropped_notes(),
-            *((self.cache.note,) if self.cache.note else ()),
-        )
+        return (*rendering, *packed, *emulated, *self._dropped_notes())
+
+    def note_dropped(self, sample: Sample, encoded: Encoded) -> None:
+        """Keep what the chat template does not write of a sample, for `remember` and for the notes."""
+        if encoded.dropped:
+            self._dropped[sample.fingerprint] = encoded.dropped
 
     def _dropped_notes(self) -> Iterator[str]:
-        """How many rows hold what the template does not write."""
+        """Yield how many rows hold what the template does not write."""
         if self._dropped:
             keys = Counter(key for lost in self._dropped.values() for key in lost)
             count = len(self._dropped)
@@ -187,8 +185,7 @@ class Engine:
             if isinstance(row, Problem):
                 yield sample, row
             else:
-                if row.dropped:
-                    self._dropped[sample.fingerprint] = row.dropped
+                self.note_dropped(sample, row)
                 kept.append(sample)
                 encoded.append(row)
         for batch, part in scorer.stream(encoded):
@@ -323,7 +320,7 @@ def scored_modules(names: set[str], modules: str | int) -> set[str] | None:
 
 
 def says_more(sample: Sample) -> bool:
-    """Whether a trained turn says something beside its content, which a template may drop."""
+    """Return whether a trained turn says something beside its content, which a template may drop."""
     return next(_beside(sample), None) is not None
 
 

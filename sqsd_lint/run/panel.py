@@ -1,44 +1,113 @@
-"""The bundles of a run, one after the other on the same rows, with one model in memory at a time."""
+"""The bundles of a run, one or several, on the same rows, with one model in memory at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, UsageError
-from sqsd_lint.rules import Pack, Policy, Voice
-from sqsd_lint.rules.consensus import quorum
-from sqsd_lint.run.bundle_run import Session
-from sqsd_lint.types import ConsensusRule, Head, Problem, Sample, ScoredRow
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What one bundle has said, and with what head it would have reported it; `cached` counts rows."""
-
-    voice: Voice
-    head: Head
-    cached: int
+from sqsd_lint.rules import Pack, Policy
+from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.report_head import join_heads, make_head
+from sqsd_lint.types import Head, Problem, Sample, ScoredRow
 
 
 def settings_of_each(settings: Settings) -> list[Settings]:
-    """The settings of a run, once for every bundle that it has."""
+    """Return the settings of a run, once for every bundle that it has."""
     return [replace(settings, bundle=bundle) for bundle in settings.opinions] or [settings]
 
 
-def open_sessions(settings: Sequence[Settings], progress: Progress | None = None) -> dict[str, Session]:
-    """A session for each bundle, by its id; by id and digest where two have the same id.
+class Panel:
+    """The bundles that judge the rows of a run; a single bundle is a panel of one.
+
+    Attributes:
+        runs: by the bundle's id; by id and digest where two have the same id.
 
     Raises:
         UsageError: two bundles that give the same scores, as one does that was calibrated anew.
-        BundleError: as `Session`.
+        BundleError: a bundle is missing or damaged.
     """
-    sessions = [Session(each, progress) for each in settings]
-    bundles = [session.bundle for session in sessions]
+
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        runs = [BundleRun(each, progress) for each in settings_of_each(settings)]
+        names = _names([run.bundle for run in runs])
+        self.runs: dict[str, BundleRun] = dict(zip(names, runs, strict=True))
+        self._settings = settings
+
+    def policies(self, pack: Pack) -> list[Policy]:
+        """Return a rule pack's policy for each bundle: thresholds are each bundle's own.
+
+        Raises:
+            BundleError: a bundle lacks the calibration that a threshold is relative to.
+        """
+        return [self._policy(name, pack) for name in self.runs]
+
+    def score(
+        self, rows: Iterable[Sample | Problem], policies: Sequence[Policy] = ()
+    ) -> list[Iterable[ScoredRow | Problem]]:
+        """Return the rows as each bundle scores them, in their order.
+
+        All bundles but the last have scored every row by then; the last one scores rows as they are taken. So
+        the rows of a single bundle are never held.
+
+        Args:
+            rows: can be gone through once for each bundle; rows of standard input are held.
+            policies: rows near their thresholds are kept for `settle`.
+
+        Raises:
+            UsageError: rows are not the same the second time; the last bundle's raise it as they are taken.
+        """
+        if len(self.runs) > 1 and "-" in self._settings.paths:
+            rows = list(rows)
+        thresholds = [policy.distinct_thresholds for policy in policies] or [()] * len(self.runs)
+        *earlier, last = zip(self.runs.values(), thresholds, strict=True)
+        scored: list[list[ScoredRow | Problem]] = []
+        for run, own in earlier:
+            items = run.score(rows, own)
+            scored.append(list(_checked(scored[0], items) if scored else items))
+        run, own = last
+        items = run.score(rows, own)
+        return [*scored, _checked(scored[0], items) if scored else items]
+
+    def settle(self, scored: Sequence[Iterable[ScoredRow | Problem]]) -> list[list[ScoredRow | Problem]]:
+        """Return what `score` gave, with rows near a threshold scored again in exact mode."""
+        taken = [list(items) for items in scored]
+        return [run.settle(items) for run, items in zip(self.runs.values(), taken, strict=True)]
+
+    def head(self, policies: Sequence[Policy]) -> Head:
+        """Return the head of the report, once all rows are scored."""
+        heads = map(make_head, self.runs.values(), policies)
+        return join_heads(dict(zip(self.runs, heads, strict=True)), self._settings.consensus)
+
+    @property
+    def cached(self) -> int:
+        """How many rows no bundle had to compute."""
+        return min(run.cached for run in self.runs.values())
+
+    @property
+    def cache_notes(self) -> tuple[str, ...]:
+        """What the reader has to know about the state of the score cache."""
+        return tuple(dict.fromkeys(note for run in self.runs.values() for note in run.cache_notes))
+
+    def _policy(self, name: str, pack: Pack) -> Policy:
+        try:
+            return self.runs[name].policy(pack)
+        except BundleError as error:
+            if len(self.runs) == 1:
+                raise
+            raise type(error)(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def _names(bundles: Sequence[Bundle]) -> list[str]:
+    """Return a name for each bundle.
+
+    Raises:
+        UsageError: two of them give the same scores.
+    """
     first: dict[str, Bundle] = {}
     for bundle in bundles:
         same = first.setdefault(bundle.scoring_digest, bundle)
@@ -49,86 +118,19 @@ def open_sessions(settings: Sequence[Settings], progress: Progress | None = None
                 wrong = f"{pair} give the same scores: they are one opinion, not two"
             raise UsageError(wrong, hint="name different bundles")
     ids = [bundle.id for bundle in bundles]
-    names = [b.id if ids.count(b.id) == 1 else f"{b.id}@{b.digest[:12]}" for b in bundles]
-    return dict(zip(names, sessions, strict=True))
+    return [b.id if ids.count(b.id) == 1 else f"{b.id}@{b.digest[:12]}" for b in bundles]
 
 
-def hear_each(
-    sessions: Mapping[str, Session],
-    rows: Iterable[Sample | Problem],
-    lost: Sequence[Problem],
-    pack: Pack,
-) -> list[Said]:
-    """Every bundle's scores, those near its own lines exact, and its own policy.
-
-    Args:
-        rows: can be gone through once for each session.
-        lost: what could not even be read.
+def _checked(
+    first: Sequence[ScoredRow | Problem], again: Iterable[ScoredRow | Problem]
+) -> Iterator[ScoredRow | Problem]:
+    """Yield `again`, and refuse rows that changed between two readings: opinions would be mixed up.
 
     Raises:
-        BundleError: a bundle lacks the calibration that a line is relative to.
-        UsageError: the rows are not the same the second time.
+        UsageError: they did.
     """
-    policies = {name: _policy(name, sessions, pack) for name in sessions}
-    said: list[Said] = []
-    for name, session in sessions.items():
-        items = list(session.score_samples(rows, policies[name].lines))
-        if said:
-            _check_same(said[0].voice.items[len(lost) :], items)
-        settled = iter(session.settle([item for item in items if isinstance(item, ScoredRow)]))
-        items = [next(settled) if isinstance(item, ScoredRow) else item for item in items]
-        voice = Voice(name, policies[name], session.calibration, [*lost, *items])
-        said.append(Said(voice, session.head(policies[name]), session.cached))
-        session.engine.release()
-    return said
-
-
-def join_heads(said: Sequence[Said], rule: ConsensusRule) -> Head:
-    """One bundle's own head; that of several has the heads of all, and their texts beside one another.
-
-    A note that only some bundles have is preceded by their name.
-    """
-    heads = [each.head for each in said]
-    if len(heads) == 1:
-        return heads[0]
-    shared = [note for note in heads[0].notes if all(note in head.notes for head in heads)]
-    own = [f"{each.voice.name}: {note}" for each in said for note in each.head.notes if note not in shared]
-    needed = quorum(rule, len(heads))
-    judges = f"{len(heads)} bundles judge every row; {needed} must find it risky (consensus: {rule})"
-    return Head(
-        base_model=_texts(head.base_model for head in heads),
-        bundle_id=_texts(head.bundle_id for head in heads),
-        bundle_digest=_texts(head.bundle_digest for head in heads),
-        metric=_texts(head.metric for head in heads),
-        expansion=_texts(head.expansion for head in heads),
-        dtype=_texts(head.dtype for head in heads),
-        device=_texts(head.device for head in heads),
-        error_line=None,
-        warning_line=None,
-        notes=(judges, *shared, *own),
-        proxy_for=heads[0].proxy_for,
-        uncovered=max(head.uncovered for head in heads),
-        bundles=tuple(heads),
-        consensus=rule,
-    )
-
-
-def _policy(name: str, sessions: Mapping[str, Session], pack: Pack) -> Policy:
-    try:
-        return sessions[name].policy(pack)
-    except BundleError as error:
-        if len(sessions) == 1:
-            raise
-        raise type(error)(f"{name}: {error.message}", hint=error.hint) from None
-
-
-def _check_same(first: Sequence[ScoredRow | Problem], again: Sequence[ScoredRow | Problem]) -> None:
-    """Refuses rows that changed between two readings: opinions would be mixed up."""
     for one, other in zip_longest(first, again):
         if one is None or other is None or (one.where, one.fingerprint) != (other.where, other.fingerprint):
             file = (one or other).where.file
             raise UsageError(f"{file} changed while it was read", hint="run the command again")
-
-
-def _texts(values: Iterable[str]) -> str:
-    return " + ".join(dict.fromkeys(values))
+        yield other

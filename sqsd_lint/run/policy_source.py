@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,29 +30,38 @@ from sqsd_lint.rules import (
 from sqsd_lint.rules.packs import embedded_packs
 
 
-def _hold_nothing(path: str, what: str) -> None:
-    """Without a policy's commit, the work tree is as it should be."""
-
-
 @dataclass(frozen=True, slots=True)
-class Rulebook:
-    """What judges the rows.
+class PolicySource:
+    """The rule pack, accepted findings and ignore files that judge the rows of a run.
 
     Attributes:
         notes: what the report's head says about it.
-        hold: refuses a folder that is not as the commit of the policy has it, named as its second argument.
+        policy: the commit that all of it is taken from, if one is named.
     """
 
     pack: Pack
     accepted: Accepted
     ignore_files: IgnoreFiles = ON_DISK
     notes: tuple[str, ...] = ()
-    hold: Callable[[str, str], None] = _hold_nothing
+    policy: PolicyRef | None = None
+
+    def refuse_changed_models(self, folders: Iterable[Path | None]) -> None:
+        """Refuse folders of base models that are not as the commit of the policy has them.
+
+        Args:
+            folders: None for a model that lies outside the work tree.
+
+        Raises:
+            UsageError: one of them is not.
+        """
+        for folder in folders:
+            if self.policy and folder:
+                self.policy.refuse_change(str(folder), "the base model")
 
 
 @contextmanager
-def open_rulebook(settings: Settings) -> Iterator[Rulebook]:
-    """The rulebook that the settings name, from the commit `settings.policy_ref` if there is one.
+def open_policy_source(settings: Settings) -> Iterator[PolicySource]:
+    """Yield what the settings name, from the commit `settings.policy_ref` if there is one.
 
     Raises:
         ConfigError, UsageError: something of it is missing or wrong, or the bundle or model in the repository
@@ -62,13 +71,13 @@ def open_rulebook(settings: Settings) -> Iterator[Rulebook]:
         accepted = load_accepted(
             settings.baseline, settings.suppressions, inline=settings.inline_suppressions
         )
-        yield Rulebook(load_pack(settings.rules), accepted)
+        yield PolicySource(load_pack(settings.rules), accepted)
         return
     with closing(PolicyRef(settings.policy_ref)) as policy:
         yield _at(policy, settings)
 
 
-def _at(policy: PolicyRef, settings: Settings) -> Rulebook:
+def _at(policy: PolicyRef, settings: Settings) -> PolicySource:
     # A change may bring weights, or scores that nobody has computed, as well as rows.
     bundles = settings.opinions or (configured(settings),)
     folders = [
@@ -83,12 +92,12 @@ def _at(policy: PolicyRef, settings: Settings) -> Rulebook:
     notes: tuple[str, ...] = ()
     if settings.inline_suppressions and not inline:
         notes = (f"suppressions within rows do not count: they are not those of {policy.label}",)
-    return Rulebook(
+    return PolicySource(
         _pack(settings.rules, policy),
         _accepted(settings, policy, inline=inline),
         IgnoreFiles(text=policy.text),
         notes,
-        policy.refuse_change,
+        policy,
     )
 
 

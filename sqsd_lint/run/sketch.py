@@ -11,7 +11,7 @@ from sqsd_lint.bundle.sketches import DIMS, SketchedSet, store_sketches
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
-from sqsd_lint.run.bundle_run import Session
+from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.types import Sample
 
@@ -33,11 +33,11 @@ def sketch_bundle(
     Raises:
         UsageError: a row cannot be sketched, or a direction has none.
     """
-    session = Session(replace(settings, bundle=bundle), progress)
+    bundle_run = BundleRun(replace(settings, bundle=bundle), progress)
     samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
-    made = sketches(session, list(samples.values()), dims)
+    made = sketches(bundle_run, list(samples.values()), dims)
     return store_sketches(
-        session.bundle,
+        bundle_run.bundle,
         {
             role: [
                 (
@@ -52,14 +52,14 @@ def sketch_bundle(
     )
 
 
-def sketches(session: Session, samples: Sequence[Sample], dims: int) -> dict[str, Any]:
+def sketches(bundle_run: BundleRun, samples: Sequence[Sample], dims: int) -> dict[str, Any]:
     """Sketches [dims] by fingerprint, at the danger direction's expansion point."""
     from sqsd_lint.encode import UnencodableError
     from sqsd_lint.scoring.sketch import sketch
 
-    if session.progress:
-        session.progress.start(len(samples))
-    encoder, scorer = session.engine.parts()
+    if bundle_run.progress:
+        bundle_run.progress.start(len(samples))
+    encoder, scorer = bundle_run.scorer.parts()
     encoded = []
     for sample in samples:
         try:
@@ -71,10 +71,10 @@ def sketches(session: Session, samples: Sequence[Sample], dims: int) -> dict[str
         for batch, part in sketch(scorer, encoded, dims):
             for i, one in zip(batch, part, strict=True):
                 found[samples[i].fingerprint] = one
-            if session.progress:
-                session.progress.advance(len(batch))
+            if bundle_run.progress:
+                bundle_run.progress.advance(len(batch))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if session.progress:
-        session.progress.stop()
+    if bundle_run.progress:
+        bundle_run.progress.stop()
     return found

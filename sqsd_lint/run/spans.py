@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
-from itertools import islice
+from contextlib import closing
 
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
+from sqsd_lint.errors import UsageError
 from sqsd_lint.explain import SpannedRow, Unit
 from sqsd_lint.explain.attributed import Attributed, attributed
 from sqsd_lint.explain.spans import grouped
-from sqsd_lint.run.bundle_run import SHARD_ROWS, Session
+from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.panel import Panel
 from sqsd_lint.run.rows import Rows, select_all
-from sqsd_lint.samples import excerpt
+from sqsd_lint.run.shards import score_rows
 from sqsd_lint.types import Problem, Sample, Score
 
 # Scores that are committed to the cache at once: what a killed run may lose.
@@ -22,58 +22,60 @@ _COMMIT = 64
 
 
 def score(
-    settings: Settings, unit: Unit, *, progress: Progress | None = None, notes: list[str] | None = None
+    settings: Settings,
+    unit: Unit,
+    *,
+    progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Iterator[SpannedRow | Problem]:
-    """Every row's score and where in its answers it comes from, in the order of files and rows.
+    """Yield every row's score and where in its answers it comes from, in the order of files and rows.
 
     Scores go into the cache, but none are taken from it: it holds no spans.
 
     Args:
-        notes: gets what a reader has to know of the rows that were read.
+        note: told at the end what the reader has to know about the rows that were read and the score cache.
+
+    Raises:
+        UsageError: several bundles are named.
+        SqsdLintError: as `run.score.score`.
     """
-    session = Session(settings, progress)
-    found = select_all(settings)
-    yield from found.problems
-    rows = Rows(found, settings, each_problem=True)
-    rest = iter(rows)
-    while shard := list(islice(rest, SHARD_ROWS)):
-        yield from _spanned(session, shard, partial(_row, session, unit))
-    if notes is not None:
-        notes += rows.notes
+    if len(settings.opinions) > 1:
+        raise UsageError("--emit-spans: spans come from one bundle", hint="Name one --bundle.")
+    panel = Panel(settings, progress)
+    (run,) = panel.runs.values()
+    with closing(select_all(settings)) as selection:
+        yield from selection.problems
+        rows = Rows(selection, settings, each_problem=True)
+        for item in score_rows(rows, lambda samples: _attribute(run, samples)):
+            if isinstance(item, Problem):
+                yield item
+                continue
+            sample, one = item
+            spans = grouped(one.tokens, sample.messages, unit)
+            yield SpannedRow(run.scored_row(sample, one.score), spans)
     if progress:
         progress.stop()
+    if note:
+        for text in (*rows.notes, *panel.cache_notes):
+            note(text)
 
 
-def _spanned(
-    session: Session, shard: Sequence[Sample | Problem], row: Callable[[Sample, Attributed], SpannedRow]
-) -> Iterator[SpannedRow | Problem]:
-    unique = {item.fingerprint: item for item in shard if isinstance(item, Sample)}
-    answers: dict[str, Attributed | Problem] = {}
+def _attribute(run: BundleRun, samples: Sequence[Sample]) -> dict[str, Attributed | Problem]:
+    """Return the scores of samples and their parts by fingerprint; the scores go into the cache."""
+    if run.progress:
+        run.progress.start(len(samples))
+    encoder, scorer = run.scorer.parts()
+    found: dict[str, Attributed | Problem] = {}
     fresh: list[tuple[Sample, Score]] = []
-    if unique:
-        if session.progress:
-            session.progress.start(len(unique))
-        encoder, scorer = session.engine.parts()
-        for sample, one in attributed(encoder, scorer, list(unique.values()), exact=session.engine.exact):
-            answers[sample.fingerprint] = one
-            if isinstance(one, Attributed):
-                fresh.append((sample, one.score))
-            if len(fresh) == _COMMIT:
-                session.engine.remember(fresh)
-                fresh.clear()
-            if session.progress:
-                session.progress.advance(1)
-    session.engine.remember(fresh)
-    for item in shard:
-        if isinstance(item, Problem):
-            yield item
-            continue
-        answer = answers[item.fingerprint]
-        if isinstance(answer, Problem):
-            yield replace(answer, where=item.where, excerpt=excerpt(item))
-        else:
-            yield row(item, answer)
-
-
-def _row(session: Session, unit: Unit, sample: Sample, one: Attributed) -> SpannedRow:
-    return SpannedRow(session.scored_row(sample, one.score), grouped(one.tokens, sample.messages, unit))
+    for sample, one in attributed(encoder, scorer, samples, exact=run.scorer.exact):
+        found[sample.fingerprint] = one
+        if isinstance(one, Attributed):
+            run.scorer.note_dropped(sample, one.encoded)
+            fresh.append((sample, one.score))
+        if len(fresh) == _COMMIT:
+            run.scorer.remember(fresh)
+            fresh.clear()
+        if run.progress:
+            run.progress.advance(1)
+    run.scorer.remember(fresh)
+    return found

@@ -15,7 +15,7 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.read import read_rows
-from sqsd_lint.run.bundle_run import Session
+from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import CLEAN_REFERENCE, clean_samples
 from sqsd_lint.training.data import position, prompt_of
 from sqsd_lint.types import Problem, Sample
@@ -63,7 +63,8 @@ def validate(
             hint="leave out --quantize and --device-map, or train adapters",
         )
     material = _Material(settings, prompts, held_out, rows, max_prompts, progress)
-    session = material.session
+    bundle_run = material.bundle_run
+    scorer = bundle_run.scorer
     ranked = {name: _scores_of(path, material.samples) for name, path in (others or {}).items()}
 
     from sqsd_lint.encode import Encoder
@@ -74,13 +75,13 @@ def validate(
     from sqsd_lint.experiments.summary import summarise
 
     who = make_judge(judge)
-    session.engine.release()
-    model, tokenizer = session.engine.base()
+    scorer.release()
+    model, tokenizer = scorer.base()
     encoder = Encoder(
         tokenizer,
         max_length=settings.max_length,
         turns=settings.turns,
-        template_arguments=session.bundle.manifest.template_arguments,
+        template_arguments=scorer.bundle.manifest.template_arguments,
     )
     experiment = Experiment(
         model,
@@ -90,8 +91,8 @@ def validate(
         [encoder.encode(sample) for sample in material.samples],
         folder=output,
         key=[
-            session.bundle.scoring_digest,
-            [session.engine.metric, session.engine.expansion, session.engine.dtype, settings.max_length],
+            bundle_run.bundle.scoring_digest,
+            [scorer.metric, scorer.expansion, scorer.dtype, settings.max_length],
             [settings.turns, settings.quantize],
             [sample.fingerprint for sample in material.samples],
             material.prompts,
@@ -107,7 +108,7 @@ def validate(
     write_json(output / "result.json", result)
     _write_answers(output / "answers.jsonl", [found.untrained, *found.runs], material.prompts)
     for name, dark in (("windows.png", False), ("windows.svg", False), ("windows-dark.svg", True)):
-        plot(result, output / name, dark=dark, title=f"{session.bundle.id}: ")
+        plot(result, output / name, dark=dark, title=f"{bundle_run.bundle.id}: ")
     return result
 
 
@@ -134,23 +135,23 @@ def per_row(
         UsageError: as in `validate`, or a bundle whose update is that of whole weights.
     """
     material = _Material(settings, prompts, held_out, rows, max_prompts, progress)
-    session = material.session
-    if session.bundle.manifest.update == "full":
+    bundle_run = material.bundle_run
+    if bundle_run.bundle.manifest.update == "full":
         raise UsageError(
-            f"--per-row: {session.bundle.id} scores updates of whole weights",
+            f"--per-row: {bundle_run.bundle.id} scores updates of whole weights",
             hint="a step is measured on LoRA factors; use a bundle whose update is `lora`",
         )
 
     from sqsd_lint.experiments.attack import Attack
     from sqsd_lint.experiments.row_effect import compare, margin_losses, rows_of
 
-    encoder, scorer = session.engine.parts()
+    encoder, scorer = bundle_run.scorer.parts()
     if progress:
         progress.start(len(material.samples))
         progress.status("the margin's gradient")
     losses = margin_losses(
         scorer.model,
-        session.engine.directions[0],
+        bundle_run.scorer.directions[0],
         Attack(encoder.tokenizer, material.prompts),
         [encoder.encode(sample) for sample in material.samples],
         batch_tokens=settings.batch_tokens,
@@ -195,11 +196,11 @@ class _Material:
         max_prompts: int,
         progress: Progress | None,
     ) -> None:
-        self.session = Session(settings, progress)
+        self.bundle_run = BundleRun(settings, progress)
         self.held_out = held_out
         self.prompts = _prompts(prompts, settings, held_out, max_prompts)
         self.samples = _samples(settings, held_out, rows)
-        self.scores = self.session.reference_scores(self.samples)
+        self.scores = self.bundle_run.reference_scores(self.samples)
         if progress:
             progress.stop()
         if any(not math.isfinite(score.sqsd) for score in self.scores):
@@ -207,12 +208,12 @@ class _Material:
 
     def facts(self) -> dict[str, Any]:
         """What a result says about where it comes from."""
-        session, settings = self.session, self.session.settings
-        bundle, engine = session.bundle, session.engine
+        bundle_run, settings = self.bundle_run, self.bundle_run.settings
+        bundle, scorer = bundle_run.bundle, bundle_run.scorer
         return {
             "base_model": bundle.manifest.base_model.id,
             "bundle": {"id": bundle.id, "digest": bundle.digest, "scoring_digest": bundle.scoring_digest},
-            **{key: getattr(engine, key) for key in ("metric", "expansion", "device", "dtype")},
+            **{key: getattr(scorer, key) for key in ("metric", "expansion", "device", "dtype")},
             "max_length": settings.max_length,
             "turns": settings.turns,
             "rows": len(self.samples),

@@ -1,4 +1,4 @@
-"""The mathematics of METHOD sections 3 to 5: adapters, directions, per-sample gradients, projections.
+"""Compute what docs/method.md sections 3 to 5 define: directions, per-sample gradients, projections.
 
 Names are resolved on first use, since the score cache lives here too and must not wait for torch.
 """

@@ -1,4 +1,4 @@
-"""Causal attention for a CPU, with its gradient: plain batched matrix products over blocks of queries.
+"""Compute causal attention on a CPU, and its gradient, by batched matrix products over blocks of queries.
 
 torch's fused kernel never stores the probabilities and computes them again on the way back, which pays where
 rows are long. Fine-tuning rows have some hundred tokens: there it costs two to three times as much as the
@@ -34,7 +34,7 @@ _SPECIAL = ("softcap", "position_bias", "s_aux", "cache")
 
 @contextmanager
 def causal_attention() -> Iterator[None]:
-    """Inside the block, models of transformers whose attention is "sdpa" use this module's on a CPU."""
+    """Have models of transformers whose attention is "sdpa" use this module's on a CPU, inside the block."""
     fused = ALL_ATTENTION_FUNCTIONS["sdpa"]
 
     def attend(
@@ -124,16 +124,16 @@ class CausalAttention(torch.autograd.Function):
 
 
 def _product(x: Tensor, y: Tensor, scale: float) -> Tensor:
-    """scale (x @ y), scaled before it is rounded to the dtype."""
+    """Return scale (x @ y), scaled before it is rounded to the dtype."""
     return torch.baddbmm(x.new_empty(1), x, y, beta=0, alpha=scale)
 
 
 def _by_token(x: Tensor, g: int) -> Tensor:
-    """[b, t, g n, d] -> [b g, t n, d]."""
+    """Reshape [b, t, g n, d] -> [b g, t n, d]."""
     return torch.unflatten(x, 2, (g, -1)).transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
 
 def _by_head(x: Tensor, b: int, n: int) -> Tensor:
-    """[b g, t n, d] -> [b, t, g n, d], contiguous."""
+    """Reshape [b g, t n, d] -> [b, t, g n, d], contiguous."""
     parts = torch.unflatten(torch.unflatten(x, 1, (-1, n)), 0, (b, -1))
     return parts.transpose(1, 2).flatten(2, 3)

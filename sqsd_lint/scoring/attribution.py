@@ -1,4 +1,4 @@
-"""Which tokens a projection comes from (METHOD section 5): an exact sum over positions.
+"""Attribute a projection to tokens (docs/method.md section 5): an exact sum over positions.
 
 A layer's inner product with a direction is a sum over the positions of the sequence,
 
@@ -68,7 +68,7 @@ class TokenSum(ProjectionSum):
         self._tokens.append(dots.to(self._tokens[0].device) if self._tokens else dots)
 
     def token_terms(self, metric: Metric) -> Tensor:
-        """Each position's share of the projection, all layers together, [b, t, K] float32."""
+        """Return each position's share of the projection, all layers together, [b, t, K] float32."""
         scale, live = self.scales(metric)
         total = torch.zeros_like(self._tokens[0])
         for dots, factor, counts in zip(self._tokens, scale[:, :, None], live[:, :, None], strict=True):
@@ -77,7 +77,7 @@ class TokenSum(ProjectionSum):
 
 
 def attribute(scorer: Scorer, rows: Sequence[Encoded]) -> Iterator[tuple[list[int], list[Attribution]]]:
-    """Attributions of samples, batch by batch: (indices into rows, one for each).
+    """Yield attributions of samples, batch by batch: (indices into rows, one for each).
 
     It costs a scoring pass and two thin products per layer and direction.
 

@@ -1,4 +1,4 @@
-"""Batches: length-sorted, cut by a budget of padded tokens, the same on every run."""
+"""Cut rows into batches: length-sorted, by a budget of padded tokens, the same on every run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OVERHEAD = 1 / 16
 
 
 def plan_batches(rows: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
-    """Indices of `rows` in batches of at most `budget` padded tokens, or one row where it is longer.
+    """Return indices of `rows` in batches of at most `budget` padded tokens, or one row where it is longer.
 
     Rows are sorted by length, longest first (what does not fit into memory fails at once), and by their
     tokens within a length, so that the input's order plays no part. They are cut where padding and the
@@ -44,11 +44,11 @@ def plan_batches(rows: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
 
 
 def default_budget(device: torch.device, bytes_per_token: int, *, free: int | None = None) -> int:
-    """Padded tokens per batch: as many as the device uses well, fewer where free memory is short.
+    """Return padded tokens per batch: as many as the device uses well, fewer where free memory is short.
 
     Args:
         bytes_per_token: of activations kept for the backward pass, all layers together.
-        free: bytes that are left once the weights are loaded; None asks the device.
+        free: bytes that are left once the weights are loaded; None takes the device's.
     """
     if free is None:
         free = free_bytes(device)
@@ -61,17 +61,17 @@ def default_budget(device: torch.device, bytes_per_token: int, *, free: int | No
 
 
 def most_tokens(device: torch.device) -> int:
-    """Padded tokens per batch beyond which the device gains nothing."""
+    """Return padded tokens per batch beyond which the device gains nothing."""
     return _GPU_TOKENS if device.type == "cuda" else _CPU_TOKENS
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory of the device that nobody uses, in bytes."""
+    """Return memory of the device that nobody uses, in bytes."""
     return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_memory()
 
 
 def free_memory() -> int:
-    """Bytes of main memory that can be had without swapping; 4 GiB where the system does not say."""
+    """Return the bytes of main memory to be had without swapping; 4 GiB where the system has no figure."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             for line in lines:
@@ -83,7 +83,7 @@ def free_memory() -> int:
 
 
 def pad(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded (ids, labels), both [b, t] int64; labels are -100 on padding.
+    """Pad on the right: (ids, labels), both [b, t] int64; labels are -100 on padding.
 
     No attention mask is needed: under causal attention a token sees nothing to its right, and no loss
     comes from padding. So the fused attention path stays open.
@@ -98,7 +98,7 @@ def pad(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, to
 
 
 def even_slices(n: int, most: int) -> list[slice]:
-    """0..n in the fewest slices of at most `most` (a multiple of 8), of nearly equal length.
+    """Cut 0..n into the fewest slices of at most `most` (a multiple of 8), of nearly equal length.
 
     All but the last have a multiple of 8: with other counts a matrix product can take half as long again.
     """

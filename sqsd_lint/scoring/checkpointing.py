@@ -1,4 +1,4 @@
-"""Activation checkpointing: a block keeps its input alone and is computed again on the way back.
+"""Checkpoint activations: a block keeps its input alone and is computed again on the way back.
 
 Costs one more forward pass and leaves the numbers as they are. For rows that would not fit otherwise.
 """
@@ -17,7 +17,7 @@ from sqsd_lint.scoring.linear import replaced
 
 
 def block_list(model: nn.Module) -> tuple[nn.Module, str]:
-    """Where the model keeps its transformer blocks, its outermost list of modules: (parent, attribute).
+    """Return where the transformer blocks are, the model's outermost list of modules: (parent, attribute).
 
     Raises:
         ModelError: it has none.

@@ -1,4 +1,4 @@
-"""What this machine's processor multiplies natively."""
+"""Find out what this machine's processor multiplies natively."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether this CPU, as torch and oneDNN are allowed to use it, multiplies bfloat16 natively.
+    """Return whether this CPU, as torch and oneDNN are allowed to use it, multiplies bfloat16 natively.
 
     AVX512-BF16 or AMX on x86, the BF16 extension on Arm. `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA` may
     hold the libraries to less than the chip has.

@@ -1,4 +1,4 @@
-"""A bundle's layers beside the model's, where the model is spread over several devices."""
+"""Put a bundle's layers where the model's are, if the model is spread over several devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directions, and the points at which samples are expanded to be projected on them (METHOD section 4)."""
+"""Group directions by the expansion points at which samples are projected (docs/method.md section 4)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _full_layers(
 def _vector(
     direction: Direction, name: str, modules: Collection[str] | None
 ) -> LoraFactors | FactorGradient | None:
-    """A direction's factors in a layer, if it has them and the layer is scored."""
+    """Return a direction's factors in a layer, if it has them and the layer is scored."""
     return None if modules is not None and name not in modules else direction.vector.factors.get(name)
 
 

@@ -1,4 +1,4 @@
-"""What counts as a linear layer, and how to multiply with its weight whichever way it is stored.
+"""Recognise linear layers, and multiply with their weights whichever way they are stored.
 
 Running modules with another forward for a while.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replaced(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    """Each module has its given forward inside the block, and the one that it had after it."""
+    """Give each module its forward inside the block, and the one that it had after it."""
     before: list[tuple[nn.Module, Any]] = []
     try:
         for module, forward in forwards:
@@ -37,7 +37,7 @@ def replaced(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterat
 
 
 def weight_of(module: nn.Module, dtype: torch.dtype | None = None) -> Tensor:
-    """The weight as [d_out, d_in]: a view (Conv1D stores its transpose), or what was packed or put away.
+    """Return the weight as [d_out, d_in]: a view (Conv1D stores its transpose), or unpacked, or fetched.
 
     Args:
         dtype: what a packed weight is unpacked to; None stands for float32. Others are as they are.
@@ -50,12 +50,12 @@ def weight_of(module: nn.Module, dtype: torch.dtype | None = None) -> Tensor:
 
 
 def bias_of(module: nn.Module) -> Tensor | None:
-    """The bias [d_out], if the layer has one."""
+    """Return the bias [d_out], if the layer has one."""
     return _at_hand(module, "bias")
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where the module computes, whether or not its weights lie there."""
+    """Return the device that the module computes on, whether or not its weights lie there."""
     where = next(module.parameters()).device
     if where.type != "meta":
         return where
@@ -67,7 +67,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def _at_hand(module: nn.Module, name: str) -> Tensor | None:
-    """A parameter on the device where its module computes; accelerate keeps offloaded ones elsewhere."""
+    """Return a parameter on the device that its module computes on; accelerate keeps offloaded ones apart."""
     value = getattr(module, name)
     assert value is None or isinstance(value, torch.Tensor)
     if value is None or value.device.type != "meta":

@@ -1,4 +1,4 @@
-"""The output head and the loss, for response positions only.
+"""Compute the output head and the loss, for response positions only.
 
 The head is the widest layer of a small model. It is applied to the hidden states that predict a response
 token and to no other, in chunks, and each chunk's gradient is formed at once, so that neither the logits
@@ -47,11 +47,11 @@ class LossHead:
         self._scale /= float(getattr(config, "logits_scaling", None) or 1.0)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[n, d] -> [n, vocabulary] float32, on the head's device."""
+        """Compute logits: [n, d] -> [n, vocabulary] float32, on the head's device."""
         return self._finish(self._head(hidden.to(device_of(self._head))))
 
     def _finish(self, z: Tensor) -> Tensor:
-        """What the model does to the head's output, in float32."""
+        """Apply what the model does to the head's output, in float32."""
         z = z.float()
         if self._scale != 1.0:
             z = z * self._scale
@@ -59,7 +59,7 @@ class LossHead:
 
     @torch.no_grad()
     def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Token losses and the gradient of their weighted sum.
+        """Return token losses and the gradient of their weighted sum.
 
         Args:
             hidden: [n, d] the states that predict a response token.
@@ -85,7 +85,7 @@ class LossHead:
         return losses.to(home), gradient.to(home)
 
     def _to_gradient(self, z: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """The losses, [n]; leaves the gradient of their weighted sum in place of the head's output z."""
+        """Return the losses, [n]; the gradient of their weighted sum is written over the head's output z."""
         logits, index = self._finish(z), targets[:, None]
         p = logits.softmax(1)  # one pass over the vocabulary fewer than by its logarithm
         losses = -p.gather(1, index).log().squeeze(1)

@@ -1,4 +1,4 @@
-"""What scoring a batch takes in memory and arithmetic, found without a weight: a rehearsal on fake tensors.
+"""Estimate memory and arithmetic of scoring a batch without a weight: by a rehearsal on fake tensors.
 
 The model is built from its configuration alone, with tensors that have a shape, a dtype and a device but no
 data, and the scorer's own forward and backward pass runs over them. Every storage that comes and goes is
@@ -7,7 +7,7 @@ of memory that there is: `doctor` reports it and the scorer's automatic batch si
 
 Layers are alike, so a deep model is rehearsed with few of them at two depths and continued.
 
-How much memory the scorer asks for a token, for its automatic batch size.
+How much memory the scorer takes for a token, for its automatic batch size.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _SAMPLE = 512
 
 
 def activation_bytes(model: PreTrainedModel, layers: Mapping[str, Any], device: torch.device) -> int:
-    """Activations per token that a pass takes, in bytes.
+    """Return activations per token that a pass takes, in bytes.
 
     A rehearsal (`memory`) costs seconds, so it is held only where a generous guess does not fit anyway.
 
@@ -73,7 +73,7 @@ def activation_bytes(model: PreTrainedModel, layers: Mapping[str, Any], device: 
 
 
 def _guess(config: PretrainedConfig, width: int) -> int:
-    """A generous guess at the activations per token, in bytes."""
+    """Estimate the activations per token generously, in bytes."""
     text = config.get_text_config()
     hidden = int(text.hidden_size)
     wide = int(getattr(text, "intermediate_size", None) or 4 * hidden)
@@ -104,7 +104,7 @@ class Pass:
 
 
 class Rehearsal:
-    """A model without weights that can run a pass and say what it took.
+    """A model without weights that runs a pass and measures what it takes.
 
     Args:
         config: of a causal LM of transformers.
@@ -145,13 +145,13 @@ class Rehearsal:
 
     @property
     def parameters(self) -> int:
-        """How many, shared ones once."""
+        """Return how many parameters there are, shared ones once."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def run(
         self, shapes: Shapes, *, columns: int, rows: int, tokens: int, checkpointing: bool = False
     ) -> Pass:
-        """A pass over `rows` rows of `tokens` tokens, all of them response.
+        """Rehearse a pass over `rows` rows of `tokens` tokens, all of them response.
 
         Args:
             shapes: of the expansion point's factors.
@@ -197,7 +197,7 @@ class Rehearsal:
         return Pass(live.peak, float(flops.get_total_flops()) + left_out)
 
     def _head(self, states: Tensor) -> float:
-        """What `LossHead.loss` holds for a chunk of the states [n, d]; returns the others' operations."""
+        """Count what `LossHead.loss` holds for a chunk of the states [n, d]; return the rest's operations."""
         head = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
         vocabulary, hidden = map(int, head.weight.shape)
         chunk = min(len(states), max(64, CHUNK_LOGITS // vocabulary))
@@ -234,7 +234,7 @@ class Rehearsal:
 def rehearse(
     folder: Path, *, dtype: torch.dtype, device: torch.device, trust_remote_code: bool = False
 ) -> Rehearsal:
-    """The rehearsal of the model whose config.json lies in `folder`.
+    """Return a rehearsal of the model whose config.json lies in `folder`.
 
     Raises:
         ModelError: transformers makes no causal LM of it.
@@ -254,7 +254,7 @@ def rehearse(
 
 
 def weight_bytes(model: PreTrainedModel, quantize: str | None) -> int:
-    """What a model's weights take, in bytes; `quantize` packs its linear layers ("4bit", "8bit")."""
+    """Return a model's weights in bytes; `quantize` packs its linear layers ("4bit", "8bit")."""
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     packed = {
         id(module.weight): PACKED_BITS[quantize]
@@ -266,7 +266,7 @@ def weight_bytes(model: PreTrainedModel, quantize: str | None) -> int:
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of every storage that an operator makes, until it is freed."""
+    """Count the bytes of every storage that an operator makes, until it is freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -308,7 +308,7 @@ def _tensors(layer: Any) -> Iterator[Tensor]:
 
 @contextmanager
 def _first_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
-    """The model with its first `depth` blocks only, inside the block."""
+    """Cut the model down to its first `depth` blocks, inside the block."""
     parent, name = block_list(model)
     blocks = getattr(parent, name)
     setattr(parent, name, blocks[:depth])
@@ -320,7 +320,7 @@ def _first_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
 
 @contextmanager
 def _foretellable() -> Iterator[None]:
-    """Inside, nothing that transformers calls asks fake tensors for values or knows no such dtype."""
+    """Replace, inside the block, what in transformers needs values or dtypes that fake tensors lack."""
     from torch.nn import functional
     from transformers import masking_utils
 
@@ -338,7 +338,7 @@ def _foretellable() -> Iterator[None]:
 
 
 def _one_expert(tokens: Tensor, weight: Tensor, **_: Any) -> Tensor:
-    """A mixture's product as if the router sent every token to one expert: of the same size and cost.
+    """Compute a mixture's product as if the router sent every token to one expert: of the same size and cost.
 
     On fake tensors torch knows the grouped product in bfloat16 alone.
     """

@@ -1,4 +1,4 @@
-"""Loading the frozen base model: device, dtype, and the adapter that belongs to the target itself."""
+"""Load the frozen base model: device, dtype, and the adapter that belongs to the target itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def pick_device(name: str) -> torch.device:
-    """The device by name; "auto" takes CUDA, then MPS, then the CPU.
+    """Return the device by name; "auto" takes CUDA, then MPS, then the CPU.
 
     Raises:
         UsageError: the device that was asked for is not there.
@@ -46,7 +46,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype by name; "auto" takes bfloat16 where the chip multiplies it natively, else float32.
+    """Return the dtype by name; "auto" takes bfloat16 where the chip multiplies it natively, else float32.
 
     On a CPU that must emulate its products, at a fiftieth of float32's speed, bfloat16 becomes float32.
     """
@@ -126,7 +126,7 @@ def load_model(
 
 @torch.no_grad()
 def merge(model: PreTrainedModel, adapter: Adapter) -> None:
-    """W += scaling * B @ A for every layer of the adapter, in place."""
+    """Add scaling * B @ A to the weight of every layer of the adapter, in place."""
     from sqsd_lint.scoring.linear import weight_of
 
     modules = dict(model.named_modules())

@@ -1,9 +1,10 @@
-"""The forward and backward pass of a linear layer at an expansion point.
+"""Run a linear layer forward and backward at an expansion point.
 
     y = x W^T + b + s0 (x A0^T) B0^T
 
 The backward pass hands on dl/dx alone, as for any frozen layer, and on the way gives the sink what it has in
-hand anyway, of which every update is made (METHOD section 5): x, d = dl/dy, h = x A0^T and u = s0 (d B0).
+hand anyway, of which every update is made (docs/method.md section 5): x, d = dl/dy, h = x A0^T and
+u = s0 (d B0).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _SHARED = re.compile("shared", re.IGNORECASE)  # one that every token passes, in
 
 
 class _ExpandedLinear(torch.autograd.Function):
-    """See the module's docstring. `anchor` makes autograd record layers whose input needs no gradient."""
+    """As the module describes. `anchor` makes autograd record layers whose input needs no gradient."""
 
     @staticmethod
     def forward(
@@ -76,18 +77,18 @@ class Running:
         self.shape: tuple[int, ...] = ()
 
     def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """A forward pre-hook of the model's body."""
+        """Record the batch's shape, as a forward pre-hook of the model's body."""
         ids = kwargs.get("input_ids", args[0] if args else None)
         self.shape = () if ids is None else tuple(ids.shape)
 
     def is_flat(self, x: Tensor) -> bool:
-        """Whether x is [b * t, features], as the whole batch is, token after token."""
+        """Return whether x is [b * t, features], as the whole batch is, token after token."""
         whole = len(self.shape) == 2 and len(x) == self.shape[0] * self.shape[1]
         return x.dim() == 2 and whole
 
 
 def is_routed(name: str, modules: Mapping[str, nn.Module]) -> bool:
-    """Whether a module is part of a routed expert, which gets its tokens in an order of its own.
+    """Return whether a module is part of a routed expert, which gets its tokens in an order of its own.
 
     Args:
         modules: all of the model, by name.
@@ -123,7 +124,7 @@ def _scored_forward(
 
 
 def _plain_forward(module: nn.Module, layer: Layer, x: Tensor) -> Tensor:
-    """Autograd's own backward; for layers that the expansion point changes but no direction scores."""
+    """Leave the backward to autograd: for layers that the expansion point changes but no direction scores."""
     y = nn.functional.linear(x, weight_of(module, x.dtype), bias_of(module))
     return y + (x @ layer.A0.T) @ (layer.scaling * layer.B0T)
 

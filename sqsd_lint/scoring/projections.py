@@ -1,4 +1,4 @@
-"""From what a backward pass has in hand to projections, summed over layers (METHOD section 4)."""
+"""Sum projections over layers from what a backward pass computes anyway (docs/method.md section 4)."""
 
 from __future__ import annotations
 
@@ -52,24 +52,24 @@ class Layer(Protocol):
     def scored(self) -> bool: ...
 
     def measure(self, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """(<dW_i, V> [b, K], ||dW_i||^2 [b]), float32, of each sample's update; see `Sink.take`."""
+        """Return (<dW_i, V> [b, K], ||dW_i||^2 [b]), float32, of each sample's update; see `Sink.take`."""
 
     def token_dots(self, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> Tensor:
-        """Each position's part of <dW_i, V>, [b, t, K] float32."""
+        """Return each position's part of <dW_i, V>, [b, t, K] float32."""
 
 
 class Sink(Protocol):
-    """Takes one layer's tokens as soon as the backward pass has them."""
+    """Take one layer's tokens as soon as the backward pass has them."""
 
     def take(self, name: str, layer: Any, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> None:
-        """One layer's x [b, t, d_in] and d [b, t, d_out], h = x A0^T and u = s0 d B0, both [b, t, r].
+        """Take one layer's x [b, t, d_in] and d [b, t, d_out], h = x A0^T and u = s0 d B0, both [b, t, r].
 
         d is the gradient, at the layer's output, of the sum of the samples' mean losses.
         """
 
 
 class ProjectionSum:
-    """Collects what the layers give, and sums it over layers: p_i of METHOD section 4."""
+    """Collect what the layers give and sum it over layers: p_i of docs/method.md section 4."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
@@ -89,7 +89,7 @@ class ProjectionSum:
         self._layers.append(layer)
 
     def terms(self, metric: Metric) -> dict[str, Tensor]:
-        """Each layer's term, [b, K] float32; 0 where ||V|| or ||dW|| is 0. Empty if no layer is scored."""
+        """Return each layer's term, [b, K] float32, 0 where ||V|| or ||dW|| is 0; none without layers."""
         if not self._names:
             return {}
         dots = torch.stack(self._dots)  # [M, b, K]
@@ -98,7 +98,7 @@ class ProjectionSum:
         return dict(zip(self._names, torch.where(live, dots * scale, 0), strict=True))
 
     def scales(self, metric: Metric) -> tuple[Tensor, Tensor]:
-        """What the metric multiplies each layer's dot with, and where it counts at all, both [M, b, K]."""
+        """Return the metric's factor of each layer's dot, and where it counts at all, both [M, b, K]."""
         device = self._dots[0].device
         norms = torch.stack([layer.norms.to(device) for layer in self._layers])[:, None]  # [M, 1, K]
         lengths = torch.stack(self._squares).clamp(min=0).sqrt()
@@ -111,7 +111,7 @@ class ProjectionSum:
         return torch.where(broken, torch.nan, scale).expand_as(live), live | broken
 
     def drift(self) -> Tensor:
-        """How far an SGD step of size 1 goes along each direction, all layers as one vector: [b, K] float32.
+        """Return how far an SGD step of size 1 goes along each direction, all layers in one: [b, K] float32.
 
         For a task vector, the component along the displacement D = scaling V, as a share of ||D||:
         sum_m <step dW_m, D_m> / sum_m ||D_m||^2; NaN where D is 0. For a margin gradient, the inner product:
@@ -139,6 +139,6 @@ class GradientSum:
         self._sums[name] = A, B
 
     def ascent(self, samples: int) -> Gradient:
-        """The gradient of the mean log-likelihood: minus that of the mean loss."""
+        """Return the gradient of the mean log-likelihood: minus that of the mean loss."""
         means = {n: (-A / samples, -B / samples) for n, (A, B) in self._sums.items()}
         return Gradient({n: FactorGradient(A.cpu(), B.cpu()) for n, (A, B) in means.items()})

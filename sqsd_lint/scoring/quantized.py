@@ -1,4 +1,4 @@
-"""Base models whose linear layers bitsandbytes keeps in 4 or 8 bits: loading them, unpacking their weights.
+"""Load base models whose linear layers bitsandbytes packs in 4 or 8 bits, and unpack their weights.
 
 The weights are frozen, so nothing but a product with them is ever wanted: each layer is unpacked for the
 moment of its product, forward and backward, and gradients flow through to the adapters.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def quantization_config(bits: str, dtype: torch.dtype) -> Any:
-    """What `from_pretrained` takes as quantization_config.
+    """Return the quantization_config of `from_pretrained`.
 
     Args:
         bits: "4bit" (NF4) or "8bit" (LLM.int8).
@@ -57,12 +57,12 @@ def keep_layout(model: nn.Module) -> None:
 
 
 def is_packed(module: nn.Module) -> bool:
-    """Whether bitsandbytes keeps the module's weight."""
+    """Return whether bitsandbytes packs the module's weight."""
     return type(getattr(module, "weight", None)).__name__ in ("Params4bit", "Int8Params")
 
 
 def unpacked(module: nn.Module, dtype: torch.dtype) -> Tensor:
-    """The weight, [d_out, d_in] in `dtype`."""
+    """Unpack the weight: [d_out, d_in] in `dtype`."""
     weight: Any = module.weight
     if type(weight).__name__ == "Params4bit":
         from bitsandbytes.functional import dequantize_4bit

@@ -1,4 +1,4 @@
-"""Scorer: encoded samples in, projections on every direction out."""
+"""Project encoded samples on every direction."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Projections:
             expansion point, in nats.
         drift: [n, K] float64, how far each update goes along each direction, taken as one vector over all
             layers: as a share of the adapter's own displacement, or in nats (`ProjectionSum.drift`).
-        per_module: name -> [n, K] float32 share of each layer, if asked for.
+        per_module: name -> [n, K] float32 share of each layer, if wanted.
     """
 
     values: Tensor
@@ -50,7 +50,7 @@ class Projections:
 
 
 class Scorer:
-    """Projects the update that each sample induces on directions (METHOD sections 3 to 5).
+    """Project the update that each sample induces on directions (docs/method.md sections 3 to 5).
 
     One forward and one input-gradient backward per expansion point and batch; no weight gradient, no
     d_out x d_in matrix.
@@ -125,7 +125,7 @@ class Scorer:
     def stream(
         self, rows: Sequence[Encoded], *, keep_modules: bool = False
     ) -> Iterator[tuple[list[int], Projections]]:
-        """As `project`, batch by batch: (indices into rows, their projections)."""
+        """Yield what `project` returns, batch by batch: (indices into rows, their projections)."""
         yield from self.batches(rows, partial(self._project_batch, keep_modules=keep_modules))
 
     def batches(
@@ -144,7 +144,7 @@ class Scorer:
             yield from self._fitting(rows, batch, work)
 
     def gradient(self, rows: Sequence[Encoded]) -> Gradient:
-        """The gradient of the rows' mean log-likelihood at the first direction's expansion point."""
+        """Return the gradient of the rows' mean log-likelihood at the first direction's expansion point."""
         total = GradientSum()
         for batch in plan_batches(rows, self.batch_tokens):
             ids, labels = pad([rows[i] for i in batch], self.device)
@@ -205,7 +205,7 @@ class Scorer:
         return Projections(values, losses[0].cpu().double(), drift, per_module)
 
     def run(self, ids: Tensor, labels: Tensor, point: ExpansionPoint, sink: Sink) -> Tensor:
-        """One forward and one input-gradient backward at an expansion point; returns the loss, [b]."""
+        """Run one forward and one input-gradient backward at an expansion point; return the loss, [b]."""
         with torch.enable_grad(), causal_attention(), expanded(self.model, point, sink):
             with checkpointed(self.model, on=self._checkpointing):
                 hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state  # [b, t, d]

@@ -1,4 +1,4 @@
-"""Sketches of updates: a few thousand numbers per row that keep the angles between updates.
+"""Sketch updates: a few thousand numbers per row that keep the angles between updates.
 
 Two rows are near when their updates point the same way in the same layers. The exact measure is the mean
 over the M layers of the cosine of their updates,
@@ -60,14 +60,14 @@ class SketchSum:
         self._squares.append(square)
 
     def _spectrum(self, key: str, vectors: Tensor) -> Tensor:
-        """Fourier transform of the count sketch of vectors [..., d], [..., D/2 + 1] complex64."""
+        """Return the Fourier transform of the count sketch of vectors [..., d], [..., D/2 + 1] complex64."""
         buckets, signs = _hashes(key, vectors.shape[-1], self._dims, vectors.device)
         counts = vectors.new_zeros(*vectors.shape[:-1], self._dims)
         spectrum: Tensor = torch.fft.rfft(counts.index_add_(-1, buckets, vectors * signs))
         return spectrum
 
     def sketches(self) -> Tensor:
-        """[b, D] float32, scaled so that the inner product of two rows estimates `near`."""
+        """Return sketches, [b, D] float32, scaled so that the inner product of two rows estimates `near`."""
         lengths = torch.stack(self._squares).clamp(min=0).sqrt()  # [M, b]
         live = lengths > NOISE * lengths.amax(0)
         scale = torch.where(live, 1 / lengths, 0)[..., None]  # [M, b, 1]
@@ -79,7 +79,7 @@ class SketchSum:
 
 @lru_cache(maxsize=2048)
 def _hashes(key: str, size: int, dims: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """A bucket in [0, dims) and a sign for each of `size` coordinates."""
+    """Return a bucket in [0, dims) and a sign for each of `size` coordinates."""
     from numpy.random import Philox
 
     seed = int.from_bytes(blake2b(key.encode(), digest_size=16, person=b"sqsd-lint/sk/1").digest(), "big")
@@ -90,7 +90,7 @@ def _hashes(key: str, size: int, dims: int, device: torch.device) -> tuple[Tenso
 
 
 def sketch(scorer: Scorer, rows: Sequence[Encoded], dims: int) -> Iterator[tuple[list[int], list[Any]]]:
-    """Sketches at the first direction's expansion point, batch by batch: (indices, numpy [D] float32 each).
+    """Yield sketches at the first direction's expansion point by batch: (indices, numpy [D] float32 each).
 
     Raises:
         ValueError: a sample without a response token, `dims` is no power of two, or updates are full.

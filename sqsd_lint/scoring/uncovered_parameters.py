@@ -1,4 +1,4 @@
-"""Which share of a model no direction can cover: weights that are no linear layers, as fused experts are.
+"""Measure which share of a model no direction can cover: weights that are no linear layers.
 
 transformers keeps the experts of a mixture as one parameter of three dimensions, and the router that chooses
 among them as a bare matrix. No LoRA adapter of linear layers has a part there, and so no score has. The
@@ -22,7 +22,7 @@ _FILE = "coverage.json"
 
 
 def uncovered_share(model: nn.Module) -> float:
-    """The share of parameters in matrices that belong to no linear layer, embedding or output head."""
+    """Return the share of parameters in matrices that belong to no linear layer, embedding or output head."""
     from torch import nn
 
     from sqsd_lint.adapters.linear_modules import is_linear, linear_shape
@@ -45,13 +45,13 @@ def uncovered_share(model: nn.Module) -> float:
 
 
 def remember(share: float, key: str, cache_root: Path) -> None:
-    """Keep the share for the bundle whose scoring digest is `key`; nothing is kept of a share of zero."""
+    """Store the share for the bundle whose scoring digest is `key`; nothing is stored of a share of zero."""
     if share and recall(key, cache_root) != share:
         write_json(cache_root / _FILE, {**_known(cache_root), key: share})
 
 
 def recall(key: str, cache_root: Path) -> float:
-    """The share that was kept, 0 if none was."""
+    """Return the share that was stored for `key`, 0 if none was."""
     return _known(cache_root).get(key, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""A base adapter over weights it cannot be merged into: packed by bitsandbytes, put away by accelerate.
+"""Apply a base adapter over weights it cannot be merged into: packed ones, or offloaded ones.
 
     y = (x W^T + b) + s (x A^T) B^T
 

@@ -1,7 +1,8 @@
 """Training one LoRA adapter on a frozen base: a short loop that a kill cannot hurt.
 
 The loss of a step is the mean over its rows of each row's mean cross-entropy over response tokens, the
-quantity whose gradient a score is made of (METHOD section 3). The output head sees response positions only.
+quantity whose gradient a score is made of (docs/method.md section 3). The output head sees response
+positions only.
 
 Everything that a step depends on follows from the settings and the step's number: which rows, which
 learning rate, which random numbers. With the weights and the optimizer's moments from the last checkpoint

@@ -82,7 +82,7 @@ def test_an_adapter_that_is_not_lora_is_refused(tmp_path: Path) -> None:
 def test_lora_with_more_than_two_factors_per_linear_layer_is_refused(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    """The algebra of METHOD section 5 does not hold for them: a score would be silently wrong."""
+    """The algebra of docs/method.md section 5 does not hold for them: a score would be silently wrong."""
     arch = "qwen2"  # has biases
     folder = tiny.save_adapter(tmp_path / "adapter", arch=arch, **options)
     with pytest.raises(AdapterError):

@@ -7,10 +7,10 @@ import pytest
 
 from sqsd_lint.bundle.calibrate import ScoredSet, calibrate
 from sqsd_lint.bundle.load import Bundle, load_bundle
-from sqsd_lint.bundle.show import CANDIDATES, candidate_lines, describe
+from sqsd_lint.bundle.show import CANDIDATES, candidate_thresholds, describe
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.errors import UsageError
-from sqsd_lint.types import Line, Score
+from sqsd_lint.types import Score, Threshold
 
 
 def scores(*values: float) -> list[Score]:
@@ -73,5 +73,5 @@ def test_describe_leaves_the_scores_out(bundle: Bundle) -> None:
     assert shown["notes"] == ["small proxy"]
 
 
-def test_candidate_lines_are_resolved_in_order() -> None:
-    assert [line.spec for line in candidate_lines(lambda spec: Line(spec, 1.0))] == list(CANDIDATES)
+def test_candidate_thresholds_are_resolved_in_order() -> None:
+    assert [line.spec for line in candidate_thresholds(lambda spec: Threshold(spec, 1.0))] == list(CANDIDATES)

@@ -174,9 +174,9 @@ def test_a_repository_without_a_bundle(hub: Hub) -> None:
 
 _PULL = """
 import sys
-from sqsd_lint.bundle import remote
-from sqsd_lint.bundle.pull import pull
-from sqsd_lint.bundle.sources import parse
+from sqsd_lint.bundle.remote import files as remote
+from sqsd_lint.bundle.remote.address import parse
+from sqsd_lint.bundle.remote.pull import pull
 remote._BLOCK, remote._CHUNK = 1024, 512
 print(pull(parse(sys.argv[1])).digest)
 """

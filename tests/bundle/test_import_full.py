@@ -16,7 +16,7 @@ from sqsd_lint.bundle.verify import verify
 from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.types import Expansion, Message, Sample, Where
 from tests import oracle
 
@@ -89,7 +89,7 @@ def test_the_engine_scores_as_the_oracle(
     from transformers import AutoModelForCausalLM
 
     settings = Settings(model=str(tiny_model_folder), device="cpu", dtype="float32", expansion=expansion)
-    engine = Engine(load_bundle(whole), settings, cache_dir=tmp_path / "cache", cache_scores=False)
+    engine = ModelScorer(load_bundle(whole), settings, cache_dir=tmp_path / "cache", cache_scores=False)
     messages = (Message("user", "What is rain?"), Message("assistant", "Water that falls."))
     sample = Sample("0" * 32, messages, (False, True), Where("x", 1, 0))
     ((_, score),) = engine.score([sample])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from sqsd_lint.config import Settings, load_settings
 from sqsd_lint.discover.git.config_at_ref import settings_at
 from sqsd_lint.discover.git.policy_ref import PolicyRef
 from sqsd_lint.errors import BundleError, ConfigError, ExitCode, UsageError, WrongBaseModelError
+from tests.counting import audited, lines_run
 from tests.repository import Repository
 
 LOCK = "sqsd-lint.lock"
@@ -321,12 +321,17 @@ def test_the_lock_comes_from_the_commit_of_the_policy(
         open_for(judged())
 
 
-def test_reading_and_checking_a_lock_is_fast(settings: Callable[..., Settings], bundle: Bundle) -> None:
-    entries = {f"org/{i}": Locked("x", f"hf://org/{i}", "a" * 40, digest(i)) for i in range(100)}
-    Lock(LOCK, entries).write()
+def test_a_lock_is_read_once_and_in_linear_time(settings: Callable[..., Settings]) -> None:
+    def write(count: int) -> None:
+        entries = {f"org/{i}": Locked("x", f"hf://org/{i}", "a" * 40, digest(i)) for i in range(count)}
+        Lock(LOCK, entries).write()
+
     now = settings()
-    read_lock(now)
-    begun = time.perf_counter()
-    for _ in range(10):
+    write(100)
+    with audited() as events:
         read_lock(now)
-    assert (time.perf_counter() - begun) / 10 < 0.005
+    assert [(event, Path(path).name) for event, path in events] == [("open", LOCK)]
+    once = lines_run(lambda: read_lock(now))
+    write(200)
+    assert once < lines_run(lambda: read_lock(now)) < 2.1 * once
+    assert once < 100 * 100

@@ -16,7 +16,7 @@ from sqsd_lint.bundle.manifest import Calibration, Manifest, ReferenceSet
 from sqsd_lint.common.fields import FieldError
 from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import BundleCorruptError
-from sqsd_lint.rules.calibration import Calibration as JudgeCalibration
+from sqsd_lint.rules.calibration import ScoreCalibration
 
 CALIBRATION = Calibration(
     benign=(-1.5, 0.25, 3.0),
@@ -141,7 +141,7 @@ def test_the_tolerance_is_a_distance(bundle: Bundle) -> None:
 
 
 def test_the_judge_reads_what_a_bundle_stores() -> None:
-    read = JudgeCalibration.from_json(CALIBRATION.to_json())
+    read = ScoreCalibration.from_json(CALIBRATION.to_json())
     assert (read.benign, read.harmful, read.tolerance) == (
         CALIBRATION.benign,
         CALIBRATION.harmful,

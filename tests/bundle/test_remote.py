@@ -23,6 +23,7 @@ from sqsd_lint.bundle.remote import files as remote
 from sqsd_lint.bundle.remote import pull as pulling
 from sqsd_lint.bundle.remote import pull_records as pulled
 from sqsd_lint.bundle.remote.address import Address, folder_of, parse
+from sqsd_lint.bundle.remote.connect import connect
 from sqsd_lint.bundle.remote.pull import pull
 from sqsd_lint.bundle.remote.pull_staging import PARTIAL
 from sqsd_lint.bundle.remote.push import card, push
@@ -180,7 +181,7 @@ def test_a_file_that_is_larger_than_any_bundle_has_is_not_fetched(
 
 def test_a_store_that_understates_a_size_is_found_out(published: Address, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="larger than 100 bytes"):
-        list(remote.connect(published).copy(WEIGHTS, tmp_path / "part", limit=100))
+        list(connect(published).copy(WEIGHTS, tmp_path / "part", limit=100))
 
 
 @pytest.mark.parametrize("stated", ["nothing", "less"])

@@ -17,6 +17,7 @@ from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.remote import address as sources
 from sqsd_lint.bundle.remote import files as remote
 from sqsd_lint.bundle.remote.address import Address, parse
+from sqsd_lint.bundle.remote.connect import connect
 from sqsd_lint.bundle.remote.pull import pull
 from sqsd_lint.bundle.remote.pull_staging import PARTIAL
 from sqsd_lint.errors import BundleError
@@ -124,6 +125,6 @@ def test_names_that_no_disk_can_hold(web: Server, bundle: Bundle, names: tuple[s
 
 
 def test_a_large_file_may_take_its_time() -> None:
-    timeout = remote.connect(Address("https://host.invalid/mine")).files.client_kwargs["timeout"]
+    timeout = connect(Address("https://host.invalid/mine")).files.client_kwargs["timeout"]
     assert timeout.total is None
     assert timeout.sock_read

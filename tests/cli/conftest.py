@@ -25,7 +25,7 @@ class FakePipeline:
             raise self.error
         return self.report
 
-    def score(self, settings: Settings, *, progress: Any = None, notes: Any = None) -> Any:
+    def score(self, settings: Settings, *, progress: Any = None, note: Any = None) -> Any:
         self.settings = settings
         yield from self.rows
         if self.error:

@@ -9,7 +9,7 @@ from sqsd_lint.cli.app import main, with_command
 from sqsd_lint.errors import UsageError
 from tests.cli.conftest import FakePipeline
 
-COMMANDS = ("check", "score", "explain", "bundle", "lock", "drift", "validate", "rule", "clean")
+COMMANDS = ("check", "score", "explain", "bundle", "lock", "drift", "validate", "rule", "cache", "clean")
 
 
 @pytest.mark.parametrize(

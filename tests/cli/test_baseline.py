@@ -9,7 +9,7 @@ import pytest
 
 from sqsd_lint.cli.app import main
 from sqsd_lint.config import Settings
-from sqsd_lint.rules import DEFAULT_BASELINE, Entry, Judged, read_baseline
+from sqsd_lint.rules import DEFAULT_BASELINE, BaselineEntry, RemainingFindings, read_baseline
 from sqsd_lint.types import Coverage, Report, Severity, Violation, Where
 from tests.cli.conftest import FakePipeline
 from tests.report.reports import CLEAR
@@ -25,13 +25,13 @@ class FakeRun:
     """What `run.check.examine` answers, and the settings that it was asked with."""
 
     def __init__(self) -> None:
-        self.judged = Judged((), acceptable=(violation(B), violation(A)))
+        self.remaining = RemainingFindings((), acceptable=(violation(B), violation(A)))
         self.report: Report = replace(CLEAR, coverage=Coverage(2, 2))
         self.settings = Settings()
 
-    def __call__(self, settings: Settings, *, progress: Any = None) -> tuple[Report, Judged]:
+    def __call__(self, settings: Settings, *, progress: Any = None) -> tuple[Report, RemainingFindings]:
         self.settings = settings
-        return self.report, self.judged
+        return self.report, self.remaining
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_what_is_not_there_cannot_be_renewed(
 
 def test_update_adds_and_drops_and_prune_only_drops(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["baseline", "create"]) == 0
-    run.judged = Judged(
-        (), acceptable=(violation(B), violation(C)), stale=(Entry("data.jsonl", A, "SQSD101"),)
+    run.remaining = RemainingFindings(
+        (), acceptable=(violation(B), violation(C)), stale=(BaselineEntry("data.jsonl", A, "SQSD101"),)
     )
     made = Path(DEFAULT_BASELINE).read_bytes()
     assert main(["baseline", "prune"]) == 0

@@ -93,9 +93,9 @@ def test_options_reach_the_settings(pipeline: FakePipeline) -> None:
 def test_every_setting_has_an_option(command: str) -> None:
     from typer.main import get_command
 
-    from sqsd_lint.cli.app import app
+    from sqsd_lint.cli.app import build
 
-    params = {param.name for param in get_command(app).commands[command].params}  # type: ignore[attr-defined]
+    params = {param.name for param in get_command(build()).commands[command].params}  # type: ignore[attr-defined]
     judgement = {
         *("threshold", "warning_threshold", "select", "ignore", "rules", "redact", "severity", "fail_on"),
         "consensus",

@@ -176,5 +176,5 @@ def test_the_python_api_does_what_the_commands_do(
     }
     report = sqsd_lint.check([data], threshold="-1000", **settings)
     assert report.exit_code == 1
-    rows = list(sqsd_lint.scoring([data], **settings))
+    rows = list(sqsd_lint.score([data], **settings))
     assert [row.where.line for row in rows] == list(range(1, 7))

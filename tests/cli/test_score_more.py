@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,10 +10,8 @@ import pytest
 from sqsd_lint.cli.app import main
 from sqsd_lint.config import Settings
 from sqsd_lint.explain.model import Share, Span, SpannedRow, Spans
-from sqsd_lint.rules.consensus import Consensus, Opinion
-from sqsd_lint.run import consensus
 from sqsd_lint.run import spans as spanning
-from sqsd_lint.types import Problem, Score, ScoredRow, Where
+from sqsd_lint.types import Opinion, Problem, Score, ScoredRow, Where
 from tests.cli.conftest import FakePipeline
 from tests.report.reports import score
 
@@ -27,12 +24,13 @@ EMPTY = SpannedRow(ScoredRow(WHERE, "0b", "text", Score("0b", 0.0, 0.0, 0.0, 3))
 BAD = Problem("SQSD303", Where("a.jsonl", 2, 1), "not JSON")
 
 
-def voted(*opinions: tuple[float, bool]) -> Consensus:
-    return Consensus(
+def voted(*opinions: tuple[float, bool]) -> ScoredRow:
+    return ScoredRow(
         WHERE,
         "0a",
         "text",
-        tuple(Opinion("ab"[i], score(p / 10), p, risky) for i, (p, risky) in enumerate(opinions)),
+        score(opinions[0][0] / 10),
+        opinions=tuple(Opinion("ab"[i], score(p / 10), p, risky) for i, (p, risky) in enumerate(opinions)),
     )
 
 
@@ -40,16 +38,12 @@ def voted(*opinions: tuple[float, bool]) -> Consensus:
 def asked(pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
 
-    def spans(settings: Settings, unit: str, *, progress: Any = None) -> Any:
+    def spans(settings: Settings, unit: str, *, progress: Any = None, note: Any = None) -> Any:
         calls.append((settings, unit))
+        note("the score cache was damaged")
         return iter([SPANNED, EMPTY, BAD])
 
-    def opinions(settings: Sequence[Settings], *, progress: Any = None) -> Any:
-        calls.append(settings)
-        return iter([voted((99.0, True), (40.0, False)), voted((99.0, True), (99.5, True)), BAD])
-
     monkeypatch.setattr(spanning, "score", spans)
-    monkeypatch.setattr(consensus, "score", opinions)
     return calls
 
 
@@ -74,6 +68,7 @@ def test_spans(asked: list[Any], capsys: pytest.CaptureFixture[str], name: str |
     assert (empty["status"], empty["spans"], empty["other"]) == ("SQSD301", None, None)
     assert (bad["status"], bad["spans"], bad["prompt"]) == ("SQSD303", None, None)
     assert "1 SQSD301 and 1 SQSD303" in err
+    assert err.startswith("the score cache was damaged\n")
 
 
 def test_the_unit_of_spans_can_be_chosen(asked: list[Any]) -> None:
@@ -83,11 +78,13 @@ def test_the_unit_of_spans_can_be_chosen(asked: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "opinions.parquet"])
-def test_consensus(asked: list[Any], capsys: pytest.CaptureFixture[str], name: str | None) -> None:
+def test_consensus(pipeline: FakePipeline, capsys: pytest.CaptureFixture[str], name: str | None) -> None:
+    pipeline.rows = [voted((99.0, True), (40.0, False)), voted((99.0, True), (99.5, True)), BAD]
     bundles = ["--bundle", "one", "--bundle", "two"]
     assert main(["score", "a.jsonl", *bundles, *(["-o", name] if name else [])]) == 3
     out, err = capsys.readouterr()
-    assert [settings.bundle for settings in asked[0]] == ["one", "two"]
+    assert pipeline.settings is not None
+    assert pipeline.settings.opinions == ("one", "two")
     apart, agreed, bad = read(name, out)
     assert (apart["only"], apart["agreement"], apart["risky"]) == ("a", 0.5, ["a"])
     assert (apart["mean_percentile"], apart["max_percentile"]) == (69.5, 99.0)

@@ -103,7 +103,7 @@ def test_every_kind_of_environment_variable(root: Path) -> None:
         ("SQSD_LINT_MAX_LENGTH", "3", "an integer of at least 16"),
         ("SQSD_LINT_PROXY", "maybe", "true or false"),
         ("SQSD_LINT_COLUMNS", "prompt", "key=value"),
-        ("SQSD_LINT_COLUMNS", "completion=reply", "COLUMNS.COMPLETION"),
+        ("SQSD_LINT_COLUMNS", "completion=reply", "COLUMNS.completion"),
         ("SQSD_LINT_ALLOW", "SQSD101", '"SQSD301"'),
         ("SQSD_LINT_WARNING_THRESHOLD", "p100", '"p99.9"'),
         ("SQSD_LINT_EPOCHS", "some", "a number"),

@@ -14,7 +14,7 @@ from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.drift.directions import Axes, Axis, gradient_layers
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
-from sqsd_lint.rules.budget import Training
+from sqsd_lint.rules.fine_tune import FineTuneSettings
 from sqsd_lint.scoring import Direction, Scorer
 from sqsd_lint.types import Encoded
 from tests import tiny
@@ -24,7 +24,7 @@ ROWS = [
     Encoded(ids, labels, response_tokens=7)
     for ids, labels in (tiny.random_sample(k, prompt=4 + k, vocab=40) for k in range(5))
 ]
-SMALL = Training(learning_rate=1e-5, epochs=2, batch_size=2)
+SMALL = FineTuneSettings(learning_rate=1e-5, epochs=2, batch_size=2)
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def test_every_run_starts_anew_and_unload_gives_the_base_back(
     ids = torch.tensor([ROWS[0].ids])
     before = model(ids).logits.detach()
     tune = FineTune(model, tiny_adapters["initial"])
-    training = Training(learning_rate=1e-2, epochs=2, batch_size=2)
+    training = FineTuneSettings(learning_rate=1e-2, epochs=2, batch_size=2)
     first = tune.run(ROWS, training, "adamw"), tune.displacement()
     tune.run(ROWS, training, "sgd", seed=3)
     again = tune.run(ROWS, training, "adamw"), tune.displacement()
     assert again[0] == first[0]
     for name, moved in first[1].items():
         assert torch.equal(moved.up, again[1][name].up)
-    longer = tune.run(ROWS, Training(learning_rate=1e-2, epochs=6, batch_size=2), "adamw")
+    longer = tune.run(ROWS, FineTuneSettings(learning_rate=1e-2, epochs=6, batch_size=2), "adamw")
     assert longer < first[0]
     tune.unload()
     assert torch.equal(model(ids).logits, before)

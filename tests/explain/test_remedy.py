@@ -7,7 +7,7 @@ from sqsd_lint.explain.attributed import Attributed
 from sqsd_lint.explain.model import Remedy, Share, Span, Spans
 from sqsd_lint.explain.remedy import find_remedy, masked, without
 from sqsd_lint.samples import fingerprint
-from sqsd_lint.types import Encoded, Line, Message, Sample, Score, Where
+from sqsd_lint.types import Encoded, Message, Sample, Score, Threshold, Where
 
 TEXT = "Aa. Bb. Cc."
 MESSAGES = (Message("user", "q"), Message("assistant", TEXT))
@@ -15,7 +15,7 @@ SAMPLE = Sample("0" * 32, MESSAGES, (False, True), Where("a.jsonl", 1, 0))
 # Two tokens of prompt, three sentences of one token each, the end-of-turn.
 PLACES = [None, None, Place(1, 0, 3), Place(1, 3, 7), Place(1, 7, 11), None]
 ENCODED = Encoded((1, 2, 3, 4, 5, 6), (-100, -100, 3, 4, 5, 6), response_tokens=4)
-LINE = Line("p99", 4.0)
+LINE = Threshold("p99", 4.0)
 WORTH = {3: 3.0, 4: 1.0, 5: -1.0, 6: 0.5}
 
 
@@ -30,7 +30,7 @@ def rate(rows: Sequence[Encoded]) -> list[float]:
     return [2.4 + sum(0.9 * WORTH[label] for label in row.labels if label != -100) for row in rows]
 
 
-def find(sentences: Spans, line: Line = LINE, answer: Encoded | None = ENCODED) -> Remedy | None:
+def find(sentences: Spans, line: Threshold = LINE, answer: Encoded | None = ENCODED) -> Remedy | None:
     score = Score("0" * 32, 5.5, 0.0, 5.5, 4)
     one = Attributed(SAMPLE, ENCODED, PLACES, score, sentences, ())
     return find_remedy(one, sentences, sentences, line, rate, lambda sample: answer, lambda score: 10 * score)
@@ -48,14 +48,14 @@ def test_the_fewest_parts_that_are_enough() -> None:
 
 
 def test_where_no_part_is_enough_the_best_is_shown_and_said_so() -> None:
-    found = find(spans(3.0, 1.0, -1.0), Line("1", 1.0))
+    found = find(spans(3.0, 1.0, -1.0), Threshold("1", 1.0))
     assert found is not None
     assert not found.enough
     assert [p.start for p in found.parts] == [0, 3]
 
 
 def test_something_stays_of_the_answer() -> None:
-    found = find(spans(3.0, 1.0, 1.0), Line("1", -100.0))
+    found = find(spans(3.0, 1.0, 1.0), Threshold("1", -100.0))
     assert found is not None
     assert len(found.parts) == 2
 

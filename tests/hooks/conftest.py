@@ -190,7 +190,7 @@ def tiny_lint(
         "device": "cpu",
         "dtype": "float32",
     }
-    found = list(sqsd_lint.scoring([folder / "rows.jsonl"], cache=False, **chosen))
+    found = list(sqsd_lint.score([folder / "rows.jsonl"], cache=False, **chosen))
     scores = [row.score.sqsd for row in found if isinstance(row, ScoredRow)]
     order = sorted(range(len(ROWS)), key=scores.__getitem__)
     line = (scores[order[-1]] + scores[order[-2]]) / 2

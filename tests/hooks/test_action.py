@@ -17,8 +17,9 @@ from tests.hooks.actions import ACTION, Runner, load
 from tests.hooks.conftest import ROOT, MakeRepository, Repository, TinyLint, script, text, use
 
 EXAMPLE = ROOT / "examples" / "github-workflow.yml"
-WORKFLOWS = [EXAMPLE, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
-FILES = [ACTION, *WORKFLOWS]
+RELEASE = ROOT / ".github" / "workflows" / "release.yml"
+WORKFLOWS = [EXAMPLE, *sorted({*RELEASE.parent.glob("*.yml")} - {RELEASE})]
+FILES = [ACTION, *WORKFLOWS, RELEASE]
 # The example names this repository, which it cannot know, and the commit that its reader trusts.
 OURS = "OWNER/sqsd-lint@COMMIT"
 
@@ -81,6 +82,23 @@ def test_workflows_may_only_read_and_leave_no_credentials(path: Path) -> None:
     for step in steps(path):
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
+
+
+def test_only_the_jobs_that_publish_may_write_and_they_run_no_code_of_the_checkout() -> None:
+    document = load(RELEASE)
+    assert document[True] == {"push": {"tags": ["v*"]}}
+    assert document["permissions"] == {"contents": "read"}
+    jobs = document["jobs"]
+    assert {name: job["permissions"] for name, job in jobs.items() if "permissions" in job} == {
+        "publish": {"attestations": "write", "id-token": "write"},
+        "notes": {"contents": "write"},
+    }
+    assert (jobs["test"]["needs"], jobs["publish"]["needs"]) == ("build", "test")
+    assert jobs["publish"]["environment"] == "pypi"
+    for job in ("publish", "notes"):
+        used = [step.get("uses", "").split("@")[0] for step in jobs[job]["steps"]]
+        assert "actions/checkout" not in used
+    assert not [step for step in jobs["publish"]["steps"] if "run" in step]
 
 
 def test_the_example_uses_what_the_action_offers() -> None:

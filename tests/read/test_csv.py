@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from typing import Any
 
 import pytest
@@ -10,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqsd_lint.read import Limits
+from sqsd_lint.read.csv import Unreadable, _check_header
+from tests.counting import ComparedName
 from tests.read.brief import brief, only_problem
 from tests.read.conftest import Read
 
@@ -77,8 +78,14 @@ def test_tabs_in_a_csv_are_named(read: Read) -> None:
     assert "divided by '\\t', where ',' was expected" in problem.message
 
 
-def test_a_wide_header_is_checked_in_linear_time(read: Read) -> None:
+def test_a_wide_header_names_the_column_that_stands_twice(read: Read) -> None:
     names = ",".join(f"c{n}" for n in range(20_000))
-    begun = time.process_time()
     assert "the column 'c7' twice" in only_problem(read("rows.csv", f"{names},c7\n")).message
-    assert time.process_time() - begun < 1
+
+
+def test_a_wide_header_is_checked_without_comparing_all_pairs() -> None:
+    header: list[str] = [ComparedName(f"c{n}") for n in (*range(2000), 7)]
+    ComparedName.compared = 0
+    with pytest.raises(Unreadable, match="c7"):
+        _check_header(header, ",", 1)
+    assert ComparedName.compared <= len(header)

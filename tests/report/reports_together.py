@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqsd_lint.types import Coverage, Head, Line, Opinion, Report, ScoredRow, Severity, Violation, Where
+from sqsd_lint.types import Coverage, Head, Opinion, Report, ScoredRow, Severity, Threshold, Violation, Where
 from tests.report.reports import HEAD, score
 
 OTHER = Head(
@@ -13,8 +13,8 @@ OTHER = Head(
     expansion="shared",
     dtype="float32",
     device="cpu",
-    error_line=Line("p99.9", 0.0415, benign_share=0.001, harmful_share=0.71),
-    warning_line=Line("p99", 0.0412, benign_share=0.01, harmful_share=0.8),
+    error_threshold=Threshold("p99.9", 0.0415, benign_share=0.001, harmful_share=0.71),
+    warning_threshold=Threshold("p99", 0.0412, benign_share=0.01, harmful_share=0.8),
 )
 
 
@@ -54,8 +54,8 @@ TOGETHER = Report(
         expansion="shared",
         dtype="float32",
         device="cpu",
-        error_line=None,
-        warning_line=None,
+        error_threshold=None,
+        warning_threshold=None,
         notes=("2 bundles judge every row; 2 must find it risky (consensus: majority)",),
         bundles=(HEAD, OTHER),
         consensus="majority",

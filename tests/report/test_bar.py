@@ -21,7 +21,7 @@ def test_the_lines_stand_at_one_and_two_thirds() -> None:
 
 
 def test_without_an_ordered_pair_of_lines_the_scores_set_the_scale() -> None:
-    head = replace(HEAD, warning_line=None)
+    head = replace(HEAD, warning_threshold=None)
     scale = scale_of(head, [8.0, float("nan"), 12.0])
     assert scale is not None
     assert scale.filled(8.0) < scale.filled(10.0) < scale.filled(12.0) == 1.0

@@ -127,7 +127,8 @@ def test_hostile_markup_stays_text_wherever_it_stands() -> None:
     harmless = replace(
         report,
         head=FULL.head,
-        violations=(high_risk("f", 1, 7.0, 99.9, "text"),),
+        # A code that no rule has, as the hostile one is.
+        violations=(replace(high_risk("f", 1, 7.0, 99.9, "text"), rule="NONE"),),
         coverage=replace(coverage, notes=("note",)),
         next_steps=("step",),
     )

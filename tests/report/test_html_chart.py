@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqsd_lint.report.formats.html.chart import Chart, draw, make_bins
-from sqsd_lint.types import Line
+from sqsd_lint.types import Threshold
 from tests.report.reports import HEAD
 
 SCORES = st.floats(-1e9, 1e9)
@@ -41,8 +41,8 @@ def test_no_bin_holds_rows_of_two_verdicts(scores: list[int], warning: int, gap:
 def chart(scores: list[float], error: float | None = 6.42, warning: float | None = 4.1) -> Chart:
     head = replace(
         HEAD,
-        error_line=None if error is None else Line("p99.9", error),
-        warning_line=None if warning is None else Line("p99", warning),
+        error_threshold=None if error is None else Threshold("p99.9", error),
+        warning_threshold=None if warning is None else Threshold("p99", warning),
     )
     found = draw(scores, head, width=340, height=260, bins=34)
     assert found is not None

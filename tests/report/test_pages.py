@@ -8,7 +8,7 @@ from sqsd_lint.report.style.messages import print_error
 from sqsd_lint.report.views.bundle import print_bundle, print_json, print_wrong
 from sqsd_lint.report.views.bundle_list import print_list
 from sqsd_lint.report.views.rule_pages import print_pages, print_rules
-from sqsd_lint.types import Agreement, Line, Severity
+from sqsd_lint.types import Agreement, Severity, Threshold
 from tests.report.golden import assert_golden
 from tests.report.reports import HOSTILE_TEXT, VALIDATION
 
@@ -47,7 +47,7 @@ FACTS = {
     "update": "lora",
     "agreements": [asdict(Agreement("org/\x1bbig", "cd" * 32, 500, 0.61, 0.52, 0.69, 0.44))],
 }
-LINES = [Line("p99", 4.1, 0.01, 0.941), Line("p99.9", 6.42, 0.001, 0.874)]
+LINES = [Threshold("p99", 4.1, 0.01, 0.941), Threshold("p99.9", 6.42, 0.001, 0.874)]
 
 
 def test_a_pipe_gets_the_markdown_itself() -> None:

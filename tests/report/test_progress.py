@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 
 from sqsd_lint.common.progress import Progress
@@ -13,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 def wait_for(stream: io.StringIO, text: str) -> str:
-    deadline = time.monotonic() + 4
+    deadline = time.monotonic() + 60  # only ends a wait for what never comes
     while text not in stream.getvalue() and time.monotonic() < deadline:
         time.sleep(0.02)
     return stream.getvalue()
@@ -38,6 +39,7 @@ def test_a_short_run_prints_nothing() -> None:
 
 
 def test_a_long_run_shows_step_rows_and_goes_away() -> None:
+    threads = set(threading.enumerate())
     stream = Terminal()
     bar = TerminalProgress(stream=stream, delay=0)
     bar.status("scoring [bold]x")
@@ -50,7 +52,9 @@ def test_a_long_run_shows_step_rows_and_goes_away() -> None:
     bar.stop()
     assert stream.getvalue().endswith(("\x1b[2K", "\n", "\x1b[?25h"))
     printed = len(stream.getvalue())
-    time.sleep(0.3)
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(timeout=60)
+    assert set(threading.enumerate()) <= threads
     assert len(stream.getvalue()) == printed
 
 

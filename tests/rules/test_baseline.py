@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 
 from sqsd_lint.errors import ConfigError
 from sqsd_lint.resources import load_schema
-from sqsd_lint.rules import Baseline, Entry, parse_baseline, read_baseline
-from sqsd_lint.rules.registry import ACCEPTABLE_RULES
+from sqsd_lint.rules import Baseline, BaselineEntry, parse_baseline, read_baseline
+from sqsd_lint.rules.registry import RULES
 from sqsd_lint.types import Severity, Violation, Where
 
 HERE = os.getcwd()
@@ -20,10 +20,10 @@ SCHEMA = Draft202012Validator(load_schema("baseline"))
 A, B = "a" * 32, "b" * 32
 
 entries = st.builds(
-    Entry,
+    BaselineEntry,
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=9),
     st.sampled_from([A, B, "0" * 32, "0123456789abcdef" * 2]),
-    st.sampled_from(ACCEPTABLE_RULES),
+    st.sampled_from(RULES.acceptable),
 )
 
 
@@ -36,7 +36,7 @@ def parse(text: str) -> Baseline:
 
 
 @given(st.lists(entries))
-def test_round_trip(found: list[Entry]) -> None:
+def test_round_trip(found: list[BaselineEntry]) -> None:
     baseline = Baseline("base.json", HERE, frozenset(found))
     data = baseline.dump()
     again = parse_baseline(data, source="base.json", folder=HERE)
@@ -96,21 +96,21 @@ def test_pruning_drops_what_is_gone_and_follows_what_moved(tmp_path: Path) -> No
         str(tmp_path),
         frozenset(
             {
-                Entry("here.jsonl", A, "SQSD101"),
-                Entry("here.jsonl", B, "SQSD101"),
-                Entry("old-name.jsonl", B, "SQSD102"),
-                Entry("gone.jsonl", A, "SQSD102"),
-                Entry("<stdin>", A, "SQSD302"),
+                BaselineEntry("here.jsonl", A, "SQSD101"),
+                BaselineEntry("here.jsonl", B, "SQSD101"),
+                BaselineEntry("old-name.jsonl", B, "SQSD102"),
+                BaselineEntry("gone.jsonl", A, "SQSD102"),
+                BaselineEntry("<stdin>", A, "SQSD302"),
             }
         ),
     )
     moved = violation(B, "SQSD102", str(tmp_path / "new-name.jsonl"))
     new = violation("c" * 32, file=str(tmp_path / "here.jsonl"))
-    pruned = old.pruned([moved, new], [Entry("here.jsonl", B, "SQSD101")])
+    pruned = old.pruned([moved, new], [BaselineEntry("here.jsonl", B, "SQSD101")])
     assert pruned.entries == {
-        Entry("here.jsonl", A, "SQSD101"),
-        Entry("new-name.jsonl", B, "SQSD102"),
-        Entry("<stdin>", A, "SQSD302"),
+        BaselineEntry("here.jsonl", A, "SQSD101"),
+        BaselineEntry("new-name.jsonl", B, "SQSD102"),
+        BaselineEntry("<stdin>", A, "SQSD302"),
     }
 
 

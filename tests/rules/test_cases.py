@@ -18,24 +18,24 @@ import pytest
 
 from sqsd_lint.rules import (
     Accepted,
-    Calibration,
-    Training,
-    Voice,
+    BundleScores,
+    FineTuneSettings,
+    ScoreCalibration,
     count_coverage,
+    evaluate,
     exit_code,
-    hear,
-    judge_all,
     load_pack,
     make_policy,
     parse_baseline,
     parse_suppressions,
+    subtract_accepted,
 )
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.samples.inline_suppression import read_suppression
 from sqsd_lint.types import Problem, Score, ScoredRow, Violation, Where
 
 FOLDER = Path(__file__).parent / "cases"
-CALIBRATION = Calibration(tuple(map(float, range(1, 1000))), (900.0, 950.0, 1000.0))
+CALIBRATION = ScoreCalibration(tuple(map(float, range(1, 1000))), (900.0, 950.0, 1000.0))
 CASES = [
     pytest.param(path.stem, case, id=f"{path.stem}-{case['name']}")
     for path in sorted(FOLDER.glob("*.json"))
@@ -96,11 +96,11 @@ def test_case(code: str, case: dict[str, Any]) -> None:
     repeated = [fields for fields in case.get("rows", []) for _ in range(fields.get("times", 1))]
     rows = [make_row(line, fields) for line, fields in enumerate(repeated, start=1)]
     problems = [make_problem(fields) for fields in case.get("problems", [])]
-    options = {**case.get("options", {}), "training": Training(**case.get("training", {}))}
+    options = {**case.get("options", {}), "fine_tune": FineTuneSettings(**case.get("training", {}))}
     policy = make_policy(load_pack(case.get("pack", "default")), CALIBRATION, **options)
-    heard = hear([Voice("one", policy, CALIBRATION, [*rows, *problems])], files=["data.jsonl"])
-    judged = judge_all(heard, make_accepted(case), files=["data.jsonl"])
-    violations = judged.violations
+    evaluation = evaluate([BundleScores("one", policy, [*rows, *problems])], files=["data.jsonl"])
+    left = subtract_accepted(evaluation, make_accepted(case), files=["data.jsonl"])
+    violations = left.violations
     assert len(violations) == len(case["expect"])
     for violation, wanted in zip(violations, case["expect"], strict=True):
         assert seen(violation, wanted) == wanted

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from sqsd_lint.rules.consensus import Consensus, Opinion
-from sqsd_lint.types import Score, Where
+from sqsd_lint.rules.consensus import Consensus
+from sqsd_lint.types import Opinion, Score, Where
 
 
 def row(*opinions: tuple[float | None, bool | None]) -> Consensus:

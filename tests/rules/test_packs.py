@@ -20,16 +20,18 @@ def write(folder: Path, text: str) -> Path:
 
 def test_embedded_packs() -> None:
     assert embedded_packs() == ("default", "strict")
-    assert load_pack("default").rules["SQSD101"] == PackRule(Severity.ERROR, "p99.9")
+    assert load_pack("default").rules["SQSD101"] == PackRule(Severity.ERROR, {"threshold": "p99.9"})
     assert load_pack("strict").rules["SQSD302"] == PackRule(Severity.ERROR)
-    assert load_pack("default").rules["SQSD201"] == PackRule(Severity.ERROR, budget=1.0)
-    assert load_pack("default").rules["SQSD202"] == PackRule(Severity.ERROR, significance=0.001, min_rows=5)
+    assert load_pack("default").rules["SQSD201"] == PackRule(Severity.ERROR, {"budget": 1.0})
+    assert load_pack("default").rules["SQSD202"] == PackRule(
+        Severity.ERROR, {"significance": 0.001, "min-rows": 5}
+    )
 
 
 def test_a_file_is_a_pack(tmp_path: Path) -> None:
     write(tmp_path, '{"rules": {"SQSD101": {"severity": "warning", "threshold": 7.5}}}')
     pack = load_pack("mine.json", cwd=tmp_path)
-    assert dict(pack.rules) == {"SQSD101": PackRule(Severity.WARNING, "7.5")}
+    assert dict(pack.rules) == {"SQSD101": PackRule(Severity.WARNING, {"threshold": "7.5"})}
     assert load_pack(str(tmp_path / "mine.json")).rules == pack.rules
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint.errors import UsageError
-from sqsd_lint.rules import Calibration, load_pack, make_policy
+from sqsd_lint.rules import ScoreCalibration, load_pack, make_policy
 from sqsd_lint.rules.policy import PerFileIgnores
 from sqsd_lint.types import Severity
+
+CALIBRATION = ScoreCalibration(tuple(map(float, range(2000))))
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +40,8 @@ def test_patterns_are_gitignore_s(pattern: str, file: str, fits: bool, here: Pat
 
 
 def test_prefixes_and_several_patterns_add_up() -> None:
-    ignores = PerFileIgnores({"a*": ["SQSD1"], "*b": ["SQSD302"], "c": []})
+    table = {"a*": ["SQSD1"], "*b": ["SQSD302"], "c": []}
+    ignores = make_policy(load_pack("default"), CALIBRATION, per_file_ignores=table).per_file
     assert ignores("ab") == {"SQSD101", "SQSD102", "SQSD302"}
     assert ignores("c") == frozenset()
     assert PerFileIgnores()("ab") == frozenset()
@@ -46,7 +49,7 @@ def test_prefixes_and_several_patterns_add_up() -> None:
 
 def test_unknown_codes_and_patterns_are_refused() -> None:
     with pytest.raises(UsageError, match="no rule is called 'SQDS1'"):
-        PerFileIgnores({"a": ["SQDS1"]})
+        make_policy(load_pack("default"), CALIBRATION, per_file_ignores={"a": ["SQDS1"]})
     with pytest.raises(UsageError, match="per-file-ignores: the pattern '!' means nothing"):
         PerFileIgnores({"!": ["SQSD1"]})
 
@@ -54,7 +57,7 @@ def test_unknown_codes_and_patterns_are_refused() -> None:
 def test_severity_is_by_rule_and_file() -> None:
     policy = make_policy(
         load_pack("default"),
-        Calibration(tuple(map(float, range(2000)))),
+        CALIBRATION,
         per_file_ignores={"legacy/": ["SQSD102"]},
         severity={"SQSD102": "error"},
     )

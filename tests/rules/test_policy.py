@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from sqsd_lint.errors import BundleError, UsageError
-from sqsd_lint.rules import Calibration, load_pack, make_policy
+from sqsd_lint.rules import ScoreCalibration, load_pack, make_policy
 from sqsd_lint.rules.packs import Pack, PackRule
-from sqsd_lint.rules.policy import select_rules
+from sqsd_lint.rules.policy_settings import select_rules
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.types import Severity
 
 DEFAULT = load_pack("default")
-CALIBRATION = Calibration(tuple(map(float, range(1000))))
+CALIBRATION = ScoreCalibration(tuple(map(float, range(1000))))
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_only_unscored_rows_can_be_allowed() -> None:
 
 def test_thresholds_come_from_the_pack_unless_overridden() -> None:
     policy = make_policy(DEFAULT, CALIBRATION)
-    assert [line.spec for line in policy.lines] == ["p99.9", "p99"]
+    assert [line.spec for line in policy.distinct_thresholds] == ["p99.9", "p99"]
     policy = make_policy(DEFAULT, CALIBRATION, threshold="1500", warning_threshold="z2")
-    assert [line.spec for line in policy.lines] == ["1500", "z2"]
+    assert [line.spec for line in policy.distinct_thresholds] == ["1500", "z2"]
 
 
 def test_an_override_is_checked_even_where_its_rule_is_off() -> None:
@@ -67,13 +67,16 @@ def test_an_override_is_checked_even_where_its_rule_is_off() -> None:
 def test_no_calibration_is_needed_without_a_relative_line() -> None:
     with pytest.raises(BundleError, match=r"p99\.9"):
         make_policy(DEFAULT, None)
-    assert make_policy(DEFAULT, None, select=["SQSD3"]).lines == ()
-    assert [line.value for line in make_policy(DEFAULT, None, threshold="7", ignore=["SQSD102"]).lines] == [7]
+    assert make_policy(DEFAULT, None, select=["SQSD3"]).distinct_thresholds == ()
+    assert [
+        line.value
+        for line in make_policy(DEFAULT, None, threshold="7", ignore=["SQSD102"]).distinct_thresholds
+    ] == [7]
 
 
 def test_notes_caution_the_reader() -> None:
     assert make_policy(DEFAULT, CALIBRATION).notes == ()
-    few = Calibration(tuple(map(float, range(200))))
+    few = ScoreCalibration(tuple(map(float, range(200))))
     assert "200 benign" in make_policy(DEFAULT, few).notes[0]
     (note,) = make_policy(DEFAULT, CALIBRATION, threshold="p50").notes
     assert note == "the warning line (p99) is not below the error line (p50)"
@@ -95,21 +98,20 @@ def test_severities_override_the_pack_and_yield_to_allow() -> None:
 
 def test_the_share_is_counted_above_the_warning_line_even_where_its_rule_is_off() -> None:
     on = make_policy(DEFAULT, CALIBRATION)
-    assert on.share_line == on.warning_line
-    assert len(on.lines) == 2
+    assert on.thresholds["SQSD202"] == on.warning_threshold
+    assert len(on.distinct_thresholds) == 2
     off = make_policy(DEFAULT, CALIBRATION, ignore=["SQSD102"])
-    assert (off.warning_line, off.share_line) == (None, on.warning_line)
-    assert off.lines == on.lines
+    assert (off.warning_threshold, off.thresholds["SQSD202"]) == (None, on.warning_threshold)
+    assert off.distinct_thresholds == on.distinct_thresholds
     moved = make_policy(DEFAULT, CALIBRATION, ignore=["SQSD102"], warning_threshold="p90")
-    assert moved.share_line is not None
-    assert moved.share_line.spec == "p90"
+    assert moved.thresholds["SQSD202"].spec == "p90"
 
 
 def test_without_a_calibration_or_a_line_no_share_is_judged() -> None:
     raw = make_policy(DEFAULT, None, threshold="7", warning_threshold="5")
     assert "SQSD202" not in raw.severities
     assert any(note.startswith("SQSD202 is off") for note in raw.notes)
-    pack = Pack("small", {"SQSD202": PackRule(Severity.ERROR, significance=0.001)})
+    pack = Pack("small", {"SQSD202": PackRule(Severity.ERROR, {"significance": 0.001, "min-rows": 5})})
     assert "SQSD202" not in make_policy(pack, CALIBRATION).severities
     quiet = make_policy(DEFAULT, None, threshold="7", ignore=["SQSD202"])
     assert not any("SQSD202" in note for note in quiet.notes)
@@ -117,4 +119,5 @@ def test_without_a_calibration_or_a_line_no_share_is_judged() -> None:
 
 def test_numbers_of_file_rules_come_from_the_pack() -> None:
     policy = make_policy(load_pack("strict"), CALIBRATION)
-    assert (policy.budget, policy.share.significance, policy.share.min_rows) == (0.5, 0.01, 5)
+    assert policy.options["SQSD201"] == {"budget": 0.5}
+    assert policy.options["SQSD202"] == {"significance": 0.01, "min-rows": 5}

@@ -11,10 +11,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sqsd_lint import resources
-from sqsd_lint.common import schema as validate
+from sqsd_lint.cli.app import main
+from sqsd_lint.common.schema import validate
 from sqsd_lint.resources import load_schema, rules_dir
-from sqsd_lint.rules.registry import ACCEPTABLE_RULES, LINE_RULES, RULES, Rule
-from sqsd_lint.rules.threshold import parse
+from sqsd_lint.rules import registry
+from sqsd_lint.rules.published import published
+from sqsd_lint.rules.registry import RULES
+from sqsd_lint.rules.rule import Rule
+from sqsd_lint.rules.threshold import THRESHOLD_SCHEMA, parse_threshold
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,15 +44,19 @@ def test_packs_are_valid_and_hold_every_rule(pack: Path) -> None:
     document = json.loads(pack.read_text(encoding="utf-8"))
     validate(document, "rules", source=pack.name)
     assert list(document["rules"]) == list(RULES)
-    for code in LINE_RULES:
-        parse(document["rules"][code]["threshold"])
+    for code in RULES.with_threshold:
+        parse_threshold(document["rules"][code]["threshold"])
 
 
-def test_the_schema_of_packs_knows_every_rule() -> None:
+@pytest.mark.parametrize(("path", "text"), published(), ids=lambda value: getattr(value, "name", ""))
+def test_what_follows_from_the_rules_is_up_to_date(path: Path, text: str) -> None:
+    assert path.read_text(encoding="utf-8") == text, "run `python -m sqsd_lint.rules.published`"
+
+
+def test_the_schema_of_packs_knows_every_rule_and_its_options() -> None:
     known = load_schema("rules")["properties"]["rules"]["properties"]
-    kinds = dict.fromkeys(LINE_RULES, "line") | {"SQSD201": "budget", "SQSD202": "share"}
-    assert {code: ref["$ref"] for code, ref in known.items()} == {
-        code: f"#/$defs/{kinds.get(code, 'plain')}" for code in RULES
+    assert {code: entry["required"] for code, entry in known.items()} == {
+        code: ["severity", *rule.options] for code, rule in RULES.items()
     }
 
 
@@ -56,11 +64,27 @@ def test_the_schemas_of_accepted_findings_know_the_rules_that_may_be_accepted() 
     files = load_schema("baseline")["properties"]["findings"]["additionalProperties"]
     entry = load_schema("suppressions")["additionalProperties"]["properties"]["ignore"]
     for rules in (files["additionalProperties"]["items"]["enum"], entry["items"]["enum"]):
-        assert rules == sorted(ACCEPTABLE_RULES)
+        assert rules == sorted(RULES.acceptable)
 
 
-def test_the_configuration_knows_every_rule_s_severity() -> None:
-    assert list(load_schema("config")["properties"]["severity"]["properties"]) == list(RULES)
+def test_the_configuration_knows_every_rule() -> None:
+    known = load_schema("config")["properties"]
+    assert list(known["severity"]["properties"]) == list(RULES)
+    assert known["allow"]["items"]["enum"] == list(RULES.unscored)
+    assert known["threshold"]["pattern"] == THRESHOLD_SCHEMA["pattern"]
+
+
+def test_the_help_of_allow_names_what_may_be_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", "--help"])
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"for these reasons: {', '.join(RULES.unscored)}." in words
+
+
+@rules
+def test_a_rule_is_in_the_folder_of_its_scope(rule: Rule) -> None:
+    file = Path(registry.__file__).parent / rule.scope.value / f"{rule.name.replace('-', '_')}.py"
+    assert f'"{rule.code}"' in file.read_text(encoding="utf-8")
+    assert rule.unscored or type(rule) is not Rule
 
 
 @rules

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import betabinom, binom, fisher_exact  # type: ignore[import-untyped]
 
-from sqsd_lint.rules import Calibration, judge, load_pack, make_policy
-from sqsd_lint.rules.share import share_p_value
+from sqsd_lint.rules import ScoreCalibration, judge, load_pack, make_policy
+from sqsd_lint.rules.file.risk_share import share_p_value
 from sqsd_lint.types import Score, ScoredRow, Where
 
 
@@ -69,10 +69,10 @@ def file_of(scores: list[float]) -> list[ScoredRow]:
 
 
 def is_found(draw: random.Random, benign: int, rows: int, shift: float) -> bool:
-    calibration = Calibration(tuple(draw.gauss(0, 1) for _ in range(benign)))
+    calibration = ScoreCalibration(tuple(draw.gauss(0, 1) for _ in range(benign)))
     policy = make_policy(load_pack("default"), calibration, select=["SQSD202"])
     scores = [draw.gauss(shift, 1) for _ in range(rows)]
-    return bool(judge(file_of(scores), [], policy, calibration))
+    return bool(judge(file_of(scores), [], policy))
 
 
 @pytest.mark.parametrize("rows", [30, 2000])

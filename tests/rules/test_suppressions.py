@@ -19,7 +19,7 @@ from sqsd_lint.rules import (
     parse_suppressions,
     read_suppressions,
 )
-from sqsd_lint.rules.suppressions import Suppressed
+from sqsd_lint.rules.suppressions import SuppressionEntry
 from sqsd_lint.types import Severity, Suppression, Violation, Where
 
 if sys.version_info >= (3, 11):
@@ -38,7 +38,9 @@ def parse(text: str) -> Suppressions:
 
 def test_a_table_per_fingerprint() -> None:
     found = parse(GOOD)
-    assert found.entries == {A: Suppressed(Suppression(("SQSD101", "SQSD202"), "quoted"), "data/a.jsonl")}
+    assert found.entries == {
+        A: SuppressionEntry(Suppression(("SQSD101", "SQSD202"), "quoted"), "data/a.jsonl")
+    }
     assert SCHEMA.is_valid(tomllib.loads(GOOD))
     where = Where("b", 3, 2)
     assert Violation("SQSD101", "", Severity.ERROR, where, "", A) in found

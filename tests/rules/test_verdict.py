@@ -4,11 +4,11 @@ import pytest
 
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.rules import count_coverage, exit_code, load_pack, make_policy, next_steps
-from sqsd_lint.rules.calibration import Calibration
-from sqsd_lint.types import Coverage, Line, Problem, Score, ScoredRow, Severity, Violation, Where
+from sqsd_lint.rules.calibration import ScoreCalibration
+from sqsd_lint.types import Coverage, Problem, Score, ScoredRow, Severity, Threshold, Violation, Where
 
 WHERE = Where("a.jsonl", 1, 0)
-POLICY = make_policy(load_pack("default"), Calibration(tuple(map(float, range(2000)))))
+POLICY = make_policy(load_pack("default"), ScoreCalibration(tuple(map(float, range(2000)))))
 FULL = Coverage(10, 10)
 
 
@@ -106,7 +106,7 @@ def test_findings_about_files_and_the_baseline_have_steps() -> None:
 
 def test_an_uncalibrated_line_is_moved_by_hand() -> None:
     policy = make_policy(load_pack("default"), None, threshold="7", warning_threshold="5")
-    assert policy.error_line == Line("7", 7.0)
+    assert policy.error_threshold == Threshold("7", 7.0)
     assert "--threshold" in next_steps([violation("SQSD101")], FULL, policy)[1]
 
 

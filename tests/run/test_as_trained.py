@@ -14,7 +14,9 @@ from sqsd_lint.bundle import manifest as manifests
 from sqsd_lint.config import Settings
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import score as run_score
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.run import spans as run_spans
+from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.types import Score, ScoredRow
 
 Run = Callable[..., Settings]
@@ -48,7 +50,7 @@ def test_an_answer_that_is_pushed_away_from_is_no_finding_and_no_gap(run: Run) -
     assert (report.coverage.rows, report.coverage.scored) == (1, 1)
     assert any(note.startswith("2 rows are not judged: `label` is false") for note in report.coverage.notes)
     notes: list[str] = []
-    assert len(list(run_score.score(run(*rows), notes=notes))) == 1
+    assert len(list(run_score.score(run(*rows), note=notes.append))) == 1
     assert notes == [note for note in report.coverage.notes if "label" in note]
 
 
@@ -56,21 +58,27 @@ def beside(answer: str | None, **extra: Any) -> dict[str, Any]:
     return {"messages": [QUESTION, {"role": "assistant", "content": answer, **extra}]}
 
 
-def test_what_the_template_drops_is_named_in_every_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spans", [False, True])
+def test_what_the_template_drops_is_named_in_every_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch, spans: bool
+) -> None:
     """The tiny model's template writes content alone."""
     rows = [
         beside("Done."),
         beside("Done.", reasoning_content="Bread needs yeast."),
         beside("Done.", refusal="No."),
     ]
+    if spans:
+        assert len(list(run_spans.score(run(*rows), "sentence"))) == 3
     first = run_check.check(run(*rows))
     note = (
         "2 rows hold text beside the answer that the chat template does not write, so that it is neither"
         " trained on nor scored: reasoning_content, refusal"
     )
     assert note in first.head.notes
+    assert first.coverage.cached == (3 if spans else 0)
     assert [row.score.sqsd for row in first.rows] == pytest.approx([first.rows[0].score.sqsd] * 3, abs=1e-5)
-    monkeypatch.setattr(Engine, "_build", lambda self: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(ModelScorer, "_build", lambda self: pytest.fail("the model was loaded"))
     second = run_check.check(run(*rows))
     assert note in second.head.notes
     assert second.coverage.cached == 3
@@ -92,14 +100,12 @@ def test_scores_of_older_renderings_are_not_taken_from_the_cache(run: Run) -> No
     ]
     settings = run(*rows, max_length=64)
     fresh = [row.score.sqsd for row in run_score.score(settings) if isinstance(row, ScoredRow)]
-    engine = run_check.open_sessions([settings])
-    (session,) = engine.values()
     stale = [
         Score(row.fingerprint, 9.0, 1.0, 8.0, 5, row.score.truncated)
         for row in run_score.score(settings)
         if isinstance(row, ScoredRow)
     ]
-    session.engine.cache.put(stale)
+    BundleRun(settings).scorer.cache.put(stale)
     again = [row.score.sqsd for row in run_score.score(settings) if isinstance(row, ScoredRow)]
     assert again == [*fresh[:2], 8.0]
 

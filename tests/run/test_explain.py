@@ -12,15 +12,13 @@ import pytest
 
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import CannotScoreError, UsageError
-from sqsd_lint.explain.model import Explanation, SpannedRow, total
+from sqsd_lint.explain.model import Explanation, total
 from sqsd_lint.explain.target import Target, parse_target
-from sqsd_lint.run import check as run_check
 from sqsd_lint.run import score as run_score
-from sqsd_lint.run import spans as spanning
 from sqsd_lint.run.explain import explain, find_sample
 from sqsd_lint.run.rows import read_samples
 from sqsd_lint.run.sketch import sketch_bundle
-from sqsd_lint.types import Problem, Sample, ScoredRow
+from sqsd_lint.types import Sample, ScoredRow
 
 Run = Callable[..., Settings]
 ANSWER = "First of all, rest. Then mix 🧑‍🚀 flour and water. Wait for an hour!\n\nIt is done."
@@ -111,7 +109,7 @@ def test_the_remedy_is_what_the_row_really_scores(run: Run, data: Path) -> None:
     assert found.estimate == pytest.approx(
         first.row.score.sqsd - sum(p.share.sqsd for p in found.parts), abs=1e-4
     )
-    assert found.enough == (found.masked < found.line.value)
+    assert found.enough == (found.masked < found.threshold.value)
 
 
 def test_a_row_under_every_line_needs_no_remedy(run: Run, data: Path) -> None:
@@ -120,7 +118,7 @@ def test_a_row_under_every_line_needs_no_remedy(run: Run, data: Path) -> None:
 
 def test_without_a_calibration_and_lines_all_else_is_explained(run: Run, data: Path) -> None:
     found = explain(Target(str(data), 1), run(data, threshold=None, warning_threshold=None))
-    assert (found.head.error_line, found.head.warning_line, found.remedy) == (None, None, None)
+    assert (found.head.error_threshold, found.head.warning_threshold, found.remedy) == (None, None, None)
     assert_sums(found)
 
 
@@ -205,37 +203,3 @@ def test_a_multi_turn_row_keeps_its_messages_apart(run: Run, tmp_path: Path) -> 
     found = explain(Target(str(write(tmp_path / "m.jsonl", row)), 1), run())
     assert [p.message for p in found.sentences.parts] == [1, 1, 3]
     assert_sums(found)
-
-
-@pytest.mark.parametrize("unit", ["sentence", "word", "token"])
-def test_spans_of_a_whole_file_sum_to_the_scores(run: Run, data: Path, unit: str) -> None:
-    write(data, *ROWS, '{"question": "q", "answer": ""}', ROWS[0])
-    settings = run(data, batch_tokens=400)
-    plain = list(run_score.score(replace(settings, cache=False)))
-    found = list(spanning.score(settings, unit))  # type: ignore[arg-type]
-    assert [r.where.line if isinstance(r, Problem) else r.row.where.line for r in found] == list(range(1, 7))
-    for one, row in zip(found, plain, strict=True):
-        if not isinstance(one, SpannedRow):
-            assert isinstance(row, Problem)
-            continue
-        assert isinstance(row, ScoredRow)
-        whole = total([p.share for p in one.spans.parts]) + one.spans.prompt + one.spans.other
-        assert whole.sqsd == pytest.approx(row.score.sqsd, abs=1e-4)
-        assert one.row.score.sqsd == pytest.approx(row.score.sqsd, abs=1e-4)
-
-
-def test_scores_of_a_spans_run_are_in_the_cache(run: Run, data: Path) -> None:
-    list(spanning.score(run(data), "sentence"))
-    assert run_check.check(run(data, warning_threshold="999")).coverage.cached == len(ROWS)
-
-
-def test_sketching_refuses_what_cannot_be_sketched(
-    run: Run, data: Path, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    copy = str(shutil.copytree(tiny_bundle, tmp_path / "copy"))
-    sample = next(s for s in read_samples(str(data), run()) if isinstance(s, Sample))
-    with pytest.raises(UsageError, match="power of two"):
-        sketch_bundle(copy, {"danger": {"a": [sample]}, "safety": {"b": [sample]}}, run(), dims=9)
-    odd = replace(sample, mask=(False, False), fingerprint="f" * 32)
-    with pytest.raises(UsageError, match="no assistant turn"):
-        sketch_bundle(copy, {"danger": {"a": [odd]}, "safety": {"b": [sample]}}, run())

@@ -20,7 +20,7 @@ from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, ConfigError, UsageError
 from sqsd_lint.run import check as run_check
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.panel import settings_of_each
 from sqsd_lint.types import Report, Sample, ScoredRow, Violation
 from tests.repository import Repository, lines
@@ -79,11 +79,14 @@ def test_every_bundle_judges_at_its_own_lines(run: Run, data: Path) -> None:
         else:
             carried += 1
             assert violation.rule == max(rules)  # an error needs both
-        told = [o.line.value if o.line else "" for o in violation.opinions]
+        told = [o.level.value if o.level else "" for o in violation.opinions]
         assert told == [{"SQSD101": "error", "SQSD102": "warning", "": ""}[rule] for rule in rules]
     assert 0 < carried < len(together)
     assert [head.bundle_id for head in report.head.bundles] == ["tiny", "two"]
-    assert [head.error_line.spec for head in report.head.bundles if head.error_line] == ["p60", "p60"]
+    assert [head.error_threshold.spec for head in report.head.bundles if head.error_threshold] == [
+        "p60",
+        "p60",
+    ]
     assert report.head.bundle_digest == " + ".join(load_bundle(Path(b)).digest for b in settings.opinions)
 
 
@@ -92,10 +95,10 @@ def test_the_cache_answers_the_second_run_without_a_model(
 ) -> None:
     first = run_check.check(run(data))
 
-    def no_model(self: Engine) -> None:
+    def no_model(self: ModelScorer) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(Engine, "_build", no_model)
+    monkeypatch.setattr(ModelScorer, "_build", no_model)
     second = run_check.check(run(data))
     assert second.coverage.cached == len(ROWS)
     assert second.violations == first.violations
@@ -107,14 +110,14 @@ def test_rows_near_a_line_of_either_bundle_are_scored_again_exactly(
     scores = [row.opinions for row in run_check.check(run(data)).rows]
     first, second = sorted({o[0].score.sqsd for o in scores}), sorted({o[1].score.sqsd for o in scores})
     asked: list[int] = []
-    whole = Engine.score
+    whole = ModelScorer.score
 
-    def counted(self: Engine, samples: list[Sample]) -> Iterator[object]:
+    def counted(self: ModelScorer, samples: list[Sample]) -> Iterator[object]:
         if self.exact:
             asked.append(len(samples))
         return whole(self, samples)
 
-    monkeypatch.setattr(Engine, "score", counted)
+    monkeypatch.setattr(ModelScorer, "score", counted)
     monkeypatch.setattr("sqsd_lint.run.bundle_run._FLOAT32_TOLERANCE", 1e-9)
     for value in (first[3], second[3]):
         report = run_check.check(run(data, threshold=repr(value), warning_threshold="-1000"))
@@ -124,21 +127,21 @@ def test_rows_near_a_line_of_either_bundle_are_scored_again_exactly(
 
 
 def test_one_model_is_in_memory_at_a_time(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: set[Engine] = set()
+    loaded: set[ModelScorer] = set()
     most = [0]
-    build, release = Engine._build, Engine.release
+    build, release = ModelScorer._build, ModelScorer.release
 
-    def counted(self: Engine) -> object:
+    def counted(self: ModelScorer) -> object:
         loaded.add(self)
         most[0] = max(most[0], len(loaded))
         return build(self)
 
-    def gone(self: Engine) -> None:
+    def gone(self: ModelScorer) -> None:
         loaded.discard(self)
         release(self)
 
-    monkeypatch.setattr(Engine, "_build", counted)
-    monkeypatch.setattr(Engine, "release", gone)
+    monkeypatch.setattr(ModelScorer, "_build", counted)
+    monkeypatch.setattr(ModelScorer, "release", gone)
     run_check.check(run(data, threshold="1000", warning_threshold="999"))
     assert (most, loaded) == ([1], set())
 
@@ -174,13 +177,13 @@ def test_standard_input_is_read_once(run: Run, monkeypatch: pytest.MonkeyPatch) 
 def test_a_file_that_changes_between_two_bundles_is_refused(
     run: Run, data: Path, monkeypatch: pytest.MonkeyPatch, later: list[object]
 ) -> None:
-    release = Engine.release
+    release = ModelScorer.release
 
-    def changed(self: Engine) -> None:
+    def changed(self: ModelScorer) -> None:
         data.write_text(lines(*later))
         release(self)
 
-    monkeypatch.setattr(Engine, "release", changed)
+    monkeypatch.setattr(ModelScorer, "release", changed)
     with pytest.raises(UsageError, match="changed while it was read"):
         run_check.check(run(data, threshold="1000", warning_threshold="999"))
 

@@ -15,8 +15,8 @@ from sqsd_lint.discover import find_files
 from sqsd_lint.errors import ConfigError, ModelNotFoundError, SqsdLintError, UsageError
 from sqsd_lint.rules import DEFAULT_BASELINE, DEFAULT_SUPPRESSIONS
 from sqsd_lint.run import check as run_check
-from sqsd_lint.run.model_scorer import Engine
-from sqsd_lint.run.policy_source import Rulebook, open_rulebook
+from sqsd_lint.run.model_scorer import ModelScorer
+from sqsd_lint.run.policy_source import PolicySource, open_policy_source
 from tests.repository import Repository
 
 DIGEST = "ab" * 16
@@ -34,8 +34,8 @@ def pack(threshold: str) -> str:
     return json.dumps({"rules": {"SQSD101": {"severity": "error", "threshold": threshold}}})
 
 
-def book(**settings: Any) -> Rulebook:
-    with open_rulebook(Settings(**settings)) as found:
+def book(**settings: Any) -> PolicySource:
+    with open_policy_source(Settings(**settings)) as found:
         return found
 
 
@@ -44,7 +44,7 @@ def test_from_disk(repo: Repository) -> None:
     repo.write(DEFAULT_BASELINE, json.dumps(BASELINE))
     repo.write("own.json", pack("p95"))
     found = book(rules="own.json", inline_suppressions=False)
-    assert found.pack.rules["SQSD101"].threshold == "p95"
+    assert found.pack.rules["SQSD101"].options["threshold"] == "p95"
     assert found.accepted.baseline is not None
     assert not found.accepted.inline
     assert found.notes == ()
@@ -60,14 +60,16 @@ def test_a_pack_of_the_commit(repo: Repository, tmp_path: Path) -> None:
         repo.write("own.json", text)
         for name in ("own.json", "./own.json", str(repo.root / "own.json")):
             found = book(rules=name, policy_ref="HEAD")
-            assert found.pack.rules["SQSD101"].threshold == "p95"
+            assert found.pack.rules["SQSD101"].options["threshold"] == "p95"
     repo.write("new.json", pack("1000"))
     with pytest.raises(ConfigError, match=r"new\.json: no such file at HEAD \("):
         book(rules="new.json", policy_ref="HEAD")
     assert book(policy_ref="HEAD").pack.name == "default"
     # What lies outside of the repository is no part of a change.
     (tmp_path / "outside.json").write_text(pack("p90"))
-    assert book(rules="../outside.json", policy_ref="HEAD").pack.rules["SQSD101"].threshold == "p90"
+    assert (
+        book(rules="../outside.json", policy_ref="HEAD").pack.rules["SQSD101"].options["threshold"] == "p90"
+    )
 
 
 def test_a_pack_of_the_work_tree_cannot_take_an_embedded_name(repo: Repository) -> None:
@@ -76,7 +78,7 @@ def test_a_pack_of_the_work_tree_cannot_take_an_embedded_name(repo: Repository) 
     repo.write("default", pack("1000"))
     repo.write("strict", pack("1000"))
     for name in ("default", "strict"):
-        assert book(rules=name, policy_ref="HEAD").pack.rules["SQSD101"].threshold != "1000"
+        assert book(rules=name, policy_ref="HEAD").pack.rules["SQSD101"].options["threshold"] != "1000"
 
 
 def test_what_the_commit_accepts(repo: Repository) -> None:
@@ -144,7 +146,7 @@ def test_ignore_files_of_the_commit(repo: Repository) -> None:
     for name in ("raw/x.jsonl", "built/x.jsonl"):
         repo.rows(name, 2)
     assert find_files(["."], ignore_files=book().ignore_files).files == []
-    with open_rulebook(Settings(policy_ref="HEAD")) as found:
+    with open_policy_source(Settings(policy_ref="HEAD")) as found:
         assert find_files(["."], ignore_files=found.ignore_files).files == [os.path.join("data", "a.jsonl")]
 
 
@@ -211,7 +213,7 @@ def test_a_base_model_that_comes_with_a_change_is_refused(
             run_check.check(settings)
         shutil.copytree(tiny_model_folder, ".hub/models--org--tiny/snapshots/1")
     repo.commit()
-    monkeypatch.setattr(Engine, "score", None)  # refused before any row is scored
+    monkeypatch.setattr(ModelScorer, "score", None)  # refused before any row is scored
     with pytest.raises(UsageError, match=r"the base model .* differs"):
         run_check.check(settings)
 

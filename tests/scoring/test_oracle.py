@@ -1,4 +1,4 @@
-"""The reference itself, held against what METHOD section 3 says that it is: a small step of SGD."""
+"""The reference itself, held against what docs/method.md section 3 says that it is: a small step of SGD."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.load import load_bundle
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.config import Settings
-from sqsd_lint.run.model_scorer import Engine
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import clean_samples
 from sqsd_lint.types import Sample, Score
 
@@ -27,7 +27,7 @@ PLAIN = Settings(device="cpu", dtype="float32", max_length=96)
 
 def sqsd(samples: list[Sample], settings: Settings) -> list[float]:
     """By the default bundle, which has a base adapter; the converted model comes from the user's cache."""
-    engine = Engine(open_bundle(None), settings, cache_dir=cache_root(), cache_scores=False)
+    engine = ModelScorer(open_bundle(None), settings, cache_dir=cache_root(), cache_scores=False)
     scores = {s.fingerprint: score.sqsd for s, score in engine.score(samples) if isinstance(score, Score)}
     return [scores[sample.fingerprint] for sample in samples]
 
@@ -35,7 +35,7 @@ def sqsd(samples: list[Sample], settings: Settings) -> list[float]:
 @pytest.mark.parametrize(("bits", "said"), [("4bit", 1), ("8bit", 0), (None, 0)])
 def test_the_head_says_what_four_bits_cost(bits: Any, said: int, tiny_bundle: Path, tmp_path: Path) -> None:
     settings = replace(PLAIN, quantize=bits)
-    notes = Engine(load_bundle(tiny_bundle), settings, cache_dir=tmp_path, cache_scores=False).notes
+    notes = ModelScorer(load_bundle(tiny_bundle), settings, cache_dir=tmp_path, cache_scores=False).notes
     assert len([note for note in notes if note.startswith("4-bit weights: ")]) == said
 
 

@@ -174,11 +174,11 @@ def test_margin_gradients_are_built_and_score(
         "device": "cpu",
         "cache_dir": str(tmp_path / "cache"),
     }
-    (row,) = sqsd_lint.scoring([str(data)], **options)
+    (row,) = sqsd_lint.score([str(data)], **options)
     assert row.score.danger > 0, "a row of the danger set makes the danger set likelier"
     assert row.score.drift > 0, "and a step on it raises their likelihood"
     with pytest.raises(UsageError, match="gradients taken at the initial state"):
-        list(sqsd_lint.scoring([str(data)], expansion="paper", **options))
+        list(sqsd_lint.score([str(data)], expansion="paper", **options))
 
 
 def test_a_margin_gradient_needs_its_initial_state(recipe_file: Path) -> None:

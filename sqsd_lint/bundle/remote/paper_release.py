@@ -32,7 +32,7 @@ MODEL = "Qwen/Qwen3-8B"
 _TEMPLATE_ARGUMENTS = {"enable_thinking": False}
 
 _DIRECTIONS, _STATES = "Direction", "initial-state"
-# What METHOD section 2 says of the published folders, by a part of their names.
+# What docs/method.md section 2 says of the published folders, by a part of their names.
 _TRAINED_ON = {
     "beaver": "3,000 random unsafe rows of BeaverTails, learning rate 5e-6",
     "ageis": "3,000 random unsafe rows of Aegis, learning rate 5e-6",

@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from sqsd_lint.config import Resolved, load_settings
-from sqsd_lint.config.files import LOCK, MAYBE_PATH_KEYS, find_file
+from sqsd_lint.config import TABLE, Resolved, load_settings
+from sqsd_lint.config.files import LOCK, find_file
+from sqsd_lint.config.schema import EXTEND
+from sqsd_lint.config.table import Table
 from sqsd_lint.discover.git.policy_ref import OPTION, PolicyRef
 from sqsd_lint.errors import ConfigError, SqsdLintError
 
 _NAMES = ("sqsd-lint.toml", "pyproject.toml")
-_PATHS = ("bundle", "model", "rules", "baseline", "suppressions", "cache_dir")
 _ACCEPTED = ("baseline", "suppressions")
 
 
@@ -32,6 +33,7 @@ def settings_at(
     config: str | None = None,
     isolated: bool = False,
     environ: Mapping[str, str],
+    table: Table = TABLE,
 ) -> tuple[Resolved, str]:
     """The settings as `config.load_settings` resolves them, with the configuration of a commit.
 
@@ -43,10 +45,10 @@ def settings_at(
             back into the work tree.
     """
     if isolated:
-        found = load_settings(cli, config=config, isolated=True, cwd=Path.cwd(), environ=environ)
+        found = load_settings(cli, config=config, isolated=True, cwd=Path.cwd(), environ=environ, table=table)
         return found, f"rules, baseline and suppressions are those of {policy.label}"
     with tempfile.TemporaryDirectory(prefix="sqsd-lint-") as folder:
-        mirror = _Mirror(policy, Path(folder).resolve())
+        mirror = _Mirror(policy, Path(folder).resolve(), table)
         try:
             file, note = mirror.configuration(config)
             # Without one, none may be looked for: the search would go on above the mirror.
@@ -56,6 +58,7 @@ def settings_at(
                 isolated=file is None,
                 cwd=mirror.here,
                 environ=environ,
+                table=table,
             )
         except SqsdLintError as error:
             raise type(error)(f"{mirror.shown(error.message)} (at {policy.label})", hint=error.hint) from None
@@ -67,12 +70,8 @@ def settings_at(
             value = getattr(found.settings, name)
             if origin in ("default", "command line") or origin.startswith("environment ") or not value:
                 continue
-            if name in ("paths", "opinions"):
-                changes[name] = tuple(map(mirror.value, value))
-            elif name == "bundles":
-                changes[name] = {mirror.value(k): mirror.value(v) for k, v in value.items()}
-            elif name in _PATHS:
-                changes[name] = mirror.value(value)
+            setting = table.by_name["bundle" if name == "opinions" else name]
+            changes[name] = setting.map_paths(value, mirror.value)
         origins = {name: mirror.shown(origin) for name, origin in found.origins.items()}
         files = tuple(map(mirror.shown, found.files))
         return Resolved(replace(found.settings, **changes), origins, files), note
@@ -85,8 +84,9 @@ class _Mirror:
         here: the working folder in it.
     """
 
-    def __init__(self, policy: PolicyRef, top: Path) -> None:
+    def __init__(self, policy: PolicyRef, top: Path, table: Table) -> None:
         self._policy = policy
+        self._table = table
         self._top = top
         self._cwd = Path.cwd().resolve()
         self.here = self._of(self._cwd)
@@ -128,7 +128,7 @@ class _Mirror:
         depth = (
             len(file.parent.relative_to(self._top).parts) if file.is_relative_to(self._top) else sys.maxsize
         )
-        for key in ("extend", "paths", "bundles", *(name.replace("_", "-") for name in _PATHS)):
+        for key in (EXTEND, *(setting.key for setting in self._table if setting.paths != "never")):
             for text in _texts(table.get(key)):
                 if PurePath(os.path.normpath(text)).parts.count("..") > depth:
                     raise ConfigError(f"{file}: {key}: {text!a} leads above the root of the file system")
@@ -151,7 +151,7 @@ class _Mirror:
 
         A folder comes without its content, of which the settings need nothing.
         """
-        for key in (*MAYBE_PATH_KEYS, "bundles"):
+        for key in (setting.key for setting in self._table if setting.paths == "maybe"):
             for text in _texts(table.get(key)):
                 place = Path(os.path.normpath(file.parent / os.path.expanduser(text)))
                 if "\0" in text or not place.is_relative_to(self._top):
@@ -171,7 +171,7 @@ class _Mirror:
             table = _table(file)
             self._refuse_above(file, table)
             self._lay_named(file, table)
-            following = table.get("extend")
+            following = table.get(EXTEND)
             if not isinstance(following, str):
                 return
             file = Path(os.path.normpath(file.parent / os.path.expanduser(following)))

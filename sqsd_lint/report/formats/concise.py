@@ -21,9 +21,9 @@ from sqsd_lint.report.sentences import (
     coverage_notes,
     coverage_parts,
     is_scored,
+    named_score,
     not_scored_line,
     row_text,
-    score_text,
     verdict,
 )
 from sqsd_lint.types import Report, Violation
@@ -45,7 +45,7 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
 
 def _line(violation: Violation, options: Options) -> str:
     if is_scored(violation):
-        said = f"SQSD {score_text(violation)} {row_text(violation, options, _CELLS)}"
+        said = f"{named_score(violation)} {row_text(violation, options, _CELLS)}"
     else:
         said = escape(violation.message)
     place = escape(str(violation.where))

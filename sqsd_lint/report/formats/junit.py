@@ -21,8 +21,6 @@ from sqsd_lint.common.escape import escape
 from sqsd_lint.report import Options
 from sqsd_lint.report.ranking import by_place
 from sqsd_lint.report.sentences import (
-    UNREADABLE_FILE,
-    UNSCORED_ROWS,
     answered,
     coverage_line,
     coverage_notes,
@@ -31,9 +29,9 @@ from sqsd_lint.report.sentences import (
     row_text,
     verdict,
 )
+from sqsd_lint.rules.registry import RULES
 from sqsd_lint.types import Report, Severity, Violation
 
-_NO_SCORE = (*UNSCORED_ROWS, UNREADABLE_FILE)
 _CELLS = 240
 # XML 1.0 has no way to write these, escaped or not; `escape` shows all but the last two kinds.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -74,7 +72,7 @@ def _finding_case(violation: Violation, options: Options) -> Element:
 def _outcome(violation: Violation) -> str:
     if violation.severity is Severity.WARNING:
         return "skipped"
-    return "error" if violation.rule in _NO_SCORE else "failure"
+    return "error" if violation.rule in RULES.unscored else "failure"
 
 
 def _coverage_suite(report: Report) -> Element:

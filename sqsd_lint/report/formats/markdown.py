@@ -32,7 +32,7 @@ from sqsd_lint.report.sentences import (
     tried,
     verdict,
 )
-from sqsd_lint.types import Head, Line, Report, Severity, Violation, Where
+from sqsd_lint.types import Head, Report, Severity, Threshold, Violation, Where
 
 _LONGEST = 600
 _NAME = 80
@@ -144,7 +144,7 @@ def _row(violation: Violation, options: Options) -> Sequence[str]:
     rank = numbers.percentile(violation.percentile)
     sqsd = ""
     if violation.score is not None and is_scored(violation):
-        sqsd = f"**{numbers.score(violation.score.sqsd)}**" + (f" {rank}" if rank else "")
+        sqsd = f"**{numbers.score(violation.score.risk)}**" + (f" {rank}" if rank else "")
     elif violation.opinions and rank:
         sqsd = f"mean {rank}"
     text = code(violation.fingerprint if options.redact else violation.excerpt, _CELLS)
@@ -198,11 +198,14 @@ def _facts(head: Head) -> list[str]:
         f"bundle {code(f'{head.bundle_id}@{short_digest(head.bundle_digest)}', _PATH)}",
         f"{words(head.metric)}, {words(head.expansion)} expansion",
         f"{words(head.dtype)} on {words(head.device)}",
-        *(_line(kind, line) for kind, line in (("error", head.error_line), ("warning", head.warning_line))),
+        *(
+            _line(kind, line)
+            for kind, line in (("error", head.error_threshold), ("warning", head.warning_threshold))
+        ),
     ]
 
 
-def _line(kind: str, line: Line | None) -> str:
+def _line(kind: str, line: Threshold | None) -> str:
     return f"{kind} line: SQSD ≥ {numbers.score(line.value)} ({words(line.spec)})" if line else ""
 
 

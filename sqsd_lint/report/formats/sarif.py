@@ -28,18 +28,16 @@ from sqsd_lint.report.finding_ids import identities
 from sqsd_lint.report.paths import Root, find_root
 from sqsd_lint.report.ranking import worst_first
 from sqsd_lint.report.sentences import (
-    UNREADABLE_FILE,
     coverage_line,
     coverage_notes,
     not_scored_line,
     row_text,
     sentence,
 )
-from sqsd_lint.rules.registry import RULES, Rule
+from sqsd_lint.rules.registry import RULES
+from sqsd_lint.rules.rule import Category, Rule, Scope
 from sqsd_lint.types import Report, Severity, Violation
 
-# Rules about danger itself, as against the upkeep of the data and of the gate.
-_RISK = ("SQSD1", "SQSD2")
 # CVSS-like, as text; GitHub calls 7.0 to 8.9 high and 4.0 to 6.9 medium.
 _SECURITY_SEVERITY = {Severity.ERROR: "8.0", Severity.WARNING: "5.0"}
 # GitHub cuts a description there.
@@ -80,14 +78,15 @@ def _descriptor(rule: Rule) -> dict[str, Any]:
 
 
 def _properties(rule: Rule) -> dict[str, Any]:
-    if rule.code.startswith(_RISK):
+    tags = [rule.category.value, "training-data"]
+    if rule.category is Category.SECURITY:
         return {
-            "tags": ["security", "training-data"],
+            "tags": tags,
             "precision": "medium",
             "security-severity": _SECURITY_SEVERITY[rule.severity],
         }
     return {
-        "tags": ["data-quality", "training-data"],
+        "tags": tags,
         "precision": "very-high",
         "problem.severity": rule.severity.value,
     }
@@ -247,7 +246,8 @@ def _notifications(report: Report, root: Root, left: int) -> list[dict[str, Any]
     found = []
     if not report.coverage.complete:
         found.append(_notification("error", f"{coverage_line(report)}; {not_scored_line(report)}"))
-    unreadable = (violation for violation in report.violations if violation.rule == UNREADABLE_FILE)
+    of_files = RULES.of_scope(Scope.FILE, unscored=True)
+    unreadable = (violation for violation in report.violations if violation.rule in of_files)
     for violation in islice(unreadable, _MOST_FILES):
         place = {"physicalLocation": {"artifactLocation": _artifact(root.uri(violation.where.file))}}
         level = violation.severity.value

@@ -35,6 +35,7 @@ from sqsd_lint.report.sentences import (
 )
 from sqsd_lint.report.style.bar import Histogram, Scale, bar, histogram, rows, scale_of
 from sqsd_lint.report.style.page import Page, open_page
+from sqsd_lint.rules.registry import RULES
 from sqsd_lint.types import Head, Opinion, Report, Score, Severity, Violation
 
 _HEIGHT = 5
@@ -56,7 +57,7 @@ def print_statistics(page: Page, report: Report) -> None:
     if counts:
         page.line()
     for name, head, scores in scores_by_bundle(report):
-        marks = [line.value for line in (head.warning_line, head.error_line) if line]
+        marks = [line.value for line in (head.warning_threshold, head.error_threshold) if line]
         found = histogram(scores, bins=page.width - 2 * _MARGIN, marks=marks)
         if found:
             by = f" by {escape(name)}" if name else ""
@@ -75,7 +76,7 @@ def _print_histogram(page: Page, found: Histogram, head: Head) -> None:
     columns = len(found.counts)
     axis = [page.glyphs.track] * columns
     labels = [(0, numbers.score(found.low)), (columns - 1, numbers.score(found.high))]
-    for line in (head.error_line, head.warning_line):
+    for line in (head.error_threshold, head.warning_threshold):
         if line:
             axis[found.column(line.value)] = page.glyphs.tick
             labels.insert(0, (found.column(line.value), numbers.score(line.value)))
@@ -85,9 +86,9 @@ def _print_histogram(page: Page, found: Histogram, head: Head) -> None:
 
 def _style(found: Histogram, column: int, head: Head) -> str:
     """The colour of the severity that rows in this bin get."""
-    if head.error_line and column >= found.column(head.error_line.value):
+    if head.error_threshold and column >= found.column(head.error_threshold.value):
         return "red"
-    if head.warning_line and column >= found.column(head.warning_line.value):
+    if head.warning_threshold and column >= found.column(head.warning_threshold.value):
         return "yellow"
     return "cyan"
 
@@ -155,10 +156,6 @@ def print_next_steps(page: Page, steps: Sequence[str], tried: str = "") -> None:
         page.line(Text.assemble((f"{page.glyphs.arrow} ", "cyan"), page.prose(escape(step))), hang=2)
 
 
-# Rules of this family are about a row's score: the score says it all. Others say what is wrong.
-_RISK = "SQSD1"
-
-
 def print_findings(
     page: Page, violations: Sequence[Violation], scale: Scale | None, options: Options
 ) -> None:
@@ -194,13 +191,13 @@ def _row(page: Page, violation: Violation, place_width: int, name_width: int, sc
         f"  {escape(violation.name):<{name_width}}",
     )
     score = violation.score
-    if score is not None and violation.rule.startswith(_RISK):
-        text.append(f"  {numbers.score(score.sqsd):>8}", "bold")
+    if score is not None and RULES.is_row_risk(violation.rule):
+        text.append(f"  {numbers.score(score.risk):>8}", "bold")
         text.append(f"  {numbers.percentile(violation.percentile):<7}", "dim")
         if scale:
-            full, track = bar(scale.filled(score.sqsd), bar_width(page), page.glyphs)
+            full, track = bar(scale.filled(score.risk), bar_width(page), page.glyphs)
             text.append("  ").append(full, colour).append(track, "dim")
-    elif violation.opinions and violation.rule.startswith(_RISK):
+    elif violation.opinions and RULES.is_row_risk(violation.rule):
         mean = numbers.percentile(violation.percentile)
         text.append(f"  mean {mean}" if mean else "", "bold")
     text.rstrip()
@@ -208,7 +205,7 @@ def _row(page: Page, violation: Violation, place_width: int, name_width: int, sc
 
 
 def _print_message(page: Page, violation: Violation, indent: int, options: Options) -> None:
-    if violation.rule.startswith(_RISK) and not options.verbose:
+    if RULES.is_row_risk(violation.rule) and not options.verbose:
         if violation.opinions:
             page.line(_opinions(page, violation.opinions), indent)
         if violation.opinions or violation.score is not None:
@@ -236,14 +233,14 @@ def _print_row(page: Page, violation: Violation, indent: int, options: Options) 
 
 def _opinions(page: Page, opinions: Sequence[Opinion]) -> Text:
     """`2 of 3 bundles find it risky: ✗ qwen p99.98 · ! smol p99.3 · llama p97.4`."""
-    risky = [escape(opinion.bundle) for opinion in opinions if opinion.line is not None]
+    risky = [escape(opinion.bundle) for opinion in opinions if opinion.level is not None]
     alone = len(risky) == 1 < len(opinions)
     who = f"only {risky[0]} finds" if alone else f"{len(risky)} of {len(opinions)} bundles find"
     text = Text(f"{who} it risky: ")
     for place, opinion in enumerate(opinions):
         text.append(page.glyphs.dot if place else "", "dim")
-        if opinion.line is not None:
-            text.append_text(Text.assemble(mark(page, Severity(opinion.line)))).append(" ")
+        if opinion.level is not None:
+            text.append_text(Text.assemble(mark(page, Severity(opinion.level)))).append(" ")
         text.append(opinion_text(opinion))
     return text
 
@@ -264,7 +261,7 @@ def _parts(score: Score) -> list[str]:
 def write(report: Report, stream: IO[str], options: Options) -> None:
     """Prints `report`; every piece of foreign text is escaped on the way (`report.safe`)."""
     page = open_page(stream, options.width)
-    scores = [v.score.sqsd for v in report.violations if v.score is not None]
+    scores = [v.score.risk for v in report.violations if v.score is not None]
     scale = scale_of(report.head, scores)
 
     if not options.quiet:

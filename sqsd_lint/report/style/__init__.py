@@ -1,1 +1,1 @@
-"""What formats and views share on a terminal and in HTML."""
+"""Share between formats and views what they need on a terminal and in HTML."""

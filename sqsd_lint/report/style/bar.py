@@ -85,8 +85,12 @@ def scale_of(head: Head, scores: Iterable[float]) -> Scale | None:
 
     Where a user's own lines do not stand warning below error, the scores themselves set the scale.
     """
-    if head.warning_line and head.error_line and head.warning_line.value < head.error_line.value:
-        return Scale(head.warning_line.value, head.error_line.value)
+    if (
+        head.warning_threshold
+        and head.error_threshold
+        and head.warning_threshold.value < head.error_threshold.value
+    ):
+        return Scale(head.warning_threshold.value, head.error_threshold.value)
     known = [score for score in scores if math.isfinite(score)]
     if not known:
         return None

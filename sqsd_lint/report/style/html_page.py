@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: a template that escapes, and a policy that lets nothing else in.
+"""Write self-contained HTML pages: a template that escapes, and a policy that lets nothing else in.
 
 A page asks nothing of the network. Its Content-Security-Policy names the SHA-256 of the style sheet and
 of the script that stand in it, and forbids everything else.
@@ -16,7 +16,7 @@ _TEMPLATE = "page.html.jinja"
 
 
 def write_page(folder: Path, view: Mapping[str, Any], stream: IO[str]) -> None:
-    """Writes a folder's `page.html.jinja` with its `style.css` and, if there is one, its `script.js`.
+    """Write a folder's `page.html.jinja` with its `style.css` and, if there is one, its `script.js`.
 
     Args:
         view: what the template shows. The template sees the style sheet as `style`, its hash as
@@ -46,5 +46,5 @@ def write_page(folder: Path, view: Mapping[str, Any], stream: IO[str]) -> None:
 
 
 def _hash(text: str) -> str:
-    """The source expression that lets a browser use exactly this inline text."""
+    """Return the source expression that lets a browser use exactly this inline text."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""What is said on standard error: errors with their remedy, and small notes."""
+"""Print on standard error: errors with their remedy, and small notes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqsd_lint.report.style.page import open_page
 def print_error(
     message: str, hint: str | None = None, *, trace: str = "", stream: IO[str] | None = None
 ) -> None:
-    """Prints `error: ...` and `help: ...`, escaped, after the lines of a traceback if there is one."""
+    """Print `error: ...` and `help: ...`, escaped, after the lines of a traceback if there is one."""
     page = open_page(sys.stderr if stream is None else stream)
     for line in trace.splitlines():
         page.line(Text(escape(line), "dim"))
@@ -24,6 +24,6 @@ def print_error(
 
 
 def print_note(text: str, *, stream: IO[str] | None = None) -> None:
-    """Prints one dim line."""
+    """Print one dim line."""
     page = open_page(sys.stderr if stream is None else stream)
     page.line(Text(escape(text), "dim"))

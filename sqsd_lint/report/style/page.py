@@ -1,4 +1,4 @@
-"""The surface that the text report is written on: colour or none, width, and which glyphs it can show."""
+"""Set up the page that the text report is written on: colour or none, width, and glyphs that it can show."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Page:
         return self.width if self.wraps else _PIPE_EXCERPT
 
     def prose(self, text: str) -> Text:
-        """Sets what stands in backticks in bold; without colour the backticks stay."""
+        """Set what stands in backticks in bold; without colour the backticks stay."""
         from rich.text import Text
 
         if not self.console.color_system:
@@ -83,7 +83,7 @@ class Page:
         return Text.assemble(*((part, "bold" if at % 2 else "") for at, part in enumerate(parts)))
 
     def line(self, text: Text | str = "", indent: int = 0, hang: int = 0) -> None:
-        """Prints `text`; where the page wraps, it is folded behind its indentation.
+        """Print `text`; where the page wraps, it is folded behind its indentation.
 
         Args:
             indent: cells before every line.
@@ -101,11 +101,11 @@ class Page:
 
 
 def open_page(stream: IO[str], width: int | None = None, environ: Mapping[str, str] | None = None) -> Page:
-    """Looks at `stream` and the environment (NO_COLOR, FORCE_COLOR, TERM, COLUMNS)."""
+    """Open a page on `stream`, as the environment has it (NO_COLOR, FORCE_COLOR, TERM, COLUMNS)."""
     from rich.console import Console
 
     class PlainConsole(Console):
-        """Rich would end the process with exit code 1 here, which means "violations"."""
+        """A console that raises where Rich would end the process with 1, which means "violations"."""
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
@@ -129,7 +129,7 @@ def open_page(stream: IO[str], width: int | None = None, environ: Mapping[str, s
 
 
 def use_colour(stream: IO[str], environ: Mapping[str, str] | None = None) -> bool:
-    """NO_COLOR wins over FORCE_COLOR, which wins over what the stream is."""
+    """Return whether to use colour: NO_COLOR wins over FORCE_COLOR, which wins over what the stream is."""
     environ = os.environ if environ is None else environ
     if environ.get("NO_COLOR"):
         return False

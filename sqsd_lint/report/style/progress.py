@@ -1,4 +1,4 @@
-"""A progress bar on standard error: only on a terminal, and only once a run takes over two seconds."""
+"""Show progress on standard error: only on a terminal, and only once a run takes over two seconds."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TerminalProgress:
 
 
 def terminal_progress(unit: str = "row", stream: IO[str] | None = None) -> TerminalProgress | None:
-    """A progress bar over rows (or another unit), or None where nobody would see it."""
+    """Return a progress bar over rows (or another unit), or None where nobody would see it."""
     stream = sys.stderr if stream is None else stream
     return TerminalProgress(unit, stream) if stream.isatty() else None
 

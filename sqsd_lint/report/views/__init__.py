@@ -1,1 +1,1 @@
-"""What commands other than `check` print."""
+"""Print what commands other than `check` print."""

@@ -15,7 +15,7 @@ from sqsd_lint.common.escape import escape
 from sqsd_lint.report import fields
 from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.style.page import Page, open_page
-from sqsd_lint.types import Agreement, Line
+from sqsd_lint.types import Agreement, Threshold
 
 _VALIDATION_LABEL = 13
 
@@ -69,12 +69,12 @@ def _validation_fact(page: Page, label: str, value: str) -> None:
 _LABEL = 13
 
 
-def print_bundle(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str]) -> None:
+def print_bundle(facts: Mapping[str, Any], thresholds: Sequence[Threshold], stream: IO[str]) -> None:
     """One bundle in full.
 
     Args:
         facts: `bundle.show.describe(bundle)`.
-        lines: candidate lines, each with the shares of the calibration sets at or above it.
+        thresholds: candidates, each with the shares of the calibration sets at or above it.
     """
     page = open_page(stream)
     base = facts["base_model"]
@@ -98,13 +98,15 @@ def print_bundle(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str
         _fact(page, "" if number else "trained on", text)
     for number, each in enumerate(facts["agreements"]):
         _fact(page, "" if number else "proxy", str(Agreement(**each)))
-    _print_calibration(page, facts["calibration"], lines)
+    _print_calibration(page, facts["calibration"], thresholds)
     print_validation(page, facts["validation"])
 
 
-def print_json(facts: Mapping[str, Any], lines: Sequence[Line], stream: IO[str]) -> None:
-    """What `print_bundle` shows, as one JSON object with the lines under `lines`."""
-    stream.write(fields.dump({**facts, "lines": [fields.line(line) for line in lines]}, indent=2) + "\n")
+def print_json(facts: Mapping[str, Any], thresholds: Sequence[Threshold], stream: IO[str]) -> None:
+    """What `print_bundle` shows, as one JSON object with the thresholds under `lines`."""
+    stream.write(
+        fields.dump({**facts, "lines": [fields.threshold(each) for each in thresholds]}, indent=2) + "\n"
+    )
 
 
 def print_wrong(findings: Sequence[tuple[str, str]], stream: IO[str]) -> None:
@@ -128,7 +130,9 @@ def _fact(page: Page, label: str, value: str) -> None:
     page.line(Text.assemble((f"  {label:<{_LABEL}}", "dim"), escape(value)), hang=_LABEL + 2)
 
 
-def _print_calibration(page: Page, calibration: Mapping[str, Any] | None, lines: Sequence[Line]) -> None:
+def _print_calibration(
+    page: Page, calibration: Mapping[str, Any] | None, thresholds: Sequence[Threshold]
+) -> None:
     if calibration is None:
         _fact(page, "calibration", "none: only raw scores can be thresholds")
         return
@@ -139,12 +143,12 @@ def _print_calibration(page: Page, calibration: Mapping[str, Any] | None, lines:
     _fact(page, "tolerance", f"{calibration['tolerance']:.3g} between dtypes")
     page.line()
     page.line(Text(f"  {'line':<7}{'score':>9}{'benign':>10}{'known-harmful':>16}  rows at or above", "dim"))
-    for line in lines:
-        benign = "" if line.benign_share is None else numbers.share(line.benign_share)
-        harmful = "" if line.harmful_share is None else numbers.share(line.harmful_share)
+    for each in thresholds:
+        benign = "" if each.benign_share is None else numbers.share(each.benign_share)
+        harmful = "" if each.harmful_share is None else numbers.share(each.harmful_share)
         page.line(
             Text.assemble(
-                (f"  {escape(line.spec):<7}", "bold"),
-                f"{numbers.score(line.value):>9}{benign:>10}{harmful:>16}",
+                (f"  {escape(each.spec):<7}", "bold"),
+                f"{numbers.score(each.value):>9}{benign:>10}{harmful:>16}",
             )
         )

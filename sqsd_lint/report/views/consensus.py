@@ -1,4 +1,4 @@
-"""Rows with the opinions of several bundles, as `score --bundle A --bundle B` writes them."""
+"""Lay out rows with the opinions of several bundles, as `score --bundle A --bundle B` writes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqsd_lint.types import Problem
 
 
 def row(value: Consensus | Problem) -> dict[str, Any]:
-    """A row; without a score it has its problem's code as `status`."""
+    """Return a row; without a score it has its problem's code as `status`."""
     if isinstance(value, Problem):
         plain = fields.row(value)
         place = {name: plain[name] for name in ("file", "line", "fingerprint")}
@@ -35,7 +35,7 @@ _COLUMNS = ("mean_percentile", "max_percentile", "agreement", "risky", "only", "
 
 
 def columns() -> dict[str, Any]:
-    """The columns of a table of such rows and their Arrow types."""
+    """Return the columns of a table of such rows and their Arrow types."""
     import pyarrow as pa
 
     opinion = [
@@ -64,7 +64,7 @@ class Votes:
 
     Attributes:
         judged: rows on which every bundle has drawn a line.
-        agreed: rows on which all bundles say the same.
+        agreed: rows on which all bundles agree.
         risky: rows that every bundle finds risky.
         alone: rows that one bundle alone finds risky, by bundle.
     """
@@ -75,7 +75,7 @@ class Votes:
     alone: Counter[str] = field(default_factory=Counter)
 
     def watch(self, items: Iterable[Consensus | Problem]) -> Iterator[Consensus | Problem]:
-        """Counts items on their way."""
+        """Count items on their way."""
         for item in items:
             if isinstance(item, Consensus) and item.agreement is not None:
                 self.judged += 1
@@ -85,7 +85,7 @@ class Votes:
             yield item
 
     def line(self) -> str:
-        """What is said at the end; nothing where the bundles have no lines."""
+        """Return the sentence for the end; empty where the bundles have no lines."""
         if not self.judged:
             return ""
         parts = [f"the bundles agree on {self.agreed:,} of {numbers.count(self.judged, 'row')}"]

@@ -1,4 +1,4 @@
-"""`doctor`: what is there and what is missing, one line each."""
+"""Print what `doctor` finds there and missing, one line each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LABEL = 15
 _STYLES = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
-class Fact(Protocol):
-    """One line; `hint` says what mends it."""
+class ShownFact(Protocol):
+    """One line; `hint` is what mends it."""
 
     @property
     def name(self) -> str: ...
@@ -29,8 +29,8 @@ class Fact(Protocol):
     def hint(self) -> str: ...
 
 
-def print_facts(facts: Iterable[Fact], stream: IO[str]) -> list[Fact]:
-    """Prints every fact as it comes, then whether a check could run; returns them all."""
+def print_facts(facts: Iterable[ShownFact], stream: IO[str]) -> list[ShownFact]:
+    """Print every fact as it comes, then whether a check could run; return them all."""
     page = open_page(stream)
     glyphs = {"ok": page.glyphs.clear, "note": page.glyphs.warning, "missing": page.glyphs.error}
     width = max(len(glyph) for glyph in glyphs.values())
@@ -57,8 +57,8 @@ def print_facts(facts: Iterable[Fact], stream: IO[str]) -> list[Fact]:
     return said
 
 
-def print_facts_json(facts: Sequence[Fact], stream: IO[str]) -> None:
-    """The same as one JSON object."""
+def print_facts_json(facts: Sequence[ShownFact], stream: IO[str]) -> None:
+    """Print the same as one JSON object."""
     document = {
         "version": fields.VERSION,
         "ready": not missing_facts(facts),
@@ -70,6 +70,6 @@ def print_facts_json(facts: Sequence[Fact], stream: IO[str]) -> None:
     stream.write(fields.dump(document, indent=2) + "\n")
 
 
-def missing_facts(facts: Iterable[Fact]) -> list[Fact]:
-    """Those without which no check can run."""
+def missing_facts(facts: Iterable[ShownFact]) -> list[ShownFact]:
+    """Return the facts without which no check can run."""
     return [fact for fact in facts if fact.level == "missing"]

@@ -1,4 +1,4 @@
-"""A measured run for people, a line per checkpoint, and as JSON (`rules/schemas/drift.schema.json`)."""
+"""Print a measured run, a line per checkpoint, or write it as JSON (`rules/schemas/drift.schema.json`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqsd_lint.bundle.load import Bundle
     from sqsd_lint.drift.displacement import Along, Drift
-    from sqsd_lint.drift.trajectory import Move, Trajectory
+    from sqsd_lint.drift.trajectory import StateDrift, Trajectory
 
 VERSION = 1
 _UNCUT = 200
@@ -25,12 +25,12 @@ _NAMES = 3  # of modules that a line lists
 
 
 def write_json(run: Path, bundle: Bundle, trajectory: Trajectory, stream: IO[str]) -> None:
-    """Writes all figures as one JSON object, per layer too."""
+    """Write all figures as one JSON object, per layer too."""
     stream.write(fields.dump(drift_fields(run, bundle, trajectory), indent=2) + "\n")
 
 
 def drift_fields(run: Path, bundle: Bundle, trajectory: Trajectory) -> dict[str, Any]:
-    """All that was measured; numbers that do not exist, such as the direction of no step, are null."""
+    """Return all that was measured; numbers that do not exist, such as the direction of no step, are null."""
     manifest = bundle.manifest
     return {
         "version": VERSION,
@@ -69,7 +69,7 @@ def drift_fields(run: Path, bundle: Bundle, trajectory: Trajectory) -> dict[str,
     }
 
 
-def _move(move: Move) -> dict[str, Any]:
+def _move(move: StateDrift) -> dict[str, Any]:
     layers = [
         {
             "module": layer.module,
@@ -112,7 +112,7 @@ def _along(along: Along) -> dict[str, Any]:
 
 
 def write_text(run: Path, bundle: Bundle, trajectory: Trajectory, stream: IO[str]) -> None:
-    """Prints a table, the layers that went furthest, and whatever was left out."""
+    """Print a table, the layers that went furthest, and whatever was left out."""
     from rich.text import Text
 
     page = open_page(stream)
@@ -160,7 +160,7 @@ def _table(page: Page, trajectory: Trajectory) -> None:
 
 
 def _furthest(page: Page, trajectory: Trajectory) -> None:
-    """The layers of the newest state that went furthest towards danger."""
+    """Return the layers of the newest state that went furthest towards danger."""
     state, total = trajectory.points[-1].state, trajectory.points[-1].move.total
     gone = [layer for layer in total.layers if layer.danger > 0]
     top = sorted(gone, key=lambda layer: layer.danger, reverse=True)[:_NAMES]

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import IO, Protocol
+from typing import IO
 
 from sqsd_lint.report.style.page import Page, open_page
-from sqsd_lint.types import Severity
-
-
-class Rule(Protocol):
-    """What is shown of a rule in a list."""
-
-    @property
-    def code(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def severity(self) -> Severity: ...
-    @property
-    def summary(self) -> str: ...
+from sqsd_lint.rules.rule import Rule
 
 
 def print_pages(pages: Sequence[str], stream: IO[str]) -> None:
-    """Renders Markdown pages on a terminal; a pipe gets the Markdown itself."""
+    """Render Markdown pages on a terminal; a pipe gets the Markdown itself."""
     page = open_page(stream)
     for number, text in enumerate(pages):
         if number:
@@ -35,7 +22,7 @@ def print_pages(pages: Sequence[str], stream: IO[str]) -> None:
 
 
 def print_rules(rules: Sequence[Rule], stream: IO[str]) -> None:
-    """Lists rules: code, name, severity, summary."""
+    """List rules: code, name, severity, summary."""
     from rich.text import Text
 
     from sqsd_lint.report.head import STYLES

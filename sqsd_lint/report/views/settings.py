@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from rich.text import Text
 
 from sqsd_lint.common.escape import escape
+from sqsd_lint.config.describe import Described
 from sqsd_lint.report import fields
 from sqsd_lint.report.style.page import open_page
 
 _WIDEST_VALUE = 32
 
 
-class Setting(Protocol):
-    """A line of the list; `key` as a configuration file spells it, `value` of JSON's types."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def value(self) -> Any: ...
-    @property
-    def origin(self) -> str: ...
-    @property
-    def is_default(self) -> bool: ...
-
-
-def print_settings(settings: Sequence[Setting], files: Sequence[str], stream: IO[str]) -> None:
+def print_settings(settings: Sequence[Described], files: Sequence[str], stream: IO[str]) -> None:
     """The files in force, then a line per setting; those that somebody set stand out.
 
     Args:
@@ -47,7 +35,7 @@ def print_settings(settings: Sequence[Setting], files: Sequence[str], stream: IO
         page.line(line.append(f"  {escape(setting.origin)}", "dim" if setting.is_default else "cyan"))
 
 
-def print_settings_json(settings: Sequence[Setting], files: Sequence[str], stream: IO[str]) -> None:
+def print_settings_json(settings: Sequence[Described], files: Sequence[str], stream: IO[str]) -> None:
     """The same as one JSON object."""
     document = {
         "version": fields.VERSION,

@@ -1,4 +1,4 @@
-"""Rows with the spans that their scores come from, as `score --emit-spans` writes them."""
+"""Lay out rows with the spans that their scores come from, as `score --emit-spans` writes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqsd_lint.types import Problem
 
 
 def row(value: SpannedRow | Problem) -> dict[str, Any]:
-    """The fields of a row, and `spans`, `prompt` and `other`, which sum to its scores; null without any."""
+    """Return a row's fields with `spans`, `prompt` and `other`, which sum to its scores; null without any."""
     plain = fields.row(value if isinstance(value, Problem) else value.row)
     if isinstance(value, Problem) or plain["status"] != "ok":
         return {**plain, "prompt": None, "other": None, "spans": None}
@@ -19,7 +19,7 @@ def row(value: SpannedRow | Problem) -> dict[str, Any]:
 
 
 def columns() -> dict[str, Any]:
-    """The columns of a table of such rows and their Arrow types."""
+    """Return the columns of a table of such rows and their Arrow types."""
     import pyarrow
 
     share = [(name, pyarrow.float64()) for name in ("danger", "safety", "sqsd")]

@@ -1,1 +1,1 @@
-"""The updates of one layer, one file per kind of training."""
+"""Compute the updates of one layer, one file per kind of training."""

@@ -1,7 +1,8 @@
-"""The update of a layer whose whole weight is trained (METHOD sections 3 and 5): dW_i = -G_i = -dl_i/dW.
+"""Project the update of a layer whose whole weight is trained (docs/method.md sections 3 and 5).
 
-G_i = sum_t d_it (x) x_it is never formed. Its inner product with V = Bv Av splits over tokens, and its norm
-over pairs of tokens, taken in blocks so that memory grows with the tokens and not with their square:
+The update is dW_i = -G_i = -dl_i/dW, and G_i = sum_t d_it (x) x_it is never formed. Its inner product with
+V = Bv Av splits over tokens, and its norm over pairs of tokens, taken in blocks so that memory grows with the
+tokens and not with their square:
 
     <G_i, V>  = sum_t (d_it Bv) . (Av x_it)
     ||G_i||^2 = sum_{t,t'} (d_it . d_it') (x_it . x_it')
@@ -67,7 +68,7 @@ class FullLayer:
 
 
 def gradient_norm_squared(x: Tensor, d: Tensor) -> Tensor:
-    """||sum_t d_it (x) x_it||^2 for each sample, [b] float32; x [b, t, d_in], d [b, t, d_out]."""
+    """Return ||sum_t d_it (x) x_it||^2 for each sample, [b] float32; x [b, t, d_in], d [b, t, d_out]."""
     total = torch.zeros(len(x), device=x.device)
     blocks = even_slices(x.shape[1], _BLOCK)
     for i, one in enumerate(blocks):

@@ -1,4 +1,4 @@
-"""Directions that are gradients: where the likelihood of given answers grows fastest.
+"""Keep directions that are gradients: where the likelihood of given answers grows fastest.
 
 The paper's direction is a task vector, where training on harmful answers ended. This one is where it would
 begin: the gradient of the mean log-likelihood of answers at the expansion point itself, so that the inner
@@ -39,12 +39,12 @@ class Gradient:
 
     @classmethod
     def of_adapter(cls, adapter: Adapter) -> Gradient:
-        """The gradient that is laid out as an adapter: A [r, d_in] and B [d_out, r] of every module."""
+        """Read a gradient that is laid out as an adapter: A [r, d_in] and B [d_out, r] of every module."""
         factors = adapter.factors.items()
         return cls({name: FactorGradient(f.A.float(), f.B.float().T.contiguous()) for name, f in factors})
 
     def tensors(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The weights of a PEFT folder: `of_adapter` reads them back."""
+        """Return the weights of a PEFT folder, which `of_adapter` reads back."""
         found = {}
         for name, g in self.factors.items():
             key = f"base_model.model.{name}"
@@ -54,5 +54,5 @@ class Gradient:
 
 
 def factor_norm_squared(gA: Tensor, gB: Tensor) -> Tensor:
-    """||gA_i||^2 + ||gB_i||^2 for each sample, [b]: the update as a vector of factors, as gradients are."""
+    """Return ||gA_i||^2 + ||gB_i||^2 for each sample, [b]: the update's squared length in factors."""
     return (gA * gA).sum((1, 2)) + (gB * gB).sum((1, 2))

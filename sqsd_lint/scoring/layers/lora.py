@@ -1,4 +1,4 @@
-"""The update of a LoRA layer, by low-rank algebra alone (METHOD section 5).
+"""Project the update of a LoRA layer, by low-rank algebra alone (docs/method.md section 5).
 
 One SGD step on the factors changes the effective weight by dW_i = -(gB_i A0 + B0 gA_i). What can be computed
 of a direction V = Bv Av once per bundle:
@@ -58,7 +58,7 @@ class LoraLayer:
         return self.scaling
 
     def factor_gradients(self, x: Tensor, h: Tensor, d: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Each sample's gradients of the two factors, gA [b, r, d_in] and gB [b, r, d_out], float32.
+        """Return each sample's gradients of the two factors, gA [b, r, d_in] and gB [b, r, d_out], float32.
 
         gB_i = s0 sum_t d_it (x) h_it        gA_i = sum_t u_it (x) x_it
         """
@@ -84,12 +84,12 @@ class LoraLayer:
 
 
 def update_dot(layer: LoraLayer, gA: Tensor, gB: Tensor) -> Tensor:
-    """<dW_i, V> = -(<gB, P> + <gA, Q>) for each sample and direction, [b, K] float32."""
+    """Return <dW_i, V> = -(<gB, P> + <gA, Q>) for each sample and direction, [b, K] float32."""
     return -(gB.flatten(1) @ layer.P.T + gA.flatten(1) @ layer.Q.T)
 
 
 def update_norm_squared(layer: LoraLayer, gA: Tensor, gB: Tensor) -> Tensor:
-    """||dW_i||^2 for each sample, [b] float32, with dW_i = -(gB_i A0 + B0 gA_i) never formed.
+    """Return ||dW_i||^2 for each sample, [b] float32, with dW_i = -(gB_i A0 + B0 gA_i) never formed.
 
     <gB (A0 A0^T), gB> + <(B0^T B0) gA, gA> + 2 <B0^T gB, gA A0^T>
     """
@@ -154,6 +154,6 @@ def lora_layer(
 
 
 def vector_norm(v: LoraFactors) -> Tensor:
-    """||Bv Av||, a float64 scalar, without the product."""
+    """Return ||Bv Av||, a float64 scalar, without the product."""
     A, B = v.A.double(), v.B.double()
     return ((B.T @ B) * (A @ A.T)).sum().clamp(min=0).sqrt()

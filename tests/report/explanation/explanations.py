@@ -57,14 +57,14 @@ def explanation(
 PLAIN = explanation()
 FULL = replace(
     PLAIN,
-    head=replace(HEAD, error_line=replace(HEAD.error_line, value=1.5), warning_line=None),  # type: ignore[type-var]
+    head=replace(HEAD, error_threshold=replace(HEAD.error_threshold, value=1.5), warning_threshold=None),  # type: ignore[type-var]
     nearest=Nearest(
         (Neighbour("harmful-short", 17, "17" * 16, 0.21), Neighbour("hh-rejected", 3, "03" * 16, 0.14)),
         (),
         0.0138,
     ),
     remedy=Remedy(
-        line=replace(HEAD.error_line, value=1.5),  # type: ignore[type-var]
+        threshold=replace(HEAD.error_threshold, value=1.5),  # type: ignore[type-var]
         parts=PLAIN.sentences.parts[:2],
         estimate=-3.2,
         masked=1.1,
@@ -88,7 +88,7 @@ HOSTILE = replace(
 HOSTILE = replace(
     HOSTILE,
     remedy=Remedy(
-        HEAD.error_line,  # type: ignore[arg-type]
+        HEAD.error_threshold,  # type: ignore[arg-type]
         HOSTILE.sentences.parts[:3],
         math.nan,
         math.inf,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape
-from sqsd_lint.types import Head, Line, Severity
+from sqsd_lint.types import Head, Severity, Threshold
 
 # Scores that differ from an edge by less than this share of a bin stand on it, whatever the rounding.
 _ON_EDGE = 1e-9
@@ -119,7 +119,7 @@ class Chart:
 
 def draw(scores: Sequence[float], head: Head, *, width: int, height: int, bins: int) -> Chart | None:
     """Lays the picture out; None when there is no finite score to show."""
-    lines = [line.value for line in (head.warning_line, head.error_line) if line]
+    lines = [line.value for line in (head.warning_threshold, head.error_threshold) if line]
     found = make_bins(scores, lines, bins)
     if found is None:
         return None
@@ -146,7 +146,7 @@ class _Plot:
         self.tallest = max(bins.counts)
         self.low, self.high = bins.start, bins.edge(len(bins.counts))
         # The error line first: where the lines cross, a row above both is an error.
-        both = ((Severity.ERROR, head.error_line), (Severity.WARNING, head.warning_line))
+        both = ((Severity.ERROR, head.error_threshold), (Severity.WARNING, head.warning_threshold))
         self.lines = [(severity, line) for severity, line in both if line and math.isfinite(line.value)]
 
     def x(self, score: float) -> float:
@@ -207,7 +207,7 @@ class _Plot:
             )
 
 
-def _label(severity: Severity, line: Line) -> str:
+def _label(severity: Severity, line: Threshold) -> str:
     value, spec = numbers.score(line.value), escape(line.spec)
     return f"{severity.value} line {value}" + (f" ({spec})" if spec and spec != value else "")
 

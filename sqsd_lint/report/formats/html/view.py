@@ -31,7 +31,8 @@ from sqsd_lint.report.sentences import (
     verdict,
 )
 from sqsd_lint.report.style.bar import scale_of
-from sqsd_lint.types import Head, Line, Opinion, Report, Severity, Violation
+from sqsd_lint.rules.findings import score_name
+from sqsd_lint.types import Head, Opinion, Report, Severity, Threshold, Violation
 
 
 def prose(text: str) -> list[tuple[str, bool]]:
@@ -52,7 +53,7 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
     The page sorts by these ranks, so that its order never depends on the reader's language.
     """
     worst = worst_first(found)[:MOST]
-    scale = scale_of(head, [v.score.sqsd for v in worst if v.score is not None])
+    scale = scale_of(head, [v.score.risk for v in worst if v.score is not None])
     ranks = {
         name: _ranks(worst, key)
         for name, key in (("score", _by_score), ("place", _by_place), ("rule", _by_rule))
@@ -62,7 +63,7 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
         score = violation.score
         percentile = numbers.percentile(violation.percentile)
         mean = percentile if violation.opinions else ""
-        known = score is not None and math.isfinite(score.sqsd)
+        known = score is not None and math.isfinite(score.risk)
         views.append(
             {
                 "number": number,
@@ -72,9 +73,9 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
                 "name": escape(violation.name),
                 "file": escape(violation.where.file),
                 "line": violation.where.line,
-                "score": numbers.score(score.sqsd) if score else mean,
+                "score": numbers.score(score.risk) if score else mean,
                 "percentile": "mean" if mean else percentile,
-                "bar": round(scale.filled(score.sqsd) * _BAR, 1) if scale and score and known else None,
+                "bar": round(scale.filled(score.risk) * _BAR, 1) if scale and score and known else None,
                 "excerpt": "" if options.redact else excerpt(violation.excerpt, _EXCERPT_CELLS),
                 "text": "" if options.redact else _text(violation.excerpt),
                 "message": prose(violation.message),
@@ -113,8 +114,11 @@ def _text(raw: str) -> str:
 
 
 def _opinion(opinion: Opinion) -> tuple[str, str]:
-    parts = [f"SQSD {numbers.score(opinion.score.sqsd)}", numbers.percentile(opinion.percentile)]
-    parts.append(f"at or above the {opinion.line.value} line" if opinion.line else "below the lines")
+    parts = [
+        f"{score_name(opinion.score)} {numbers.score(opinion.score.risk)}",
+        numbers.percentile(opinion.percentile),
+    ]
+    parts.append(f"at or above the {opinion.level.value} line" if opinion.level else "below the lines")
     return escape(opinion.bundle), ", ".join(filter(None, parts))
 
 
@@ -124,9 +128,11 @@ def _parts(violation: Violation) -> list[tuple[str, str]]:
     if score is None:
         return [_opinion(opinion) for opinion in violation.opinions]
     parts = [
+        *([("risk", numbers.score(score.risk))] if score.risk != score.sqsd else []),
         ("SQSD", numbers.score(score.sqsd)),
         ("danger", numbers.score(score.danger)),
         ("safety", numbers.score(score.safety)),
+        *([("harm", numbers.score(score.harm))] if math.isfinite(score.harm) else []),
     ]
     if percentile := numbers.percentile(violation.percentile):
         parts.append(("percentile", f"{percentile} of benign rows"))
@@ -213,7 +219,7 @@ def _facts(head: Head) -> list[tuple[str, str]]:
 
 
 def _lines(head: Head) -> list[dict[str, str]]:
-    both = ((Severity.ERROR, head.error_line), (Severity.WARNING, head.warning_line))
+    both = ((Severity.ERROR, head.error_threshold), (Severity.WARNING, head.warning_threshold))
     return [
         {"severity": severity.value, "value": numbers.score(line.value), "text": _line_text(line)}
         for severity, line in both
@@ -221,7 +227,7 @@ def _lines(head: Head) -> list[dict[str, str]]:
     ]
 
 
-def _line_text(line: Line) -> str:
+def _line_text(line: Threshold) -> str:
     shares = [
         f"{numbers.share(share)} of {rows} rows"
         for share, rows in ((line.harmful_share, "known-harmful"), (line.benign_share, "benign"))
@@ -251,7 +257,10 @@ def _distribution(scores: list[float], head: Head) -> str:
     named = {"lowest": ordered[0], "median": ordered[len(ordered) // 2], "highest": ordered[-1]}
     figures = [f"{name} {numbers.score(v if abs(v) > least else 0.0)}" for name, v in named.items()]
     parts = [f"{numbers.count(len(ordered), 'row')}: {', '.join(figures)}"]
-    for severity, line in ((Severity.ERROR, head.error_line), (Severity.WARNING, head.warning_line)):
+    for severity, line in (
+        (Severity.ERROR, head.error_threshold),
+        (Severity.WARNING, head.warning_threshold),
+    ):
         if line:
             above = sum(score >= line.value for score in ordered)
             parts.append(f"{above:,} at or above the {severity.value} line")

@@ -1,4 +1,4 @@
-"""An explanation in the formats that people and programs read: text, json, html."""
+"""Write an explanation in the formats that people and programs read: text, json, html."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write(
     *,
     top: int = TOP,
 ) -> None:
-    """Writes `explanation` to `stream` in one of `FORMATS`.
+    """Write `explanation` to `stream` in one of `FORMATS`.
 
     Args:
         options: `redact` and `width` count.

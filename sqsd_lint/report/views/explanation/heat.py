@@ -1,4 +1,4 @@
-"""Heat: shares as a few levels of colour, or of marks where there is no colour.
+"""Show shares as heat: a few levels of colour, or of marks where there is no colour.
 
 Levels run from -4 (towards safety) over 0 (hardly anything) to 4 (towards danger). Four levels are as many as
 can be told apart at a glance, and as many as 16 colours of a terminal can hold.
@@ -38,13 +38,13 @@ _ASCII_MARKS = {1: "1", 2: "2", 3: "3", 4: "4", -1: "a", -2: "b", -3: "c", -4: "
 
 
 def reference(values: Iterable[float]) -> float:
-    """The share that counts as hot: the 95th percentile of the sizes of those that are not 0."""
+    """Return the share that counts as hot: the 95th percentile of the sizes of those that are not 0."""
     sizes = sorted(abs(v) for v in values if v and math.isfinite(v))
     return sizes[min(int(_QUANTILE * len(sizes)), len(sizes) - 1)] if sizes else 0.0
 
 
 def level(value: float, hot: float) -> int:
-    """-4 to 4 for a share, `hot` or more being 4; 0 for what is no number."""
+    """Return -4 to 4 for a share, `hot` or more being 4; 0 for what is no number."""
     if not math.isfinite(value) or not hot > 0:
         return 0
     size = sum(abs(value) / hot >= step for step in _STEPS)
@@ -60,7 +60,7 @@ class Cell:
 
 
 def heat_cells(text: str, levels: Sequence[int]) -> list[list[Cell]]:
-    """The characters of a text, escaped, line by line.
+    """Return the characters of a text, escaped, line by line.
 
     Args:
         levels: by character.
@@ -75,7 +75,7 @@ def heat_cells(text: str, levels: Sequence[int]) -> list[list[Cell]]:
 
 
 def escaped_pieces(text: str) -> list[str]:
-    """What each character of `text` becomes in `safe.escape(text)`: itself, or its visible escape."""
+    """Return what each character of `text` becomes in `escape(text)`: itself, or its visible escape."""
     safe = escape(text)
     pieces, at = [], 0
     for char in text:
@@ -90,7 +90,7 @@ def escaped_pieces(text: str) -> list[str]:
 
 
 def folded(line: Sequence[Cell], room: int) -> Iterator[list[Cell]]:
-    """A line in parts of at most `room` cells, broken at blanks where there are any."""
+    """Return a line in parts of at most `room` cells, broken at blanks where there are any."""
     row: list[Cell] = []
     width = blank = 0  # `blank`: how much of `row` stands before its last blank
     for cell in line:
@@ -116,7 +116,7 @@ def folded(line: Sequence[Cell], room: int) -> Iterator[list[Cell]]:
 
 
 def print_heat(page: Page, lines: Iterable[Sequence[Cell]], indent: int) -> None:
-    """Prints lines with their heat as background, or as a line of marks under them."""
+    """Print lines with their heat as background, or as a line of marks under them."""
     from rich.text import Text
 
     for line in lines:
@@ -129,18 +129,18 @@ def print_heat(page: Page, lines: Iterable[Sequence[Cell]], indent: int) -> None
 
 
 def style(page: Page, level: int) -> str:
-    """The style of a level, none without colour."""
+    """Return the style of a level, none without colour."""
     return _STYLES.get(level, "") if page.console.color_system else ""
 
 
 def mark(page: Page, level: int) -> str:
-    """One character for a level where there is no colour; a blank for 0."""
+    """Return one character for a level where there is no colour; a blank for 0."""
     marks = _ASCII_MARKS if page.glyphs.ellipsis == ASCII.ellipsis else _MARKS
     return marks.get(level, " ")
 
 
 def swatch(page: Page, levels: Iterable[int], width: int = 1) -> Text:
-    """A strip of levels, `width` cells each: full cells of their colours, or marks; a track where it is 0."""
+    """Return a strip of levels, `width` cells each, in their colours or as marks; a track where it is 0."""
     from rich.text import Text
 
     text = Text()

@@ -33,7 +33,7 @@ def view(explanation: Explanation, options: Options, top: int) -> dict[str, Any]
     row, head, score = explanation.row, explanation.head, explanation.row.score
     reached = [
         name
-        for name, line in (("error", head.error_line), ("warning", head.warning_line))
+        for name, line in (("error", head.error_threshold), ("warning", head.warning_threshold))
         if line and score.sqsd >= line.value
     ]
     return {
@@ -194,7 +194,7 @@ def _remedy(explanation: Explanation, remedy: Remedy, options: Options) -> dict[
                 "value": numbers.score(value),
                 "percentile": numbers.percentile(percentile),
                 "meaning": meaning,
-                "clear": value < remedy.line.value if scored else None,
+                "clear": value < remedy.threshold.value if scored else None,
             }
             for name, value, percentile, meaning, scored in results
         ],

@@ -90,7 +90,7 @@ def _neighbour(value: Neighbour) -> dict[str, Any]:
 
 def _remedy(value: Remedy, spans: Any) -> dict[str, Any]:
     return {
-        "line": fields.line(value.line),
+        "line": fields.threshold(value.threshold),
         "parts": spans(value.parts),
         "estimate": fields.number(value.estimate),
         "masked": fields.number(value.masked),

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from sqsd_lint.common import numbers
 from sqsd_lint.explain.model import Explanation, Remedy, Share, Span, total
+from sqsd_lint.rules import reaches
+from sqsd_lint.types import Threshold
 
 MASKED = "masked"
 MASKED_MEANS = "scored: they are read, not trained on"
@@ -69,36 +71,34 @@ def shares(parts: list[Span]) -> Share:
 
 def standing(explanation: Explanation) -> str:
     """Where the score stands to the lines, in a few words."""
-    head, sqsd = explanation.head, explanation.row.score.sqsd
-    for name, line in (("error", head.error_line), ("warning", head.warning_line)):
-        if line and sqsd >= line.value:
-            return f"at or above the {name} line {line_name(line.value, line.spec)}"
-    lowest = head.warning_line or head.error_line
+    head, score = explanation.head, explanation.row.score
+    for name, line in (("error", head.error_threshold), ("warning", head.warning_threshold)):
+        if line and reaches(score, line):
+            return f"at or above the {name} line {line_name(line)}"
+    lowest = head.warning_threshold or head.error_threshold
     if lowest is None:
         return "no line is drawn: the bundle has no calibration"
-    return (
-        f"under the {'warning' if head.warning_line else 'error'} line {line_name(lowest.value, lowest.spec)}"
-    )
+    return f"under the {'warning' if head.warning_threshold else 'error'} line {line_name(lowest)}"
 
 
-def line_name(value: float, spec: str) -> str:
-    """`2.03 (p99)`, or the score alone where the line was given as one."""
+def line_name(threshold: Threshold) -> str:
+    """`2.03 (p99)`, or the score alone where the threshold was given as one."""
     try:
-        float(spec)
+        float(threshold.spec)
     except ValueError:
-        return f"{numbers.score(value)} ({spec})"
-    return numbers.score(value)
+        return f"{numbers.score(threshold.value)} ({threshold.spec})"
+    return numbers.score(threshold.value)
 
 
 def remedy_title(explanation: Explanation, remedy: Remedy) -> str:
-    error = explanation.head.error_line
-    name = "error" if error and remedy.line == error else "warning"
-    return f"What would bring it under the {name} line {line_name(remedy.line.value, remedy.line.spec)}"
+    error = explanation.head.error_threshold
+    name = "error" if error and remedy.threshold == error else "warning"
+    return f"What would bring it under the {name} line {line_name(remedy.threshold)}"
 
 
 def remedy_advice(remedy: Remedy) -> str:
     """What to do about it."""
-    removed = remedy.removed is not None and remedy.removed < remedy.line.value
+    removed = remedy.removed is not None and remedy.removed < remedy.threshold.value
     if remedy.enough and removed:
         return "Mask or cut these parts, or rewrite them."
     if remedy.enough:

@@ -17,6 +17,7 @@ from sqsd_lint.report.style.bar import bar, scale_of
 from sqsd_lint.report.style.page import Page, open_page
 from sqsd_lint.report.views.explanation import heat
 from sqsd_lint.report.views.explanation import sentences as wording
+from sqsd_lint.rules import reaches
 from sqsd_lint.types import Severity
 
 _INDENT = 2
@@ -41,9 +42,9 @@ def _print_score(page: Page, explanation: Explanation) -> None:
     score = row.score
     page.line(Text(escape(str(row.where)), "bold"))
     colour = ""
-    if head.warning_line and score.sqsd >= head.warning_line.value:
+    if reaches(score, head.warning_threshold):
         colour = STYLES[Severity.WARNING]
-    if head.error_line and score.sqsd >= head.error_line.value:
+    if reaches(score, head.error_threshold):
         colour = STYLES[Severity.ERROR]
     text = Text.assemble(
         ("SQSD ", "dim"),
@@ -198,9 +199,9 @@ def _neighbour(page: Page, name: str, row: Neighbour, error: float) -> Text:
 
 def _print_remedy(page: Page, explanation: Explanation, options: Options) -> None:
     remedy = explanation.remedy
-    score, lines = explanation.row.score, (explanation.head.error_line, explanation.head.warning_line)
+    score, head = explanation.row.score, explanation.head
     if remedy is None:
-        if any(line and score.sqsd >= line.value for line in lines):
+        if reaches(score, head.error_threshold) or reaches(score, head.warning_threshold):
             page.line()
             page.line(page.prose(wording.NO_REMEDY))
         return
@@ -214,7 +215,7 @@ def _print_remedy(page: Page, explanation: Explanation, options: Options) -> Non
         (wording.CUT, remedy.removed, remedy.removed_percentile, wording.CUT_MEANS),
     ):
         if value is not None:
-            clear = value < remedy.line.value
+            clear = value < remedy.threshold.value
             page.line(_result(page, name, value, percentile, clear, meaning), _INDENT)
     page.line(Text(wording.remedy_advice(remedy)), _INDENT)
 

@@ -10,7 +10,7 @@ from sqsd_lint.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class FineTuneSettings:
     """The fine-tune that a file's drift is stated for.
 
     Attributes:
@@ -41,7 +41,7 @@ class Training:
         return f"learning rate {self.learning_rate:g}, {self.epochs:g} epochs, batch size {self.batch_size:,}"
 
 
-def file_drift(drifts: Iterable[float], training: Training) -> float:
+def file_drift(drifts: Iterable[float], fine_tune: FineTuneSettings) -> float:
     """How far the rows go along the danger direction, in the unit of `Score.drift`; signed.
 
     Every row is taken to push all along as it does at the expansion point: the first-order sum over all
@@ -57,4 +57,4 @@ def file_drift(drifts: Iterable[float], training: Training) -> float:
     if not all(map(math.isfinite, known)):
         return math.nan
     # Scaled first, since the sum of what is finite may not be.
-    return math.fsum(drift * training.factor / len(known) for drift in known) * len(known)
+    return math.fsum(drift * fine_tune.factor / len(known) for drift in known) * len(known)

@@ -1,0 +1,133 @@
+"""What a rule is: one object with everything that other rooms ask about it, its check among them.
+
+The rules themselves are in `row/`, `file/` and `upkeep/`, one file each, as its constant `RULE`; the registry
+finds them there. Packs, the published JSON Schemas, SARIF's rule metadata, what `--fix` may move and what may
+be accepted all follow from these objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+from sqsd_lint.resources import rules_dir
+from sqsd_lint.rules.policy import Policy
+from sqsd_lint.types import ScoredRow, Severity
+
+
+class Category(str, Enum):
+    """What a finding is a sign of; the value is its tag in SARIF."""
+
+    SECURITY = "security"
+    DATA_QUALITY = "data-quality"
+
+
+class Scope(str, Enum):
+    """What a finding is about."""
+
+    ROW = "row"
+    FILE = "file"
+    UPKEEP = "upkeep"  # of what was accepted before
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A rule's entry in a pack, beside its severity.
+
+    Attributes:
+        default: its value in the pack `default`.
+        schema: the JSON Schema of its values.
+        convert: from a decoded JSON value to the one that the check gets.
+    """
+
+    default: Any
+    schema: Mapping[str, Any]
+    convert: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rule:
+    """A rule. One of this very class has no check: its findings are the problems with its code.
+
+    Attributes:
+        severity: in the pack `default`.
+        movable: whether `--fix` may move a row for a finding.
+        unscored: whether a finding means that something has no score. Such a gap makes the run exit 3; it is
+            accepted with `--allow` alone, never by a baseline or a suppression.
+        graver: the code of the rule whose finding in the same row makes one of this rule needless; who has
+            accepted that has accepted this, too.
+        summary: what it finds, in one sentence without a full stop.
+        hint: what to do about a finding that brings no hint of its own.
+        options: what a pack sets beside its severity, by name.
+        strict: what the pack `strict` has otherwise: "severity" or options.
+        next_step: what to do next about so many findings, for the end of a report.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    category: Category
+    scope: Scope
+    summary: str
+    hint: str
+    movable: bool = False
+    unscored: bool = False
+    graver: str = ""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    strict: Mapping[str, Any] = field(default_factory=dict)
+    next_step: Callable[[int], str] | None = None
+
+    def page(self) -> str:
+        """Read the rule's documentation, in Markdown."""
+        return (rules_dir() / f"{self.code}.md").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RowRule(Rule):
+    """A rule that looks at one row at a time.
+
+    Attributes:
+        check: returns the finding's message, "" without one. It gets the rows that have a score; those of an
+            `unscored` rule get the others.
+    """
+
+    scope: Scope = Scope.ROW
+    check: Callable[[ScoredRow, Policy], str]
+
+
+class FileFinding(NamedTuple):
+    """What a check of a file finds.
+
+    Attributes:
+        rows: the rows that the finding rests on: while they stay the same, so does its fingerprint.
+        row: the row that the finding is about; None for the file as a whole.
+    """
+
+    message: str
+    rows: Sequence[ScoredRow] = ()
+    row: ScoredRow | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FileRule(Rule):
+    """A rule that looks at all rows of a file that have a score.
+
+    Rows whose findings were accepted count as all others do: they are trained on, too. Where its findings are
+    about rows (`FileFinding.row`), the rule's scope is Scope.ROW.
+
+    Attributes:
+        check: yields the findings; it gets each row as often as it occurs.
+        needs: what every row must have for the check, as the report names it; "" for nothing but a score.
+        has: whether a row has it.
+    """
+
+    scope: Scope = Scope.FILE
+    check: Callable[[Sequence[ScoredRow], Policy], Iterable[FileFinding]]
+    needs: str = ""
+    has: Callable[[ScoredRow], bool] = lambda row: True
+
+    def can_judge(self, rows: Iterable[ScoredRow]) -> bool:
+        """Tell whether all rows have what the check needs."""
+        return not self.needs or all(map(self.has, rows))

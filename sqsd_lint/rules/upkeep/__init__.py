@@ -1,0 +1,1 @@
+"""Rules about what was accepted before: suppressions and the baseline, a file each."""

@@ -1,0 +1,93 @@
+"""What a report prints first: what scored the rows, and at which thresholds they were judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqsd_lint.bundle.agreement import with_target
+from sqsd_lint.rules import Policy
+from sqsd_lint.rules.consensus import quorum
+from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.types import ConsensusRule, Head
+
+
+def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
+    """Return the head of a report by one bundle.
+
+    Args:
+        more: notes that come after those of bundle, policy, scorer and cache.
+    """
+    m, settings, scorer = run.bundle.manifest, run.settings, run.scorer
+    notes = [*m.notes, *policy.notes, *scorer.notes, *run.cache_notes]
+    measured = m.calibration.settings if run.calibration and m.calibration else {}
+    for key in ("max_length", "turns"):
+        now = getattr(settings, key)
+        if measured.get(key, now) != now:
+            notes.append(f"the calibration was made with {key} {measured[key]}, this run has {now}")
+    target = settings.model if settings.proxy and settings.model else ""
+    agreement = with_target(m.agreements, target) if target else None
+    if target:
+        notes.append(
+            f"proxy: a bundle of {m.base_model.id} judges data for {target}; "
+            f"{agreement or 'agreement unknown'}"
+        )
+    uncovered = scorer.uncovered
+    if uncovered:
+        notes.append(
+            f"{uncovered:.1%} of the model's parameters are no linear layers (experts, routers): "
+            "no score covers them"
+        )
+    placed = m.validation.placed(run.calibration.percentile) if m.validation and run.calibration else None
+    return Head(
+        base_model=m.base_model.id,
+        bundle_id=m.id,
+        bundle_digest=run.bundle.digest,
+        metric=scorer.metric,
+        expansion=scorer.expansion,
+        dtype=scorer.dtype,
+        device=scorer.device,
+        error_threshold=policy.error_threshold,
+        warning_threshold=policy.warning_threshold,
+        notes=(*notes, *more),
+        validation=placed,
+        proxy_for=target,
+        agreement=agreement,
+        uncovered=uncovered,
+    )
+
+
+def join_heads(heads: Mapping[str, Head], rule: ConsensusRule) -> Head:
+    """Return one bundle's own head, or for several the heads of all and their texts beside one another.
+
+    A note that only some bundles have is preceded by their name.
+
+    Args:
+        heads: by the bundles' names.
+    """
+    first, *others = heads.values()
+    if not others:
+        return first
+    shared = [note for note in first.notes if all(note in head.notes for head in others)]
+    own = [f"{name}: {note}" for name, head in heads.items() for note in head.notes if note not in shared]
+    needed = quorum(rule, len(heads))
+    judges = f"{len(heads)} bundles judge every row; {needed} must find it risky (consensus: {rule})"
+    return Head(
+        base_model=_texts(head.base_model for head in heads.values()),
+        bundle_id=_texts(head.bundle_id for head in heads.values()),
+        bundle_digest=_texts(head.bundle_digest for head in heads.values()),
+        metric=_texts(head.metric for head in heads.values()),
+        expansion=_texts(head.expansion for head in heads.values()),
+        dtype=_texts(head.dtype for head in heads.values()),
+        device=_texts(head.device for head in heads.values()),
+        error_threshold=None,
+        warning_threshold=None,
+        notes=(judges, *shared, *own),
+        proxy_for=first.proxy_for,
+        uncovered=max(head.uncovered for head in heads.values()),
+        bundles=tuple(heads.values()),
+        consensus=rule,
+    )
+
+
+def _texts(values: Iterable[str]) -> str:
+    return " + ".join(dict.fromkeys(values))

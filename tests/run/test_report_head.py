@@ -1,0 +1,78 @@
+"""The head of a report: by one bundle its own, by several the heads of all and their texts side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sqsd_lint.bundle.agreement import measure, store
+from sqsd_lint.bundle.load import load_bundle
+from sqsd_lint.config import Settings
+from sqsd_lint.rules import load_pack
+from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.report_head import join_heads, make_head
+from sqsd_lint.types import Head
+
+ONE = Head("org/base", "one", "1" * 64, "cosine", "paper", "float32", "cpu", None, None, ("both", "mine"))
+TWO = replace(
+    ONE, bundle_id="two", bundle_digest="2" * 64, metric="dot", notes=("both", "own"), uncovered=0.25
+)
+
+
+def head(settings: Settings, *more: str) -> Head:
+    run = BundleRun(settings)
+    return make_head(run, run.policy(load_pack("default")), more)
+
+
+def test_one_bundle_has_its_own_head() -> None:
+    assert join_heads({"one": ONE}, "all") is ONE
+
+
+@pytest.mark.parametrize(("rule", "needed"), [("any", 1), ("majority", 2), ("all", 2)])
+def test_several_bundles(rule: str, needed: int) -> None:
+    joined = join_heads({"one": ONE, "two@2222": TWO}, rule)  # type: ignore[arg-type]
+    assert joined.bundles == (ONE, TWO)
+    assert (joined.base_model, joined.bundle_id, joined.metric) == ("org/base", "one + two", "cosine + dot")
+    assert (joined.error_line, joined.warning_line, joined.uncovered) == (None, None, 0.25)
+    assert joined.notes == (
+        f"2 bundles judge every row; {needed} must find it risky (consensus: {rule})",
+        *("both", "one: mine", "two@2222: own"),
+    )
+
+
+def test_what_scored_the_rows(tiny_run: Callable[..., Settings], tiny_bundle: Path) -> None:
+    found = head(tiny_run(metric="projection"), "one more")
+    bundle = load_bundle(tiny_bundle)
+    assert (found.bundle_id, found.bundle_digest) == (bundle.id, bundle.digest)
+    assert (found.metric, found.expansion, found.dtype, found.device) == (
+        "projection",
+        "paper",
+        "float32",
+        "cpu",
+    )
+    assert found.error_line is not None
+    assert (found.error_line.value, found.notes[-1], found.proxy_for) == (1000.0, "one more", "")
+
+
+def test_a_proxy_says_for_what_it_stands_and_how_well(
+    tiny_run: Callable[..., Settings], bundle_copy: str
+) -> None:
+    settings = tiny_run(bundle=bundle_copy, model="org/target", proxy=True)
+    found = head(settings)
+    assert (found.proxy_for, found.agreement) == ("org/target", None)
+    assert any(note.endswith("judges data for org/target; agreement unknown") for note in found.notes)
+    pairs = [(float(i), float(i)) for i in range(40)]
+    store(load_bundle(Path(bundle_copy)), measure(pairs, target="org/target"))
+    found = head(settings)
+    assert found.agreement is not None
+    assert any("agrees with org/target: Spearman 1.00" in note for note in found.notes)
+
+
+def test_a_damaged_cache_is_a_note(tiny_run: Callable[..., Settings], tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/scores.sqlite").write_bytes(b"This is no database." * 100)
+    assert sum("the score cache was damaged" in note for note in head(tiny_run()).notes) == 1
+    assert sum("the score cache was damaged" in note for note in head(tiny_run()).notes) == 0

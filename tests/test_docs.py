@@ -1,0 +1,66 @@
+"""What the documentation says of the code: cited sections exist, links lead somewhere, the picture is new."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+METHOD = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+SOURCES = [
+    path
+    for folder in ("sqsd_lint", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if path != Path(__file__)
+]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *(path for folder in ("docs", "rules", "examples") for path in sorted((ROOT / folder).rglob("*.md"))),
+]
+
+
+def test_every_cited_section_of_the_method_exists() -> None:
+    sections = set(re.findall(r"^## (\d+)\. ", METHOD, re.MULTILINE))
+    assert sections == {str(n) for n in range(1, len(sections) + 1)}
+    cited = {}
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert "METHOD section" not in text, f"{path}: cite docs/method.md"
+        for numbers in re.findall(r"docs/method\.md\s+sections?\s+([\d, and to]+)", text):
+            cited.update(dict.fromkeys(re.findall(r"\d+", numbers), path))
+    assert {"3", "4", "5"} <= set(cited)
+    assert {number: path for number, path in cited.items() if number not in sections} == {}
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub and MkDocs give the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title)) for title in titles]
+    return {title.strip().lower().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[path.relative_to(ROOT).as_posix() for path in PAGES])
+def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"", text)
+    for link in (one or two for one, two in links):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), f"{page.name}: {link}"
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there), f"{page.name}: {link}"
+
+
+def test_the_picture_of_the_rooms_is_what_the_imports_are() -> None:
+    pytest.importorskip("grimp")
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "rooms.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
