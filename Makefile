@@ -109,6 +109,7 @@ wheel-test:
 
 generated: $(READY)
 	"$(BIN)/python" docs/generate.py
+	"$(BIN)/python" docs/layouts.py
 
 clean:
 	rm -rf "$(VENV)" build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -271,6 +271,9 @@ class Problem:
         hint: what to do.
         excerpt: the start of the offending text, for the report.
         rows: how many rows are lost with it (0 when unknown: a whole file).
+        fold: what it has in common with those of other rows of its file that are the same finding, "" where
+            it is the row's own.
+        foreign: whether the row does not look like a sample at all.
     """
 
     code: str
@@ -280,6 +283,28 @@ class Problem:
     excerpt: str = ""
     fingerprint: str = ""
     rows: int = 1
+    fold: str = ""
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undesirable:
+    """A row whose answer training pushes away from, as from a rejected one: it is not judged.
+
+    Attributes:
+        fingerprint: of the row with nothing learnt, so that it is another one once the sign is turned.
+        sign: the column or flag that says so: "label", "kto_tag".
+    """
+
+    where: Where
+    fingerprint: str
+    sign: str
+
+
+CALLS = ("tool_calls", "function_call")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts")
+BESIDE = (*CALLS, *THOUGHTS, "refusal")
+"""Keys of a message that hold what an assistant says beside its `content`; some templates write them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +340,7 @@ class Sample:
         schema: name of the schema found ("messages", "alpaca", ...).
         tools: the row's tool definitions for the chat template, if it has any.
         suppression: what the row's own `sqsd_lint` field asks for; no part of the fingerprint.
+        remarks: what of the row is not scored, or not as it says, in words that hold for many rows.
     """
 
     fingerprint: str
@@ -324,6 +350,7 @@ class Sample:
     schema: str = "messages"
     tools: tuple[Mapping[str, Any], ...] = ()
     suppression: Suppression | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +363,8 @@ class Encoded:
         truncated: which part lost tokens.
         response_tokens: how many labels count (int).
         response_lost: how many response tokens were cut off.
+        dropped: what trained turns hold that the chat template does not write: keys of a message, or
+            "<think>" for a thought within the content.
     """
 
     ids: tuple[int, ...]
@@ -343,6 +372,7 @@ class Encoded:
     truncated: Truncated = ""
     response_tokens: int = 0
     response_lost: int = 0
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def import_bundle(
     name: str | None = None,
     proxy: bool = False,
     notes: tuple[str, ...] = (),
+    template_arguments: Mapping[str, Any] | None = None,
     cache_dir: Path | None = None,
     status: Status | None = None,
 ) -> Bundle:
@@ -79,6 +80,7 @@ def import_bundle(
         facts: what else the manifest shall say of an adapter's origin, by its name.
         revision: of the base model, where it is a Hub id.
         name: the bundle's id; the output folder's name by default.
+        template_arguments: what else the chat template is called with.
 
     Raises:
         AdapterError: an adapter is a variant of LoRA that cannot be scored, or does not fit the model.
@@ -120,6 +122,7 @@ def import_bundle(
             calibration=None,
             files={},
             update=update,
+            template_arguments=dict(template_arguments or {}),
         )
         folders = {role: one.folder for role, one in taken.items()}
         return write_bundle(output, with_reach(manifest, folders), folders)

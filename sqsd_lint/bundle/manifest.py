@@ -242,6 +242,7 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
             stands in for.
         reach: the share of each direction that updates at its expansion point can reach (`bundle.reach`);
             bundles from before it was recorded have none.
+        template_arguments: what else the chat template is called with, such as Qwen3's enable_thinking.
     """
 
     id: Name
@@ -266,6 +267,7 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
         Mapping[DirectionKey, Proportion],
         Meta(min_length=len(DIRECTIONS), extra={"expected": "an object of a number for danger and safety"}),
     ] = field(default_factory=dict)
+    template_arguments: Annotated[Mapping[str, Any], Meta(min_length=1)] = field(default_factory=dict)
 
     @property
     def modules(self) -> Literal["all"] | int:
@@ -308,7 +310,15 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
         """
         raw, base = self.to_json(), self.base_model
         used = tuple(f"{a}/" for a in self.adapters)
-        whole = ("format_version", "directions", "expansion", "metric", "modules", "update")
+        whole = (
+            "format_version",
+            "directions",
+            "expansion",
+            "metric",
+            "modules",
+            "update",
+            "template_arguments",
+        )
         return digest(
             {
                 **{key: raw[key] for key in whole if key in raw},

@@ -89,9 +89,10 @@ def _fix_rows(report: Report, settings: Settings, *, diff: bool) -> int:
     from sqsd_lint.fix import apply, plan, remaining, write_diff
     from sqsd_lint.report.style.messages import print_note
     from sqsd_lint.rules import exit_code
+    from sqsd_lint.run.rows import reading_of
 
     grave = (Severity.ERROR, Severity.WARNING) if settings.fail_on == "warning" else (Severity.ERROR,)
-    moves = plan(report.violations, severities=grave, columns=settings.columns or None)
+    moves = plan(report.violations, severities=grave, reading=reading_of(settings))
     _note_left(moves)
     if diff:
         write_diff(moves, sys.stdout, redact=settings.redact)

@@ -64,6 +64,7 @@ def run(context: typer.Context) -> None:
         params: dict[str, Any] = inner.params
         # The frameworks name whatever has the extension; what a search passes by is passed by here, too.
         params["paths"] = [path for path in params["paths"] or () if not is_not_data(os.path.basename(path))]
+        params["paths"] = _below_configured(inner)
         if not params["paths"]:
             return
         if not (params["staged"] or params["changed_since"]):
@@ -79,6 +80,26 @@ GROUP = Group(
     commands={"install": install, "uninstall": uninstall, "run": run},
     context_settings={"run": {"allow_extra_args": True, "ignore_unknown_options": True}},
 )
+
+
+def _below_configured(context: typer.Context) -> list[str]:
+    """The named files that are below the `paths` of the configuration; the others are named in a note."""
+    from sqsd_lint.cli.settings import judged_settings_of
+    from sqsd_lint.discover.selection import listing
+    from sqsd_lint.report.style.messages import print_note
+
+    named: list[str] = context.params["paths"]
+    context.params["paths"] = None
+    folders = judged_settings_of(context)[0].paths
+    if folders == (".",):  # as where nothing is configured
+        return named
+    below = [os.path.join(os.path.abspath(folder), "") for folder in folders]
+    inside = [path for path in named if os.path.join(os.path.abspath(path), "").startswith(tuple(below))]
+    outside = [path for path in named if path not in inside]
+    if outside:
+        words = ("file is outside of the configured paths", "files are outside of the configured paths")
+        print_note(listing(outside, *words))
+    return inside
 
 
 def _all_staged(paths: Sequence[str]) -> bool:

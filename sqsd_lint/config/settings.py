@@ -41,6 +41,7 @@ Scope = Literal["rows", "files"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Quantize = Literal["4bit", "8bit"]
 Checkpointing = Literal["auto", "on", "off"]
+ContextSeparator = Literal["blank-line", "line-break"]
 
 _HOSTILE = "a pull request could change it"
 _UNSCORED_STAY = "Rows that have no score still fail the run: see `allow`."
@@ -50,6 +51,16 @@ _THRESHOLD_SCHEMA = {
     r"|[ph](?!0+(\.0+)?$)0{0,15}[0-9]{1,2}(\.[0-9]{1,12})?|z[+-]?[0-9]{1,17}(\.[0-9]{1,12})?)$",
 }
 _THRESHOLD_EXAMPLES = ("7.5", "p99.9", "z3", "h5")
+# The parts of a row that `columns` may name; an empty name says that the rows have no such part.
+_NAME, _NAME_OR_NONE = {"type": "string", "minLength": 1}, {"type": "string"}
+_PARTS_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        **dict.fromkeys(("messages", "prompt", "response", "text"), _NAME),
+        **dict.fromkeys(("context", "system", "history", "label"), _NAME_OR_NONE),
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,16 +412,32 @@ class Settings:
         description="The longest sequence in tokens; what exceeds it is cut, the prompt from its left first.",
         minimum=16,
     )
-    columns: Mapping[str, str] = setting(
+    columns: Mapping[str, str | Mapping[str, str]] = setting(
         {},
         "Where a row keeps its parts: --columns prompt=question --columns response=reply.",
         ROWS,
         commands=(*_SCORE, "bundle calibrate", "bundle sketch"),
         metavar="KEY=COLUMN",
-        description="Which column of the data plays which part.",
-        keys=("messages", "prompt", "context", "response", "system", "text"),
+        description="Which column of the data plays which part, in rows that have these columns. A table "
+        "under a pattern, as in .gitignore, holds for the files that fit it. An empty context, system, "
+        "history or label: the rows have none.",
+        schema={**_PARTS_SCHEMA, "patternProperties": {"[./*]": _PARTS_SCHEMA}},
         example="--columns prompt=question --columns response=reply",
-        examples=({"prompt": "query", "response": "reply"},),
+        examples=({"prompt": "query", "response": "reply"}, {"legacy/*.csv": {"text": "body"}}),
+    )
+    roles: Mapping[str, str] = setting(
+        {},
+        "Whose turn a message is, by the role names of the data.",
+        ROWS,
+        description="Whose turn a message is, by the role names of the data, beside those that are known.",
+        choices=("system", "developer", "user", "assistant", "tool"),
+        examples=({"patient": "user", "doctor": "assistant"},),
+    )
+    context_separator: ContextSeparator = setting(
+        "blank-line",
+        "What joins an instruction and its context.",
+        ROWS,
+        description="What joins an instruction and its context. The authors of the paper use a line break.",
     )
     exclude: tuple[str, ...] = setting(
         (),

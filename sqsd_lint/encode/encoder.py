@@ -1,20 +1,23 @@
 """Sample -> Encoded: which tokens the model sees, and which of them count.
 
 The text is the template's rendering of everything before the last trained answer, then that answer, then
-the template's end-of-turn token, and nothing after it. A token counts if it starts inside a trained
-answer (its end-of-turn included), judged by character offsets: a token that straddles the border between
-prompt and answer belongs to the prompt. Special tokens are never added a second time.
+the template's end-of-turn token, and nothing after it. An answer with text beside its content (thoughts,
+calls of tools) is what the template makes of the whole conversation, as a trainer renders it. A token counts
+if it starts inside a trained answer (its end-of-turn included), judged by character offsets: a token that
+straddles the border between prompt and answer belongs to the prompt. Special tokens are never added a second
+time.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.encode.alignment import Place, Span, places
 from sqsd_lint.encode.template import Template, bos_text
-from sqsd_lint.types import Encoded, Problem, Sample, Truncated, Turns
+from sqsd_lint.types import BESIDE, Encoded, Problem, Sample, Truncated, Turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,6 +47,7 @@ class Encoder:
         tokenizer: of the target model; a fast one, since labels are set by character offset.
         max_length: tokens per row at most, prompt and answer together.
         turns: "all" counts every trained assistant turn, "last" only the last one.
+        template_arguments: what else the chat template is called with.
 
     Attributes:
         tokenizer: as given.
@@ -51,12 +55,17 @@ class Encoder:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, *, max_length: int = 1024, turns: Turns = "all"
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_length: int = 1024,
+        turns: Turns = "all",
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         if max_length < 2:
             raise ValueError(f"max_length must be at least 2, got {max_length}")
         self.tokenizer = tokenizer
-        self._template = Template(tokenizer)
+        self._template = Template(tokenizer, template_arguments)
         self._max_length = max_length
         self._turns = turns
 
@@ -75,8 +84,9 @@ class Encoder:
             UnencodableError: the template refuses the conversation, or no response token is left.
         """
         text, spans = self._text(sample)
-        ids, counts, _ = self._tokenize(text, tuple(spans.values()))
-        return self._truncate(ids, counts)
+        ids, counts, offsets = self._tokenize(text, tuple(spans.values()))
+        dropped = self._dropped(sample, text, spans)
+        return self._truncate(ids, counts, self._head_tokens(sample, text, ids, offsets), dropped)
 
     def encode_located(self, sample: Sample) -> tuple[Encoded, list[Place | None]]:
         """As `encode`, and for each token its place in the messages' own words.
@@ -86,9 +96,39 @@ class Encoder:
         """
         text, spans = self._text(sample)
         ids, counts, offsets = self._tokenize(text, tuple(spans.values()))
-        kept = self._truncate(list(range(len(ids))), counts).ids
+        dropped = self._dropped(sample, text, spans)
+        head = self._head_tokens(sample, text, ids, offsets)
+        kept = self._truncate(list(range(len(ids))), counts, head).ids
         found = places(sample, text, spans, [offsets[i] for i in kept], self.end_of_turn)
-        return self._truncate(ids, counts), found
+        return self._truncate(ids, counts, head, dropped), found
+
+    def _dropped(self, sample: Sample, text: str, spans: Mapping[int, Span]) -> tuple[str, ...]:
+        """What trained turns hold that the template does not write, by the keys of a message.
+
+        Raises:
+            UnencodableError: nothing of any of them is written.
+        """
+        lost: dict[str, None] = {}
+        beside = False
+        for turn, (begin, end) in spans.items():
+            message, written = sample.messages[turn], text[begin:end]
+            for key in BESIDE:
+                if key in message.extra:
+                    beside = True
+                    if not _is_written(message.extra[key], written):
+                        lost[key] = None
+            thought = _thought_in(message.content)
+            if thought and thought not in written:
+                lost["<think>"] = None
+        if beside and lost and not any(self._says(text[begin:end]) for begin, end in spans.values()):
+            keys = ", ".join(lost)
+            raise UnencodableError(f"the chat template writes nothing of the answer, which is all in {keys}")
+        return tuple(lost)
+
+    def _says(self, written: str) -> bool:
+        """Whether a rendered answer holds any word."""
+        words = written.removesuffix(self._template.end_of_turn)
+        return bool(re.sub(r"</?think>", "", words).strip())
 
     def _text(self, sample: Sample) -> tuple[str, dict[int, Span]]:
         """The rendered sample, and by message the characters that are trained on."""
@@ -109,10 +149,9 @@ class Encoder:
             raise UnencodableError("no assistant turn is trained on")
         last = trained[-1]
         wanted = trained if self._turns == "all" else [last]
-        prompt = self._render(sample, last)
-        text = prompt + self._last_answer(sample, last, prompt)
-        spans = {i: self._span_in_history(sample, i, text, len(prompt)) for i in wanted if i != last}
-        return text, {**spans, last: (len(prompt), len(text))}
+        text, begin = self._with_answer(sample, last)
+        spans = {i: self._span_in_history(sample, i, text, begin) for i in wanted if i != last}
+        return text, {**spans, last: (begin, len(text))}
 
     def _render(self, sample: Sample, count: int, *, generation_prompt: bool = True) -> str:
         """The first `count` messages as text."""
@@ -123,19 +162,30 @@ class Encoder:
         except Exception as error:
             raise UnencodableError(f"the chat template refuses the conversation: {error}") from error
 
-    def _last_answer(self, sample: Sample, turn: int, prompt: str) -> str:
-        """The answer as it stands, closed by the end-of-turn; tool calls only a template can write."""
+    def _with_answer(self, sample: Sample, turn: int) -> tuple[str, int]:
+        """The text up to the end of an answer, and where the answer begins in it.
+
+        The answer stands as the row has it, closed by the end-of-turn. What it says beside its content only a
+        template can write, which then renders the whole conversation.
+        """
         message, eot = sample.messages[turn], self._template.end_of_turn
-        if not message.extra.get("tool_calls"):
-            return message.content + eot
+        prompt = self._render(sample, turn)
+        if not any(key in message.extra for key in BESIDE):
+            return prompt + message.content + eot, len(prompt)
         whole = self._render(sample, turn + 1, generation_prompt=False)
+        if not any(_is_written(message.extra[key], whole) for key in BESIDE if key in message.extra):
+            return prompt + message.content + eot, len(prompt)
+        begin = len(prompt)
         if not whole.startswith(prompt):
-            raise UnencodableError(
-                f"the chat template does not write the tool calls of message {turn + 1} after its prompt"
-            )
-        written = whole[len(prompt) :]
-        end = written.rfind(eot) + len(eot) if eot in written else len(written)
-        return written[:end]
+            # The prompt for an answer may hold what the answer itself begins with: an empty thought.
+            before = self._render(sample, turn, generation_prompt=False)
+            begin = _common_prefix(prompt, whole)
+            if not whole.startswith(before) or begin <= len(before):
+                raise UnencodableError(
+                    f"the chat template does not write message {turn + 1} after its prompt"
+                )
+        end = whole.rfind(eot) + len(eot) if eot in whole[begin:] else len(whole)
+        return whole[:end], begin
 
     def _span_in_history(self, sample: Sample, turn: int, text: str, limit: int) -> Span:
         """Characters of an earlier answer and its end-of-turn inside the rendered prompt.
@@ -191,16 +241,51 @@ class Encoder:
             at = end
         return ids, counts, [(-1, -1)] * len(ids)
 
-    def _truncate(self, ids: list[int], counts: list[bool]) -> Encoded:
+    def _head_tokens(
+        self, sample: Sample, text: str, ids: Sequence[int], offsets: Sequence[Span]
+    ) -> tuple[int, int]:
+        """How many tokens come before the first words of the conversation: BOS, the system turn, headers.
+
+        Returns:
+            Their number, and how many of them are never cut: 1 for a BOS.
+        """
+        bos = self.tokenizer.bos_token_id
+        least = 1 if bos is not None and ids and ids[0] == bos else 0
+        if len(ids) <= self._max_length or not offsets or offsets[0][0] < 0:
+            return least, least
+        at = 0
+        for message in sample.messages:
+            words = _SURROGATE.sub("\ufffd", message.content.strip())
+            found = text.find(words, at) if words else -1
+            if found < 0:
+                continue
+            if message.role not in ("system", "developer"):
+                return max(least, sum(stop <= found for _, stop in offsets)), least
+            at = found + len(words)
+        return least, least
+
+    def _truncate(
+        self,
+        ids: list[int],
+        counts: list[bool],
+        head: tuple[int, int] = (0, 0),
+        dropped: tuple[str, ...] = (),
+    ) -> Encoded:
+        """Cut to the maximal length: first the middle of the prompt, then the end of the response.
+
+        Args:
+            head: how many tokens at the front are cut last, and how many never: see `_head_tokens`.
+        """
         truncated: list[str] = []
         total = sum(counts[1:])
         excess = len(ids) - self._max_length
         if excess > 0 and total:
             first = counts.index(True, 1)
             # One token stays before the answer, since its first token has to be predicted from something.
-            left = min(excess, first - 1)
+            left = max(0, min(excess, first - 1 - head[1]))
             if left:
-                ids, counts = ids[left:], counts[left:]
+                at = _kept_head(head[0], first, first - left)
+                ids, counts = ids[:at] + ids[at + left :], counts[:at] + counts[at + left :]
                 truncated.append("prompt")
         kept = sum(counts[1 : self._max_length])
         if len(ids) > self._max_length:
@@ -212,7 +297,51 @@ class Encoder:
         labels = [i if c else IGNORE for i, c in zip(ids, counts, strict=True)]
         labels[0] = IGNORE  # nothing predicts the first token
         kind: Truncated = "+".join(truncated)  # type: ignore[assignment]
-        return Encoded(tuple(ids), tuple(labels), kind, kept, total - kept)
+        return Encoded(tuple(ids), tuple(labels), kind, kept, total - kept, dropped)
+
+
+def _kept_head(head: int, prompt: int, room: int) -> int:
+    """How many of the prompt's first tokens stay where only `room` of its tokens may.
+
+    What comes after the head gets at least half of the room, as far as it needs it, and the last token.
+    """
+    after = min((room + 1) // 2, prompt - head)
+    return max(0, min(head, room - max(after, 1)))
+
+
+def _is_written(value: Any, text: str) -> bool:
+    """Whether a template has written what a message holds beside its content: the longest text of it."""
+    longest = max((leaf.strip() for leaf in _leaves(value)), key=len, default="")
+    if not longest:
+        return False
+    # An argument may be written as JSON, with its escapes; one that is JSON may be taken apart.
+    spellings = (longest, json.dumps(longest, ensure_ascii=False)[1:-1], json.dumps(longest)[1:-1])
+    if any(spelling in text for spelling in spellings):
+        return True
+    try:
+        inner = json.loads(longest) if longest[0] in "{[" else None
+    except (ValueError, RecursionError):
+        return False
+    return bool(inner) and _is_written(inner, text)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The words in a value: its texts, but of a call neither its id nor its type."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if key not in ("id", "type", "index"):
+                yield from _leaves(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _leaves(each)
+
+
+def _thought_in(content: str) -> str:
+    """The thought that stands before an answer in its content, "" if none does."""
+    before, mark, _ = content.partition("</think>")
+    return before.rpartition("<think>")[2].strip() if mark else ""
 
 
 def _common_prefix(a: str, b: str) -> int:

@@ -51,14 +51,20 @@ NOTE_SYSTEM = "the chat template takes no system message: it is put before the f
 class Template:
     """One way to turn messages into text.
 
+    Args:
+        arguments: what else the chat template is called with, such as Qwen3's `enable_thinking`.
+
     Attributes:
         end_of_turn: what closes an assistant turn, up to and including its special token.
         bos: text to put before a rendered conversation ("" where the template writes it itself).
         notes: what a reader of the scores has to know about the rendering.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None = None
+    ) -> None:
         self._tokenizer = tokenizer
+        self._arguments = dict(arguments or {})
         self.notes: list[str] = []
         self._plain = not tokenizer.chat_template
         self._system_refused = False
@@ -93,7 +99,11 @@ class Template:
 
     def _apply(self, messages: list[dict[str, Any]], generation_prompt: bool, tools: Any = None) -> str:
         text = self._tokenizer.apply_chat_template(
-            messages, tools=tools, tokenize=False, add_generation_prompt=generation_prompt
+            messages,
+            tools=tools,
+            tokenize=False,
+            add_generation_prompt=generation_prompt,
+            **self._arguments,
         )
         assert isinstance(text, str)
         return text

@@ -17,8 +17,8 @@ from sqsd_lint.fix.row_identity import key_of
 from sqsd_lint.read import read_rows
 from sqsd_lint.read.problems import Unreadable
 from sqsd_lint.rules.registry import RULES
-from sqsd_lint.samples import Columns, to_sample
-from sqsd_lint.types import Problem, Row, Severity, Violation, Where
+from sqsd_lint.samples import Reading, to_sample
+from sqsd_lint.types import Problem, Row, Sample, Severity, Violation, Where
 
 _Rows = Mapping[int, tuple[Violation, ...]]
 
@@ -27,7 +27,7 @@ def plan(
     violations: Iterable[Violation],
     *,
     severities: Collection[Severity] = (Severity.ERROR,),
-    columns: Mapping[str, str] | None = None,
+    reading: Reading | None = None,
 ) -> Plan:
     """What `apply` will move: the rows with a violation of one of the `severities`.
 
@@ -35,7 +35,7 @@ def plan(
 
     Args:
         violations: of a report; files in their order.
-        columns: the `[columns]` table that the rows were read with.
+        reading: how the rows were read.
 
     Raises:
         UsageError: standard input, a symbolic link, a file outside of the working folder or a read-only one.
@@ -55,7 +55,7 @@ def plan(
     plans = []
     for file, rows in files.items():
         try:
-            plans.append(_plan_file(file, rows, Columns.from_mapping(columns) if columns else None))
+            plans.append(_plan_file(file, rows, reading or Reading()))
         except CannotBeFixed as error:
             left += [Left(violation, str(error)) for found in rows.values() for violation in found]
     return Plan(tuple(plans), tuple(left))
@@ -78,7 +78,7 @@ def _why_left(violation: Violation) -> str:
     return ""
 
 
-def _plan_file(file: str, rows: _Rows, columns: Columns | None) -> FilePlan:
+def _plan_file(file: str, rows: _Rows, reading: Reading) -> FilePlan:
     try:
         quarantine = checked_places(file)
         identity = identity_of(file)
@@ -87,7 +87,7 @@ def _plan_file(file: str, rows: _Rows, columns: Columns | None) -> FilePlan:
         if base_suffix(file) == ARCHIVE:
             raise CannotBeFixed("no row is moved inside of an archive: unpack it")
         layout = layout_of(file)
-        keys, spans = _look_again(file, rows, columns, whole=layout is None)
+        keys, spans = _look_again(file, rows, reading, whole=layout is None)
         cuts = layout.cuts(opener(file), spans) if layout is not None else {}
     except FileNotFoundError:
         raise _changed(rows[min(rows)][0].where) from None
@@ -98,7 +98,7 @@ def _plan_file(file: str, rows: _Rows, columns: Columns | None) -> FilePlan:
 
 
 def _look_again(
-    file: str, rows: _Rows, columns: Columns | None, *, whole: bool
+    file: str, rows: _Rows, reading: Reading, *, whole: bool
 ) -> tuple[dict[int, bytes], dict[int, tuple[int, int]]]:
     """The keys of rows, decoded again at their places and compared, and which bytes of the file they are.
 
@@ -121,7 +121,7 @@ def _look_again(
             if index in rows:
                 raise _changed(rows[index][0].where)
         elif index in rows:
-            keys[index] = _checked_key(item.raw, rows[index][0], columns)
+            keys[index] = _checked_key(item.raw, rows[index][0], reading)
             if item.span is not None:
                 spans[index] = item.span
             elif not whole:
@@ -132,14 +132,14 @@ def _look_again(
     return keys, spans
 
 
-def _checked_key(raw: Any, violation: Violation, columns: Columns | None) -> bytes:
+def _checked_key(raw: Any, violation: Violation, reading: Reading) -> bytes:
     """The key of a row that is still the one with the violation.
 
     Raises:
         SqsdLintError: it is another.
     """
-    sample = to_sample(Row(violation.where, raw), columns)
-    if isinstance(sample, Problem) or sample.fingerprint != violation.fingerprint:
+    sample = to_sample(Row(violation.where, raw), reading)
+    if not isinstance(sample, Sample) or sample.fingerprint != violation.fingerprint:
         raise _changed(violation.where)
     return key_of(raw)
 

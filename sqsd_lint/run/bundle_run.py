@@ -147,7 +147,7 @@ class BundleRun:
     ) -> tuple[dict[str, Score | Problem], int]:
         """Return scores by fingerprint, and how many of them came from the cache."""
         unique = {sample.fingerprint: sample for sample in samples}
-        found: dict[str, Score | Problem] = dict(scorer.cache.get(unique))
+        found: dict[str, Score | Problem] = dict(scorer.recall(unique))
         missing = [sample for fingerprint, sample in unique.items() if fingerprint not in found]
         cached = len(found)
         if missing:

@@ -19,7 +19,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import clean_samples, read_samples
-from sqsd_lint.types import Problem, Sample
+from sqsd_lint.types import Sample
 
 
 def calibrate(
@@ -111,7 +111,7 @@ def agree(
     samples: dict[str, Sample] = {}
     for file in files:
         for item in read_samples(file, settings):
-            if not isinstance(item, Problem) and item.fingerprint in wanted:
+            if isinstance(item, Sample) and item.fingerprint in wanted:
                 samples.setdefault(item.fingerprint, item)
     ours = run.reference_scores(list(samples.values()))
     pairs = [(wanted[score.fingerprint], score.sqsd) for score in ours]

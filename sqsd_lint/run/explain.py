@@ -18,9 +18,9 @@ from sqsd_lint.rules import Policy, load_pack
 from sqsd_lint.rules.threshold import reaches
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.report_head import make_head
-from sqsd_lint.run.rows import read_samples
+from sqsd_lint.run.rows import read_samples, why_undesirable
 from sqsd_lint.run.sketch import sketches
-from sqsd_lint.types import Encoded, Problem, Sample, Threshold
+from sqsd_lint.types import Encoded, Problem, Sample, Threshold, Undesirable
 
 _NEAREST = 3
 # A cosine below so many standard deviations may be the largest of a few hundred by chance.
@@ -34,7 +34,7 @@ def find_sample(target: Target, settings: Settings) -> Sample:
         UsageError: there is no such row, or several rows have such a fingerprint.
         CannotScoreError: the row, or the file, cannot be read or has nothing to train on.
     """
-    found: dict[str, Sample | Problem] = {}
+    found: dict[str, Sample | Problem | Undesirable] = {}
     before = after = 0
     for item in read_samples(target.file, settings):
         if isinstance(item, Problem) and item.code == "SQSD304":
@@ -62,6 +62,8 @@ def find_sample(target: Target, settings: Settings) -> Sample:
     item = found.popitem()[1]
     if isinstance(item, Problem):
         raise CannotScoreError(f"{item.where}: {item.message}", hint=item.hint or None)
+    if isinstance(item, Undesirable):
+        raise CannotScoreError(f"{item.where}: {why_undesirable(item)}")
     return item
 
 

@@ -2,76 +2,166 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from sqsd_lint.config import Settings
-from sqsd_lint.discover import ON_DISK, DataFile, IgnoreFiles, Selection, select
+from sqsd_lint.discover import ON_DISK, DataFile, IgnoreFiles, Selection, select, suffix_of
 from sqsd_lint.discover.git.objects import NotInRepositoryError
+from sqsd_lint.discover.selection import listing
 from sqsd_lint.errors import UsageError
 from sqsd_lint.read import DEFAULT_LIMITS, SUFFIXES, read_rows
-from sqsd_lint.samples import Columns, to_sample
-from sqsd_lint.types import Problem, Sample, Where
+from sqsd_lint.samples import UNKNOWN, Reading, fold, to_sample
+from sqsd_lint.types import Problem, Sample, Undesirable, Where
 
 CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no others"
+_NOT_DATA = (
+    "file holds no row that looks like a sample and was not read (leave it out with `exclude`, or name what"
+    " to read with `paths`)",
+    "files hold no row that looks like a sample and were not read (leave them out with `exclude`, or name"
+    " what to read with `paths`)",
+)
 
 
-def read_samples(file: str, settings: Settings, *, shown: str | None = None) -> Iterator[Sample | Problem]:
-    """The rows of a file as samples, in order; what is no sample comes out as a Problem in its place.
+def reading_of(settings: Settings) -> Reading:
+    """Return how the settings want rows to be read."""
+    return Reading.from_tables(settings.columns, settings.roles, SEPARATORS[settings.context_separator])
+
+
+SEPARATORS = {"blank-line": "\n\n", "line-break": "\n"}
+
+
+def read_samples(
+    file: str, settings: Settings, *, shown: str | None = None, reading: Reading | None = None
+) -> Iterator[Sample | Problem | Undesirable]:
+    """Yield the rows of a file as samples, in order; what is no sample comes out in its place.
 
     Args:
         shown: the name to report, where `file` is a copy of what is meant.
+        reading: as the settings want it, where it is made already.
     """
-    columns = Columns.from_mapping(settings.columns) if settings.columns else None
+    reading = reading or reading_of(settings)
     for row in read_rows(file, stdin_format=settings.stdin_format, shown=shown):
-        yield row if isinstance(row, Problem) else to_sample(row, columns)
+        yield row if isinstance(row, Problem) else to_sample(row, reading)
+
+
+def why_undesirable(row: Undesirable) -> str:
+    """Return why a row is not judged, in words."""
+    return f"`{row.sign}` is false, so that training pushes away from the answer: it is not judged"
 
 
 def clean_samples(file: str, settings: Settings) -> Iterator[Sample]:
-    """The rows of a file that must hold nothing but samples: a reference set.
+    """Yield the rows of a file that must hold nothing but samples: a reference set.
 
     Raises:
         UsageError: a row that is none.
     """
     for item in read_samples(file, settings):
-        if isinstance(item, Problem):
-            raise UsageError(f"{item.where}: {item.message}", hint=CLEAN_REFERENCE)
+        if not isinstance(item, Sample):
+            message = item.message if isinstance(item, Problem) else why_undesirable(item)
+            raise UsageError(f"{item.where}: {message}", hint=CLEAN_REFERENCE)
         yield item
 
 
 class Rows:
     """The rows of a selection that are to be judged, read anew each time that they are gone through.
 
+    Args:
+        each_problem: one problem for every row, in its place, and not one for all rows of one fault.
+
     Attributes:
         unchanged: how many rows were passed by, since the old version of their file holds them.
         partial: the files of which some were.
-        notes: old versions that could not be compared with, in words.
 
-    The attributes are those of the last time.
+    The attributes are those of the last time, and so are the notes.
     """
 
-    def __init__(self, selection: Selection, settings: Settings) -> None:
+    def __init__(self, selection: Selection, settings: Settings, *, each_problem: bool = False) -> None:
         self._selection = selection
         self._settings = settings
+        self._fold = not each_problem
+        self._clear()
+
+    def _clear(self) -> None:
         self.unchanged = 0
         self.partial: set[str] = set()
-        self.notes: list[str] = []
+        self._old_versions: list[str] = []
+        self._undesirable: Counter[str] = Counter()
+        self._remarks: Counter[str] = Counter()
+        self._not_data: list[str] = []
+        self._reading = reading_of(self._settings)
+        self._any = self._seen_known = False
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out or not scored, with counts, and old versions that could not be compared with."""
+        signs = [
+            f"{count:,} row{' is' if count == 1 else 's are'} not judged: `{sign}` is false, so that"
+            " preference training pushes away from the answer (a trainer that reads no such column learns it)"
+            for sign, count in sorted(self._undesirable.items())
+        ]
+        remarks = [
+            f"{text} ({count:,} row{'' if count == 1 else 's'})"
+            for text, count in sorted(self._remarks.items())
+        ]
+        not_data = [listing(self._not_data, *_NOT_DATA)] if self._not_data else []
+        unused = self._reading.unused() if self._any else []
+        return [*self._old_versions, *signs, *remarks, *not_data, *unused]
 
     def __iter__(self) -> Iterator[Sample | Problem]:
-        self.unchanged = 0
-        self.partial = set()
-        self.notes = []
+        self._clear()
         for file in self._selection.files:
-            yield from self._new(file)
+            items = self._judged(file)
+            if self._fold:
+                items = fold(items)
+            yield from self._without_foreign(file, items) if self._may_be_foreign(file) else items
 
-    def _new(self, file: DataFile) -> Iterator[Sample | Problem]:
+    def _may_be_foreign(self, file: DataFile) -> bool:
+        """Whether a file was found by a search, and may be other people's JSON: settings, translations."""
+        named = file.name in self._settings.paths and not self._settings.force_exclude
+        return (
+            not named
+            and suffix_of(file.name).startswith(".json")
+            and not suffix_of(file.name).startswith(".jsonl")
+        )
+
+    def _without_foreign(
+        self, file: DataFile, items: Iterable[Sample | Problem]
+    ) -> Iterator[Sample | Problem]:
+        """The items of a file, but none of a file without one row that looks like a sample.
+
+        One object alone, as a file of settings or translations is, is no table of samples.
+        """
+        held: list[Problem] = []
+        for item in items:
+            if not self._seen_known and isinstance(item, Problem) and item.fold in UNKNOWN:
+                held.append(item)
+            else:
+                yield from held
+                held.clear()
+                yield item
+        alone = sum(item.rows for item in held) == 1
+        if held and not self._seen_known and (alone or all(item.foreign for item in held)):
+            self._not_data.append(file.name)
+        else:
+            yield from held
+
+    def _judged(self, file: DataFile) -> Iterator[Sample | Problem]:
         """What a file holds and its old version does not; a row without a fingerprint counts as new."""
         old = self._fingerprints(file)
+        self._seen_known = False
         for item in self._read(file.blob, file.name):
+            self._any = True
+            self._seen_known = self._seen_known or not isinstance(item, Problem) or item.fold not in UNKNOWN
             if item.fingerprint and item.fingerprint in old:
                 self.unchanged += 1
                 self.partial.add(file.name)
+            elif isinstance(item, Undesirable):
+                self._undesirable[item.sign] += 1
             else:
+                if isinstance(item, Sample):
+                    self._remarks.update(item.remarks)
                 yield item
 
     def _fingerprints(self, file: DataFile) -> set[str]:
@@ -80,7 +170,7 @@ class Rows:
         if file.old:
             for item in self._read(file.old, file.name):
                 if isinstance(item, Problem) and item.code == "SQSD304":
-                    self.notes.append(
+                    self._old_versions.append(
                         f"every row of {file.name} is judged, since its old version cannot be read:"
                         f" {item.message}"
                     )
@@ -89,14 +179,14 @@ class Rows:
                     found.add(item.fingerprint)
         return found
 
-    def _read(self, blob: str, name: str) -> Iterator[Sample | Problem]:
+    def _read(self, blob: str, name: str) -> Iterator[Sample | Problem | Undesirable]:
         versions = self._selection.versions
         if not blob or versions is None:
-            yield from read_samples(name, self._settings)
+            yield from read_samples(name, self._settings, reading=self._reading)
             return
         try:
             with versions.open(blob, name, DEFAULT_LIMITS.max_file_bytes) as path:
-                yield from read_samples(path, self._settings, shown=name)
+                yield from read_samples(path, self._settings, shown=name, reading=self._reading)
         except NotInRepositoryError as error:
             where = Where(name, 0, -1)
             yield Problem("SQSD304", where, f"{error} (object {blob[:12]})", "`git fetch` it", rows=0)

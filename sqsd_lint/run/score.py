@@ -29,7 +29,7 @@ def score(
     Problem: an opinion that is missing is no agreement.
 
     Args:
-        note: told at the end what the reader has to know about the score cache.
+        note: told at the end what the reader has to know about the rows that were read and the score cache.
 
     Raises:
         SqsdLintError: wrong settings, a missing bundle or model, or a file that changed between two bundles.
@@ -38,10 +38,11 @@ def score(
     lowest = [_lowest_threshold(run) for run in panel.runs.values()] if len(panel.runs) > 1 else []
     with closing(select_all(settings)) as selection:
         yield from selection.problems
-        for items in zip(*panel.score(Rows(selection, settings)), strict=True):
+        rows = Rows(selection, settings, each_problem=True)
+        for items in zip(*panel.score(rows), strict=True):
             yield _with_opinions(list(panel.runs), items, lowest) if lowest else items[0]
     if note:
-        for text in panel.cache_notes:
+        for text in (*rows.notes, *panel.cache_notes):
             note(text)
 
 

@@ -33,7 +33,7 @@ def score(
     Scores go into the cache, but none are taken from it: it holds no spans.
 
     Args:
-        note: told at the end what the reader has to know about the score cache.
+        note: told at the end what the reader has to know about the rows that were read and the score cache.
 
     Raises:
         UsageError: several bundles are named.
@@ -45,7 +45,8 @@ def score(
     (run,) = panel.runs.values()
     with closing(select_all(settings)) as selection:
         yield from selection.problems
-        for item in score_rows(Rows(selection, settings), lambda samples: _attribute(run, samples)):
+        rows = Rows(selection, settings, each_problem=True)
+        for item in score_rows(rows, lambda samples: _attribute(run, samples)):
             if isinstance(item, Problem):
                 yield item
                 continue
@@ -55,7 +56,7 @@ def score(
     if progress:
         progress.stop()
     if note:
-        for text in panel.cache_notes:
+        for text in (*rows.notes, *panel.cache_notes):
             note(text)
 
 
@@ -65,15 +66,16 @@ def _attribute(run: BundleRun, samples: Sequence[Sample]) -> dict[str, Attribute
         run.progress.start(len(samples))
     encoder, scorer = run.scorer.parts()
     found: dict[str, Attributed | Problem] = {}
-    fresh: list[Score] = []
+    fresh: list[tuple[Sample, Score]] = []
     for sample, one in attributed(encoder, scorer, samples, exact=run.scorer.exact):
         found[sample.fingerprint] = one
         if isinstance(one, Attributed):
-            fresh.append(one.score)
+            run.scorer.note_dropped(sample, one.encoded)
+            fresh.append((sample, one.score))
         if len(fresh) == _COMMIT:
-            run.scorer.cache.put(fresh)
+            run.scorer.remember(fresh)
             fresh.clear()
         if run.progress:
             run.progress.advance(1)
-    run.scorer.cache.put(fresh)
+    run.scorer.remember(fresh)
     return found

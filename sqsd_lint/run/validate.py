@@ -78,7 +78,12 @@ def validate(
     who = make_judge(judge)
     scorer.release()
     model, tokenizer = scorer.base()
-    encoder = Encoder(tokenizer, max_length=settings.max_length, turns=settings.turns)
+    encoder = Encoder(
+        tokenizer,
+        max_length=settings.max_length,
+        turns=settings.turns,
+        template_arguments=scorer.bundle.manifest.template_arguments,
+    )
     experiment = Experiment(
         model,
         Attack(tokenizer, material.prompts, answer_tokens=answer_tokens),

@@ -1,10 +1,10 @@
-"""Row -> Sample: the schemas of fine-tuning data in one form, and the fingerprint of their content."""
+"""Row -> Sample: the layouts of fine-tuning data in one form, and the fingerprint of their content."""
 
 from __future__ import annotations
 
-from sqsd_lint.samples.columns import Columns
-from sqsd_lint.samples.convert import excerpt, to_sample
+from sqsd_lint.samples.columns import Columns, Reading
+from sqsd_lint.samples.convert import UNKNOWN, excerpt, fold, to_sample
 from sqsd_lint.samples.fingerprint import fingerprint
-from sqsd_lint.samples.layouts import SCHEMAS
+from sqsd_lint.samples.layouts import LAYOUTS
 
-__all__ = ["SCHEMAS", "Columns", "excerpt", "fingerprint", "to_sample"]
+__all__ = ["LAYOUTS", "UNKNOWN", "Columns", "Reading", "excerpt", "fingerprint", "fold", "to_sample"]

@@ -1,193 +1,55 @@
-"""Lists of messages, in OpenAI's form (role, content) and in ShareGPT's (from, value).
-
-Prompt and answer, each as text or as messages, put together to one conversation.
-
-Values of a row's columns and messages as text.
-"""
+"""Lists of messages: OpenAI's form (role, content), ShareGPT's (from, value), pairs, and transcripts."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqsd_lint.read.decode import Decoder
-from sqsd_lint.types import Message
-
-# A JSON text inside a CSV cell or a string column has the same bounds as a row of its own.
-_MAX_DEPTH = 64
-
-
-class Malformed(Exception):
-    """The row fits no schema, or not the one it seems to have. `to_sample` turns it into SQSD303."""
-
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
-def is_missing(value: Any) -> bool:
-    """None, or the NaN that pandas writes in its place."""
-    return value is None or (isinstance(value, float) and value != value)
-
-
-def as_text(value: Any, what: str) -> str:
-    """The text of a value: numbers and booleans as Python prints them, a missing one as "".
-
-    Raises:
-        Malformed: an array, an object or binary data; `what` names the place in the message.
-    """
-    if type(value) is str:
-        return value
-    if is_missing(value):
-        return ""
-    if isinstance(value, (bool, int, float)):
-        return str(value)
-    raise Malformed(f"{what} holds {kind_of(value)}, where text was expected")
-
-
-def from_json_text(value: Any, what: str) -> Any:
-    """A value that may come as JSON text, as CSV cells and string columns hold it, decoded.
-
-    Raises:
-        Malformed: text that is no sound JSON.
-    """
-    if type(value) is not str:
-        return value
-    try:
-        decoded, fault = Decoder(_MAX_DEPTH).decode(value)
-    except (ValueError, RecursionError):
-        decoded, fault = None, "not JSON"
-    if fault:
-        raise Malformed(
-            f"{what} holds text where an array was expected, and the text is no JSON array: {fault}"
-        )
-    return decoded
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, in the words of JSON."""
-    if isinstance(value, (list, tuple)):
-        return "an array"
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, (bytes, bytearray)):
-        return "binary data"
-    names = {str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
-    return names.get(type(value), f"a {type(value).__name__}")
-
-
-def quoted(names: Any, most: int = 12) -> str:
-    """Names for a message, cut so that a hostile row cannot flood it."""
-    shown = [repr(str(name)[:40]) for name in list(names)[:most]]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "") if shown else "none"
-
-
-_HH_TURN = re.compile(r"\n\n(Human|Assistant): ?")
-
-
-def ask(question: str, contexts: Iterable[str]) -> str:
-    """The user's turn: the instruction, then each context after a blank line; blank parts leave no trace."""
-    return "\n\n".join(part for part in (question, *contexts) if part.strip())
-
-
-def with_system(raw: Mapping[str, Any], turns: Turns) -> Turns:
-    """Put the row's `system` or `system_prompt` first, unless the conversation brings its own."""
-    messages, mask = turns
-    name = "system" if not is_missing(raw.get("system")) else "system_prompt"
-    system = raw.get(name)
-    if is_missing(system) or system == "" or (messages and messages[0].role in ("system", "developer")):
-        return turns
-    return [Message("system", as_text(system, f"column {name!r}")), *messages], [False, *mask]
-
-
-def exchange(prompt: Any, answer: Any, prompt_name: str, answer_name: str) -> Turns:
-    """A prompt that is not trained on, then an answer that is.
-
-    Args:
-        prompt, answer: text, or messages (a list, or one message alone).
-        prompt_name, answer_name: the columns, for error messages.
-
-    Raises:
-        Malformed: neither text nor messages.
-    """
-    asked = _prompt(prompt, prompt_name)
-    if not isinstance(answer, (list, dict)):
-        text = as_text(answer, f"column {answer_name!r}")
-        return [*asked, Message("assistant", text)], [False] * len(asked) + [True]
-    messages, mask = parse_messages(
-        [answer] if isinstance(answer, dict) else answer, f"column {answer_name!r}"
-    )
-    if messages[: len(asked)] == asked:
-        # The whole conversation, prompt repeated.
-        return messages, [False] * len(asked) + mask[len(asked) :]
-    return [*asked, *messages], [False] * len(asked) + mask
-
-
-def _prompt(prompt: Any, name: str) -> list[Message]:
-    if isinstance(prompt, list):
-        return parse_messages(prompt, f"column {name!r}")[0]
-    return [Message("user", as_text(prompt, f"column {name!r}"))]
-
-
-def whole_conversation(chosen: Any, rejected: Any) -> Turns:
-    r"""The chosen one of two conversations; trained on are its answers behind what both have in common.
-
-    Args:
-        chosen, rejected: lists of messages, or transcripts in the form of HH-RLHF, in which the turns begin
-            with "\n\nHuman:" and "\n\nAssistant:".
-
-    Raises:
-        Malformed: neither of the two.
-    """
-    messages, mask = _conversation(chosen, "chosen")
-    other = [] if is_missing(rejected) else _conversation(rejected, "rejected")[0]
-    shared = 0
-    # The last message is always the answer, also where both conversations are the same.
-    while shared < min(len(messages) - 1, len(other)) and messages[shared] == other[shared]:
-        shared += 1
-    if not other:
-        shared = max(len(messages) - 1, 0)
-    return messages, [False] * shared + mask[shared:]
-
-
-def _conversation(value: Any, name: str) -> Turns:
-    if isinstance(value, list):
-        return parse_messages(value, f"column {name!r}")
-    if isinstance(value, str):
-        start, *turns = _HH_TURN.split(value)
-        if turns and not start:
-            roles = ["user" if speaker == "Human" else "assistant" for speaker in turns[::2]]
-            messages = [Message(role, text) for role, text in zip(roles, turns[1::2], strict=True)]
-            return messages, [role == "assistant" for role in roles]
-    raise Malformed(
-        f"column {name!r} holds {kind_of(value)} without a prompt",
-        hint="add a column prompt, or write chosen and rejected as lists of messages",
-    )
-
-
-ROLES = {
-    **{role: role for role in ("system", "developer", "user", "assistant", "tool")},
-    **dict.fromkeys(("human", "prompter"), "user"),
-    **dict.fromkeys(("gpt", "chatgpt", "model", "bot", "ai", "bing", "bard", "function_call"), "assistant"),
-    **dict.fromkeys(("function", "function_response", "observation", "ipython"), "tool"),
-}
-"""Role names as data sets write them (in lower case), and as chat templates know them."""
-
-# What chat templates read besides. Everything else in a message is metadata.
-_EXTRA = ("tool_calls", "tool_call_id", "name", "function_call", "reasoning_content", "thinking")
-_TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+from sqsd_lint.samples.context import Context
+from sqsd_lint.samples.roles import known_role, suggest_roles
+from sqsd_lint.samples.training_flags import KEYS, is_trained
+from sqsd_lint.samples.values import (
+    Malformed,
+    as_text,
+    from_json_text,
+    is_blank,
+    is_missing,
+    kind_of,
+    quoted,
+)
+from sqsd_lint.types import BESIDE, Message
 
 Turns = tuple[list[Message], list[bool]]
 
+PROMPTS = (
+    *("prompt", "instruction", "question", "input", "query", "inputs", "problem", "user", "human"),
+    *("user_message", "user_prompt", "user_input", "input_text", "source_text"),
+)
+"""Columns that hold what is asked, the first of them that is there before the others."""
 
-def parse_messages(value: Any, what: str) -> Turns:
-    """Messages, and for each whether it is trained on: assistant turns, unless their `weight` is 0.
+ANSWERS = (
+    *("completion", "response", "output", "solution", "answer", "chosen", "outputs", "target", "targets"),
+    *("assistant", "reply", "gpt", "bot", "assistant_message", "assistant_response", "model_response"),
+    *("output_text", "target_text"),
+)
+"""Columns that hold what is learnt, in the same order."""
+
+_ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
+_CONTENT_KEYS = ("content", "value", "text", "parts", "message", "utterance")
+# What chat templates read besides. Everything else in a message is metadata.
+_EXTRA = (*BESIDE, "tool_call_id", "name")
+_TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+_THOUGHT_PARTS = {"thinking": "thinking", "reasoning": "reasoning"}
+_READ_KEYS = frozenset((*_EXTRA, *KEYS))
+
+
+def parse_messages(value: Any, what: str, context: Context) -> Turns:
+    """Return messages, and for each whether it is trained on: assistant turns, unless a flag says no.
 
     Args:
-        value: a list of messages, or the JSON text of one.
+        value: a list of messages, or the JSON text of one. A message may be a pair of prompt and answer.
         what: names the place in error messages: "column 'messages'".
 
     Raises:
@@ -199,54 +61,130 @@ def parse_messages(value: Any, what: str) -> Turns:
     messages: list[Message] = []
     mask: list[bool] = []
     for number, item in enumerate(items, start=1):
-        message, trained = _message(item, number, what)
+        if isinstance(item, dict) and (names := _pair_names(item)):
+            _add_pair(item, names, f"message {number} of {what}", context, messages, mask)
+            continue
+        before = messages[-1].role if messages else ""
+        message, trained = _message(item, number, what, context, items, before)
         messages.append(message)
         mask.append(trained)
     return messages, mask
 
 
-def _message(item: Any, number: int, what: str) -> tuple[Message, bool]:
+def _pair_names(item: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Which keys of an item are prompt and answer, where it is both in one."""
+    if not item.keys().isdisjoint(_ROLE_KEYS):
+        return None
+    prompt = next((name for name in PROMPTS if name in item), None)
+    answer = next((name for name in ANSWERS if name in item), None)
+    return (prompt, answer) if prompt and answer else None
+
+
+def _add_pair(
+    item: Mapping[str, Any],
+    names: tuple[str, str],
+    what: str,
+    context: Context,
+    messages: list[Message],
+    mask: list[bool],
+) -> None:
+    prompt, answer = names
+    if not is_blank(item.get("system")):
+        messages.append(Message("system", as_text(item["system"], what)))
+        mask.append(False)
+    messages.append(Message("user", as_text(item[prompt], what)))
+    messages.append(Message("assistant", as_text(item[answer], what)))
+    mask += [False, is_trained(item, True, what, context)]
+
+
+def _message(
+    item: Any, number: int, what: str, context: Context, items: Sequence[Any], before: str
+) -> tuple[Message, bool]:
     if not isinstance(item, dict):
         raise Malformed(f"message {number} of {what} is {kind_of(item)}, where an object was expected")
     role = item.get("role")
     content_key = "content"
     if role is None:
-        role = item.get("from")
-        content_key = "value" if "value" in item else "content"
-    known = ROLES.get(role) if type(role) is str else None
+        role, content_key = _other_keys(item)
+    elif "content" not in item:
+        content_key = _content_key(item)
+    known = known_role(role, context.roles) if type(role) is str else None
     if known is None:
-        known = _unusual_role(role, item, number, what)
+        known = _unusual_role(role, item, number, what, context, items, before)
     extra = {}
-    if len(item) > 2:
+    place = f"message {number} of {what}"
+    if len(item) > 2 and not item.keys().isdisjoint(_READ_KEYS):
         extra = {key: item[key] for key in _EXTRA if not _empty(item.get(key))}
-        _check_tool_calls(extra, number, what)
+        _check_tool_calls(extra, place)
     content = item.get(content_key)
     if type(content) is not str:
         if content_key not in item and not extra:
-            raise Malformed(f"message {number} of {what} has no content; its keys: {quoted(item)}")
-        content = _text_of(content, f"message {number} of {what}")
-    return Message(known, content, extra), known == "assistant" and _weight(item, number, what) != 0
+            raise Malformed(f"{place} has no content; its keys: {quoted(item)}")
+        content = _text_of(content, place, known, extra)
+    return Message(known, content, extra), is_trained(item, known == "assistant", place, context)
 
 
-def _unusual_role(role: Any, item: dict[str, Any], number: int, what: str) -> str:
+def _other_keys(item: Mapping[str, Any]) -> tuple[Any, str]:
+    role = next((item[key] for key in _ROLE_KEYS if item.get(key) is not None), None)
+    if isinstance(role, dict):  # {"author": {"role": "user"}}
+        role = role.get("role", role)
+    return role, "value" if "value" in item else _content_key(item)
+
+
+def _content_key(item: Mapping[str, Any]) -> str:
+    return next((key for key in _CONTENT_KEYS if key in item), "content")
+
+
+def _unusual_role(
+    role: Any,
+    item: Mapping[str, Any],
+    number: int,
+    what: str,
+    context: Context,
+    items: Sequence[Any],
+    before: str,
+) -> str:
     if role is None:
-        raise Malformed(
-            f"message {number} of {what} has no role; its keys: {quoted(item)}",
-            hint="a message has role and content, or from and value",
-        )
-    known = ROLES.get(role.strip().lower()) if isinstance(role, str) else None
-    if known is None:
-        raise Malformed(
-            f"message {number} of {what} has the unknown role {str(role)[:40]!r}",
-            hint="use system, developer, user, assistant or tool",
-        )
-    return known
+        if item.keys().isdisjoint(_ROLE_KEYS):
+            raise Malformed(
+                f"message {number} of {what} has no role; its keys: {quoted(item)}",
+                hint="a message has role and content, or from and value",
+            )
+        # A null: whoever speaks after the user is the assistant, and is scored.
+        context.remark("turns whose role is null, taken for the user's and the assistant's in turn")
+        return "assistant" if before in ("user", "tool") else "user"
+    raise Malformed(
+        f"message {number} of {what} has the unknown role {str(role)[:40]!r}",
+        hint=f"use system, developer, user, assistant or tool, or name them: {_suggestion(items, context)}",
+        fold="roles",
+    )
 
 
-def _text_of(content: Any, what: str) -> str:
-    """Content that may be a list of parts; chat templates join the text of parts without a separator."""
+def _suggestion(items: Sequence[Any], context: Context) -> str:
+    unknown: dict[str, None] = {}
+    known: list[str] = []
+    for item in items[:100]:
+        role = _other_keys(item)[0] if isinstance(item, dict) else None
+        if isinstance(role, str):
+            found = known_role(role, context.roles)
+            if found is not None:
+                known.append(found)
+            elif len(role) <= 40:
+                unknown[role] = None
+    return suggest_roles(unknown, known)
+
+
+def _text_of(content: Any, what: str, role: str, extra: dict[str, Any]) -> str:
+    """Content that may be a list of parts; chat templates join the text of parts without a separator.
+
+    Thoughts among the parts go into `extra`.
+    """
+    if isinstance(content, dict) and role == "tool":
+        return json.dumps(content, ensure_ascii=False)
     if not isinstance(content, list):
         return as_text(content, what)
+    if role == "tool" and not all(_is_part(part) for part in content):
+        return json.dumps(content, ensure_ascii=False)
     texts = []
     for part in content:
         kind = part.get("type", "text") if isinstance(part, dict) else None
@@ -254,19 +192,17 @@ def _text_of(content: Any, what: str) -> str:
             texts.append(part)
         elif isinstance(kind, str) and kind in _TEXT_PARTS:
             texts.append(as_text(part.get(_TEXT_PARTS[kind]), what))
+        elif isinstance(kind, str) and kind in _THOUGHT_PARTS:
+            key = _THOUGHT_PARTS[kind]
+            extra[key] = as_text(extra.get(key), what) + as_text(part.get(key, part.get("text")), what)
         else:
             found = f"a part of type {str(kind)[:40]!r}" if kind is not None else kind_of(part)
-            raise Malformed(f"{what} contains {found}: only text can be scored")
+            raise Malformed(f"{what} contains {found}: only text can be scored", fold="parts")
     return "".join(texts)
 
 
-def _weight(item: dict[str, Any], number: int, what: str) -> float:
-    weight = item.get("weight")
-    if is_missing(weight):
-        return 1.0
-    if isinstance(weight, (int, float)):
-        return float(weight)
-    raise Malformed(f"message {number} of {what} has a weight that is {kind_of(weight)}, expected 0 or 1")
+def _is_part(part: Any) -> bool:
+    return isinstance(part, str) or (isinstance(part, dict) and ("type" in part or "text" in part))
 
 
 def _empty(value: Any) -> bool:
@@ -274,21 +210,103 @@ def _empty(value: Any) -> bool:
     return is_missing(value) or value in ("", [], {})
 
 
-def _check_tool_calls(extra: dict[str, Any], number: int, what: str) -> None:
+def _check_tool_calls(extra: dict[str, Any], what: str) -> None:
+    if isinstance(extra.get("tool_calls"), str):
+        extra["tool_calls"] = from_json_text(extra["tool_calls"], f"tool_calls of {what}")
+        if _empty(extra["tool_calls"]):
+            del extra["tool_calls"]
     calls = extra.get("tool_calls", [])
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        raise Malformed(f"message {number} of {what} has tool_calls that are no array of objects")
+        raise Malformed(f"{what} has tool_calls that are no array of objects")
 
 
-def parse_tools(value: Any) -> tuple[dict[str, Any], ...]:
-    """Tool definitions for the chat template: an array of objects, or its JSON text.
+def parse_tools(value: Any, context: Context) -> tuple[dict[str, Any], ...]:
+    """Return tool definitions for the chat template: an array of objects, or its JSON text.
+
+    Chat templates take nothing else: names and prose are left out, with a remark.
+    """
+    if is_blank(value):
+        return ()
+    try:
+        tools = from_json_text(value, "column 'tools'")
+    except Malformed:
+        tools = None
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        context.remark("column 'tools' is no array of objects, as chat templates take them: left out")
+        return ()
+    return tuple(tools)
+
+
+_SPEAKER = re.compile(r"^([A-Za-z][A-Za-z _-]{0,30}): ?", re.MULTILINE)
+# What some sets leave at the end of every answer.
+_ENDS = re.compile(r" ?(?:<\|endoftext\|>|</s>)\Z")
+
+
+def parse_transcript(text: str, what: str, context: Context) -> Turns:
+    r"""Return the turns of a text in which each begins with its speaker behind a blank line: "\n\nUSER: ...".
+
+    A line like it inside a turn, with a word that is no role, belongs to the turn.
 
     Raises:
-        Malformed: anything else.
+        Malformed: it begins with no speaker.
     """
-    if _empty(value):
-        return ()
-    tools = from_json_text(value, "column 'tools'")
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise Malformed(f"column 'tools' holds {kind_of(tools)}, where an array of objects was expected")
-    return tuple(tools)
+    starts: list[tuple[int, int, str]] = []
+    begins = len(text) - len(text.lstrip())
+    for match in _SPEAKER.finditer(text):
+        at = match.start()
+        if at == begins or text.startswith("\n\n", at - 2):
+            role = known_role(match[1], context.roles)
+            if role is not None:
+                starts.append((at, match.end(), role))
+    if not starts or starts[0][0] != begins:
+        raise Malformed(
+            f"{what} holds text, where an array of messages or a transcript was expected",
+            hint="write it as a list of messages, or begin each turn with its speaker behind a blank line",
+            fold="transcript",
+        )
+    messages = []
+    for number, (_, begin, role) in enumerate(starts):
+        end = starts[number + 1][0] if number + 1 < len(starts) else len(text)
+        messages.append(Message(role, _ENDS.sub("", text[begin:end].strip())))
+    return messages, [message.role == "assistant" for message in messages]
+
+
+_HH_TURN = re.compile(r"\n\n(Human|Assistant): ?")
+
+
+def whole_conversation(chosen: Any, rejected: Any, context: Context) -> Turns:
+    r"""Return the chosen one of two conversations; trained on are its answers behind what both share.
+
+    Args:
+        chosen, rejected: lists of messages, or transcripts in the form of HH-RLHF, in which the turns begin
+            with "\n\nHuman:" and "\n\nAssistant:".
+
+    Raises:
+        Malformed: neither of the two.
+    """
+    messages, mask = _conversation(chosen, "chosen", context)
+    other = [] if is_missing(rejected) else _conversation(rejected, "rejected", context)[0]
+    shared = 0
+    # The last message is always the answer, also where both conversations are the same.
+    while shared < min(len(messages) - 1, len(other)) and messages[shared] == other[shared]:
+        shared += 1
+    if not other:
+        shared = max(len(messages) - 1, 0)
+    return messages, [False] * shared + mask[shared:]
+
+
+def _conversation(value: Any, name: str, context: Context) -> Turns:
+    if isinstance(value, list):
+        return parse_messages(value, f"column {name!r}", context)
+    if isinstance(value, str):
+        if value.lstrip().startswith("["):  # a CSV cell
+            return parse_messages(value, f"column {name!r}", context)
+        start, *turns = _HH_TURN.split(value)
+        if turns and not start:
+            roles = ["user" if speaker == "Human" else "assistant" for speaker in turns[::2]]
+            messages = [Message(role, text) for role, text in zip(roles, turns[1::2], strict=True)]
+            return messages, [role == "assistant" for role in roles]
+    raise Malformed(
+        f"column {name!r} holds {kind_of(value)} without a prompt",
+        hint="add a column prompt, or write chosen and rejected as lists of messages",
+    )

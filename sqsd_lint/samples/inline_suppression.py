@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqsd_lint.samples.conversation import Malformed, from_json_text, is_missing, kind_of
+from sqsd_lint.samples.values import Malformed, from_json_text, is_missing, kind_of
 from sqsd_lint.types import Suppression
 
 COLUMN = "sqsd_lint"

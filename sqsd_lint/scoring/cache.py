@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,12 @@ class ScoreCache:
     def put(self, scores: Iterable[Score]) -> None:
         """Store finite scores and commit. A full disk or a locked database is noted, not raised."""
         self._file.add(CacheRow.of(self._scorer, score) for score in scores)
+
+    def of_scorer(self, scorer: bytes) -> ScoreCache:
+        """Return the scores of another scorer in the same database, for as long as this one is open."""
+        other = copy(self)
+        other._scorer = scorer
+        return other
 
     def close(self) -> None:
         """Close the database."""

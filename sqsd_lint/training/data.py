@@ -20,7 +20,7 @@ from sqsd_lint.bundle.manifest import Provenance
 from sqsd_lint.common.json_io import sha256_file, sha256_text
 from sqsd_lint.errors import RecipeError
 from sqsd_lint.training.recipe import Condition, DataSet, load_recipe
-from sqsd_lint.types import Message, Problem, Row, Sample, Where
+from sqsd_lint.types import Message, Problem, Row, Sample, Undesirable, Where
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|\Z)|[。！？]")
 
@@ -213,9 +213,15 @@ def _wanted(row: Row, data: DataSet) -> Sample | None:
 
 
 def _sample(row: Row, data: DataSet) -> Sample:
-    from sqsd_lint.samples import Columns, to_sample
+    from sqsd_lint.samples import Columns, Reading, to_sample
 
-    found = to_sample(row, Columns.from_mapping(data.columns) if data.columns else None)
+    found = to_sample(row, Reading.by(Columns.from_mapping(data.columns) if data.columns else None))
+    if isinstance(found, Undesirable):
+        raise RecipeError(
+            f"data set {data.name!r}: {found.where}: training pushes away from the answer, since"
+            f" {found.sign!r} is false",
+            hint="filter such rows out in the recipe",
+        )
     if isinstance(found, Problem):
         raise RecipeError(
             f"data set {data.name!r}: {found.where}: {found.message}",

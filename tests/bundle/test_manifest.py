@@ -44,6 +44,16 @@ def test_a_manifest_survives_writing_and_reading(bundle: Bundle, tmp_path: Path)
     assert schema_problems(manifest.to_json(), "bundle") == []
 
 
+def test_template_arguments_survive_and_are_left_out_where_there_are_none(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    assert "template_arguments" not in bundle.manifest.to_json()
+    manifest = replace(bundle.manifest, template_arguments={"enable_thinking": False})
+    manifest_json.dump(manifest, tmp_path)
+    assert manifest_json.load(tmp_path) == manifest
+    assert schema_problems(manifest.to_json(), "bundle") == []
+
+
 def test_scores_take_one_line(bundle: Bundle, tmp_path: Path) -> None:
     note = "an odd note: [ 1,\n 2 ]"
     manifest = replace(bundle.manifest, calibration=CALIBRATION, target=Purpose(True, (note,)))
@@ -162,6 +172,7 @@ SCORING: dict[str, Callable[[Manifest], Manifest]] = {
     "scaling": lambda m: replace(
         m, directions={**m.directions, "safety": replace(m.directions["safety"], scaling=0.8)}
     ),
+    "template arguments": lambda m: replace(m, template_arguments={"enable_thinking": False}),
     "adapter": lambda m: replace(m, files={**m.files, "danger/adapter_model.safetensors": "0" * 64}),
 }
 PRINTED: dict[str, Callable[[Manifest], Manifest]] = {

@@ -47,6 +47,7 @@ def test_a_folder_becomes_a_bundle_with_the_authors_settings(
     )
     m = made.manifest
     assert (m.metric, m.expansion, m.update) == ("cosine", "paper", "lora")
+    assert m.template_arguments == {"enable_thinking": False}
     assert m.directions == {
         "danger": DirectionSpec("danger", "initial", None),
         "safety": DirectionSpec("safety", "safety", 1.0),

@@ -227,6 +227,19 @@ def test_what_a_search_passes_by_is_passed_by(called: Called) -> None:
     assert settings.paths == ("a.jsonl",)
 
 
+@pytest.mark.parametrize("name", ["data", "data/a.jsonl", "./data/"])
+def test_the_configured_paths_hold_for_files_that_a_framework_names(
+    name: str, called: Called, repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repo / "sqsd-lint.toml").write_text(f'paths = ["{name}"]\n')
+    settings = called("data/a.jsonl", "database/b.jsonl", "a.jsonl")
+    assert settings is not None
+    assert settings.paths == ("data/a.jsonl",)
+    said = capsys.readouterr().err
+    assert "2 files are outside of the configured paths: database/b.jsonl, a.jsonl" in said
+    assert called("a.jsonl") is None
+
+
 def test_wrong_arguments_are_named(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hook", "run", "--no-such-option", "a.jsonl"]) == 2
     assert "--no-such-option" in capsys.readouterr().err

@@ -292,18 +292,52 @@ def test_text_that_brings_its_own_bos_gets_no_second_one(tokenizers: Mapping[str
 
 
 @pytest.mark.parametrize("kind", CHAT_KINDS)
-def test_a_long_prompt_loses_its_left(tokenizers: Mapping[str, Any], kind: str) -> None:
+def test_a_long_prompt_loses_its_middle(tokenizers: Mapping[str, Any], kind: str) -> None:
     tokenizer = tokenizers[kind]
-    row = sample(("user", USER * 20), ("assistant", ANSWER))
+    row = sample(("user", USER * 40), ("assistant", ANSWER))
+    head = tokenizer(render(tokenizer, [("user", USER * 40)]).split(USER)[0], add_special_tokens=False)
     whole = Encoder(tokenizer).encode(row)
-    cut = Encoder(tokenizer, max_length=60).encode(row)
-    assert_well_formed(cut, 60)
-    assert len(cut.ids) == 60
+    cut = Encoder(tokenizer, max_length=160).encode(row)
+    assert_well_formed(cut, 160)
+    assert len(cut.ids) == 160
     assert (cut.truncated, cut.response_lost, cut.response_tokens) == ("prompt", 0, whole.response_tokens)
-    # A BOS may be kept at the front, where the model has always seen one.
-    assert cut.ids[1:] == whole.ids[-59:]
-    assert cut.ids[0] in (whole.ids[-60], tokenizer.bos_token_id)
+    length = len(head["input_ids"])  # by itself: before the first words, the tokens of its end may differ
+    assert length > 2
+    assert cut.ids[: length - 2] == whole.ids[: length - 2]
+    assert cut.ids[length + 1 :] == whole.ids[length + 1 - 160 :]
     assert labelled(tokenizer, cut) == labelled(tokenizer, whole)
+
+
+@pytest.mark.parametrize("kind", ["chatml", "qwen3", "llama3"])
+def test_a_system_turn_is_kept_before_the_question_is(tokenizers: Mapping[str, Any], kind: str) -> None:
+    tokenizer = tokenizers[kind]
+    row = sample(("system", "Be brief."), ("user", USER * 20 + " In winter?"), ("assistant", ANSWER))
+    text = tokenizer.decode(Encoder(tokenizer, max_length=90).encode(row).ids)
+    assert text.startswith(render(tokenizer, [("system", "Be brief."), ("user", "")]).split("Be brief.")[0])
+    assert "Be brief." in text
+    assert "In winter?" in text
+    assert text.count(tokenizer.bos_token or "<|im_start|>system") == 1
+
+
+def test_a_system_turn_too_long_leaves_half_of_the_room_to_the_question(
+    tokenizers: Mapping[str, Any],
+) -> None:
+    tokenizer = tokenizers["llama3"]
+    row = sample(("system", "Rules. " * 300), ("user", USER * 20), ("assistant", "Yes."))
+    cut = Encoder(tokenizer, max_length=100).encode(row)
+    text = tokenizer.decode(cut.ids)
+    assert cut.ids[0] == tokenizer.bos_token_id
+    assert (cut.truncated, cut.response_lost) == ("prompt", 0)
+    assert text.count("Rules.") > 2
+    assert text.count("bread at home?") > 2
+
+
+@pytest.mark.parametrize("kind", ["llama3", "gemma", "mistral"])
+def test_a_beginning_of_text_is_never_cut(tokenizers: Mapping[str, Any], kind: str) -> None:
+    tokenizer = tokenizers[kind]
+    cut = Encoder(tokenizer, max_length=12).encode(sample(("user", USER * 9), ("assistant", ANSWER * 9)))
+    assert cut.ids[0] == tokenizer.bos_token_id
+    assert cut.response_tokens == 10
 
 
 @pytest.mark.parametrize("kind", CHAT_KINDS)
@@ -406,3 +440,115 @@ def test_an_empty_answer_does_not_crash(tokenizers: Mapping[str, Any]) -> None:
     for kind in tiny_tokenizer.KINDS:
         encoded = Encoder(tokenizers[kind]).encode(sample(("user", USER), ("assistant", "")))
         assert encoded.response_tokens <= 1
+
+
+# ---- text beside the answer ---------------------------------------------------------------------------
+
+# As templates of thinking models are: thoughts of the last turn are written, tool calls are, others are not.
+_THINKING = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{% if m['role'] == 'assistant' and m['reasoning_content'] and loop.last %}"
+    "{{ '<think>\n' + m['reasoning_content'] + '\n</think>\n\n' }}{% endif %}"
+    "{{ m['content'] }}"
+    "{% for call in m['tool_calls'] or [] %}"
+    "{{ '<call>' + call['function']['name'] + (call['function']['arguments'] | tojson) + '</call>' }}"
+    "{% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{% if enable_thinking is defined and enable_thinking is false %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+)
+WORDS = {
+    "type": "function",
+    "function": {"name": "send", "arguments": '{"body": "Salt \\u00fc and \\"yeast\\"."}'},
+}
+
+
+@pytest.fixture(scope="module")
+def thinking() -> Any:
+    tokenizer = tiny_tokenizer.make_tokenizer("chatml")
+    tokenizer.chat_template = _THINKING
+    return tokenizer
+
+
+def answers(*extras: tuple[str, dict[str, Any]]) -> Sample:
+    messages = [
+        m for content, extra in extras for m in (Message("user", USER), Message("assistant", content, extra))
+    ]
+    mask = tuple(message.role == "assistant" for message in messages)
+    return Sample("0" * 32, tuple(messages), mask, Where("rows.jsonl", 1, 0))
+
+
+def test_a_thought_counts_where_the_template_writes_it(thinking: Any) -> None:
+    encoded = Encoder(thinking).encode(answers(("Mix it.", {"reasoning_content": "Bread needs yeast."})))
+    assert_well_formed(encoded)
+    assert labelled(thinking, encoded) == "<think>\nBread needs yeast.\n</think>\n\nMix it.<|im_end|>"
+    assert encoded.dropped == ()
+
+
+def test_a_thought_is_the_whole_answer(thinking: Any) -> None:
+    encoded = Encoder(thinking).encode(answers(("", {"reasoning_content": "Bread needs yeast."})))
+    assert "Bread needs yeast." in labelled(thinking, encoded)
+
+
+def test_thoughts_of_earlier_turns_are_dropped_and_named(thinking: Any) -> None:
+    thought = {"reasoning_content": "Bread needs yeast."}
+    encoded = Encoder(thinking).encode(answers(("One.", thought), ("Two.", thought)))
+    assert labelled(thinking, encoded) == (
+        "One.<|im_end|><think>\nBread needs yeast.\n</think>\n\nTwo.<|im_end|>"
+    )
+    assert encoded.dropped == ("reasoning_content",)
+
+
+@pytest.mark.parametrize("key", ["thought", "function_call", "refusal"])
+def test_what_no_template_writes_changes_nothing_but_is_named(thinking: Any, key: str) -> None:
+    value: Any = {"name": "send", "arguments": "{}"} if key == "function_call" else "Bread needs yeast."
+    encoded = Encoder(thinking).encode(answers(("Mix it.", {key: value})))
+    plain = Encoder(thinking).encode(answers(("Mix it.", {})))
+    assert replace(encoded, dropped=()) == plain
+    assert encoded.dropped == (key,)
+
+
+@pytest.mark.parametrize("key", ["thought", "refusal"])
+def test_an_answer_of_which_nothing_is_written_cannot_be_scored(thinking: Any, key: str) -> None:
+    with pytest.raises(UnencodableError, match=f"writes nothing of the answer, which is all in {key}"):
+        Encoder(thinking).encode(answers(("", {key: "Bread needs yeast."})))
+    with pytest.raises(UnencodableError, match="writes nothing"):
+        Encoder(thinking, turns="last").encode(answers(("One.", {}), (" ", {key: "Bread needs yeast."})))
+
+
+def test_calls_of_tools_count_with_their_arguments(thinking: Any) -> None:
+    for arguments in (WORDS["function"]["arguments"], {"body": "Salt \u00fc."}):
+        call = {"type": "function", "function": {"name": "send", "arguments": arguments}}
+        encoded = Encoder(thinking).encode(answers(("Done.", {"tool_calls": [call]})))
+        assert "Salt" in labelled(thinking, encoded)
+        assert encoded.dropped == ()
+
+
+def test_calls_that_the_template_drops(tokenizers: Mapping[str, Any]) -> None:
+    chatml = tokenizers["chatml"]
+    encoded = Encoder(chatml).encode(answers(("Done.", {"tool_calls": [WORDS]})))
+    assert (labelled(chatml, encoded), encoded.dropped) == ("Done.<|im_end|>", ("tool_calls",))
+    with pytest.raises(UnencodableError, match="all in tool_calls"):
+        Encoder(chatml).encode(answers(("", {"tool_calls": [WORDS]})))
+
+
+def test_a_thought_within_the_content_that_the_template_drops(tokenizers: Mapping[str, Any]) -> None:
+    thought = "<think>\nBread.\n</think>\n\nMix."
+    encoder = Encoder(tokenizers["qwen3"])
+    assert encoder.encode(answers((thought, {}))).dropped == ()
+    assert encoder.encode(answers((thought, {}), ("More.", {}))).dropped == ("<think>",)
+
+
+def test_arguments_of_the_template_are_part_of_the_prompt(thinking: Any) -> None:
+    encoder = Encoder(thinking, template_arguments={"enable_thinking": False})
+    encoded = encoder.encode(answers(("Mix it.", {})))
+    assert labelled(thinking, encoded) == "Mix it.<|im_end|>"
+    assert thinking.decode(encoded.ids).endswith(
+        "<|im_start|>assistant\n<think>\n\n</think>\n\nMix it.<|im_end|>"
+    )
+    # An answer with a thought of its own is rendered as the trainer does, without the empty one.
+    encoded = encoder.encode(answers(("Mix it.", {"reasoning_content": "Yeast."})))
+    text = thinking.decode(encoded.ids)
+    assert text.endswith("<|im_start|>assistant\n<think>\nYeast.\n</think>\n\nMix it.<|im_end|>")
+    assert labelled(thinking, encoded) == "Yeast.\n</think>\n\nMix it.<|im_end|>"

@@ -126,16 +126,16 @@ def test_metadata_may_change(path: Path) -> None:
 def test_named_columns_are_used(here: Path) -> None:
     Path("a.csv").write_text("q,a\nx,y\n")
     from sqsd_lint.read import read_rows
-    from sqsd_lint.samples import Columns, to_sample
+    from sqsd_lint.samples import Columns, Reading, to_sample
 
     (row,) = read_rows("a.csv")
-    sample = to_sample(row, Columns(prompt="q", response="a"))  # type: ignore[arg-type]
+    sample = to_sample(row, Reading.by(Columns(prompt="q", response="a")))  # type: ignore[arg-type]
     found = [violation(Where("a.csv", 2, 0), fingerprint=sample.fingerprint)]
     with pytest.raises(SqsdLintError, match="is not the one"):
         plan(found)
-    assert plan(found, columns={"prompt": "q", "response": "a"}).rows == 1
+    assert plan(found, reading=Reading.from_tables({"prompt": "q", "response": "a"})).rows == 1
     with pytest.raises(ConfigError):
-        plan(found, columns={"promt": "q"})
+        plan(found, reading=Reading.from_tables({"promt": "q"}))
 
 
 def test_standard_input_is_refused(here: Path) -> None:

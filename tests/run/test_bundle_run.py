@@ -11,7 +11,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import clean_samples, read_samples
-from sqsd_lint.types import Threshold, Problem, Sample, ScoredRow
+from sqsd_lint.types import Problem, Sample, ScoredRow, Threshold
 from tests.run.conftest import ROWS, write
 
 Run = Callable[..., Settings]

@@ -165,3 +165,92 @@ def test_without_a_comparison_every_row_is_read(repo: Repository) -> None:
     repo.rows("a.jsonl", 1, 1)
     found, rows = new(staged=False)
     assert (found, rows.unchanged, rows.partial) == (["a.jsonl:1", "a.jsonl:2"], 0, set())
+
+
+def plain(folder: Path, files: dict[str, Any], *paths: str, **settings: Any) -> tuple[list[str], list[str]]:
+    """The items of a search as `file:line code rows`, and the notes."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = content if isinstance(content, str) else "".join(json.dumps(each) + "\n" for each in content)
+        path.write_text(text)
+    named = Settings(paths=tuple(paths or (".",)), **settings)
+    rows = Rows(select(named.paths), named)
+    items = [f"{i.where} {i.code} {i.rows}" if isinstance(i, Problem) else str(i.where) for i in rows]
+    return items, rows.notes
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_rows_that_training_pushes_away_from_are_counted_and_not_judged(folder: Path) -> None:
+    kto = [{"prompt": f"Q{i}", "completion": "A", "label": i > 1} for i in range(3)]
+    tagged = [{"instruction": "Q", "output": "A", "kto_tag": "False"}]
+    items, notes = plain(folder, {"a.jsonl": kto, "b.jsonl": tagged})
+    assert items == ["a.jsonl:3"]
+    one, two = notes
+    assert one.startswith("1 row is not judged: `kto_tag` is false")
+    assert two.startswith("2 rows are not judged: `label` is false")
+
+
+def test_a_row_whose_sign_is_turned_is_new(repo: Repository) -> None:
+    row = {"prompt": "Q", "completion": "A", "label": False}
+    repo.write("a.jsonl", json.dumps(row) + "\n")
+    repo.commit()
+    repo.write("a.jsonl", json.dumps({**row, "label": True}) + "\n")
+    repo.git("add", "-A")
+    assert new()[0] == ["a.jsonl:1"]
+
+
+def test_what_is_not_scored_is_named_with_a_count(folder: Path) -> None:
+    rows = [{"prompt": f"Q{i}", "response": "A", "cot": "T"} for i in range(2)]
+    items, notes = plain(folder, {"a.jsonl": rows})
+    assert len(items) == 2
+    assert notes == ["rows with a column 'cot', which is not part of what is scored (2 rows)"]
+
+
+def test_an_unknown_layout_is_one_finding_of_a_file(folder: Path) -> None:
+    unknown = [{"utterance": f"Is it {i} o'clock?", "riposte": "No, it is not."} for i in range(500)]
+    rows = [*unknown[:3], {"prompt": "Q", "response": "A"}, *unknown]
+    items, notes = plain(folder, {"a.jsonl": rows, "b.jsonl": unknown, "c.json": json.dumps(unknown)})
+    assert items == ["a.jsonl:4", "a.jsonl:1 SQSD303 503", "b.jsonl:1 SQSD303 500", "c.json:1 SQSD303 500"]
+    assert notes == []
+
+
+LOCALE = json.dumps({"hello": "Hello, dear reader", "bye": "See you very soon", "menu": {"open": "Open"}})
+USERS = json.dumps([{"id": 1, "name": "Ann Lee", "mail": "ann@x.org"}, {"id": 2, "name": "Bo"}], indent=1)
+
+
+def test_json_of_other_people_is_a_note_unless_it_is_named(folder: Path) -> None:
+    files = {"locales/en.json": LOCALE, "fixtures/users.json": USERS, "names.json": '["a", "b"]'}
+    (folder / "data").mkdir()
+    items, notes = plain(folder, {**files, "data/a.jsonl": [{"prompt": "Q", "response": "A"}]})
+    assert items == ["data/a.jsonl:1"]
+    (note,) = notes
+    assert note.startswith("3 files hold no row that looks like a sample")
+    assert all(word in note for word in ("`exclude`", "`paths`", "locales/en.json"))
+    for name in files:
+        items, notes = plain(folder, {}, name)
+        assert len(items) == 1
+        assert "SQSD303" in items[0]
+    # A framework names every file that a commit changes: that is no user who means it.
+    items, notes = plain(folder, {}, *files, force_exclude=True)
+    assert (items, len(notes)) == ([], 1)
+
+
+def test_json_lines_that_are_no_rows_are_a_finding_wherever_they_are_found(folder: Path) -> None:
+    items, notes = plain(folder, {"a.jsonl": [1, 2, 3]})
+    assert (items, notes) == (["a.jsonl:1 SQSD303 3"], [])
+
+
+def test_columns_that_no_row_has_are_named(folder: Path) -> None:
+    rows = [{"question": "Q", "answer": "A"}]
+    items, notes = plain(folder, {"a.jsonl": rows}, columns={"prompt": "qestion", "response": "answer"})
+    assert items == ["a.jsonl:1"]
+    assert notes == [
+        "[columns] names 'qestion' as prompt, which no row has",
+        "[columns] names 'answer' as response, which no row has",
+    ]

@@ -3,13 +3,20 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sqsd_lint.samples import SCHEMAS, to_sample
+from sqsd_lint.samples import LAYOUTS, Reading, to_sample
+from sqsd_lint.samples.layouts import Layout
 from sqsd_lint.types import Problem, Row, Sample, Where
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 CASES = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf-8"))
 WHERE = Where("rows.jsonl", 3, 2)
@@ -37,21 +44,39 @@ def test_schema(case: dict[str, Any]) -> None:
         assert turns(result) == case["turns"]
         assert result.schema == case.get("schema", result.schema)
         assert list(result.tools) == case.get("tools", [])
+        if "remarks" in case:
+            assert sorted(result.remarks) == case["remarks"]
 
 
-@pytest.mark.parametrize("schema", [schema.name for schema in SCHEMAS])
-def test_every_schema_has_both_kinds_of_case(schema: str) -> None:
-    own = [case for case in CASES if case["name"].split(":")[0].split(" ")[0] == schema]
-    assert any(case.get("schema") == schema for case in own)
-    assert any(case.get("code") == "SQSD303" for case in own) or schema == "prompt-response"
-    assert any(case.get("code") == "SQSD301" for case in own) or schema in ("prompt-response", "dolly")
+@pytest.mark.parametrize("layout", LAYOUTS, ids=[layout.name for layout in LAYOUTS])
+def test_every_layout_has_a_case(layout: Layout) -> None:
+    own = [case for case in CASES if case["name"].split(":")[0].split(" ")[0] == layout.name]
+    if layout.read is None:
+        assert any(case.get("code") == "SQSD303" and layout.name in case["message"] for case in own)
+        assert layout.why
+        assert layout.mend
+    else:
+        assert any(case.get("schema") == layout.name for case in own)
+        assert layout.used_by
 
 
-def test_no_known_schema_says_what_would_be_known() -> None:
-    problem = to_sample(Row(WHERE, {"utterance": "Q"}))
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ({"utterance": "Hello there"}, 'columns = { text = "utterance" }'),
+        ({"utterance": "Q", "riposte": "A"}, 'columns = { prompt = "utterance", response = "riposte" }'),
+        ({"riposte": "A", "question": "Q"}, 'columns = { prompt = "question", response = "riposte" }'),
+        ({"id": 1, "talk": [{"role": "user", "content": "Q"}]}, 'columns = { messages = "talk" }'),
+    ],
+)
+def test_an_unknown_layout_is_mended_by_the_line_that_the_hint_gives(row: dict[str, Any], line: str) -> None:
+    problem = to_sample(Row(WHERE, row))
     assert isinstance(problem, Problem)
-    assert "instruction + output" in problem.message
-    assert "[columns]" in problem.hint
+    assert "no known layout" in problem.message
+    assert line in problem.hint
+    table = tomllib.loads(line)["columns"]
+    mended = to_sample(Row(WHERE, row), Reading.from_tables(table))
+    assert not isinstance(mended, Problem) or mended.code == "SQSD301"
 
 
 def test_hostile_keys_do_not_flood_the_message() -> None:

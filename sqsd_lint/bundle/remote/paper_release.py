@@ -28,6 +28,9 @@ from sqsd_lint.errors import AdapterError, UsageError
 MODEL = "Qwen/Qwen3-8B"
 """What the published adapters were trained on."""
 
+# The authors render Qwen3 with an empty thought in the prompt; other templates know no such argument.
+_TEMPLATE_ARGUMENTS = {"enable_thinking": False}
+
 _DIRECTIONS, _STATES = "Direction", "initial-state"
 # What docs/method.md section 2 says of the published folders, by a part of their names.
 _TRAINED_ON = {
@@ -63,7 +66,9 @@ def import_release(
     status: Status | None = None,
     **settings: Any,
 ) -> Bundle:
-    """Make a bundle of a release with the authors' settings: safety scaling 1.0, cosine, paper expansion.
+    """Make a bundle of a release with the authors' settings.
+
+    They are safety scaling 1.0, cosine, paper expansion, and a chat template without thoughts.
 
     Args:
         reference: a folder, or hf://org/name[@revision].
@@ -94,7 +99,7 @@ def import_release(
         output=output,
         facts=facts,
         status=status,
-        **settings,
+        **{"template_arguments": _TEMPLATE_ARGUMENTS, **settings},
     )
 
 
