@@ -84,9 +84,10 @@ types: $(READY_DEV)
 	"$(BIN)/python" -m mypy
 
 bundle: $(READY)
-	"$(BIN)/sqsd-lint" bundle build --recipe "$(RECIPE)" --data "$(DATA)" --output "$(BUNDLE)" \
+	"$(BIN)/sqsd-lint" bundle build --recipe "$(RECIPE)" --data "$(DATA)" --output build/default \
 	  --work-dir build/default-bundle
-	"$(BIN)/sqsd-lint" bundle calibrate "$(BUNDLE)" --recipe "$(RECIPE)" --data "$(DATA)"
+	"$(BIN)/sqsd-lint" bundle calibrate build/default --recipe "$(RECIPE)" --data "$(DATA)"
+	cp -R build/default/. "$(BUNDLE)"
 
 figures: $(READY_DEV)
 	"$(BIN)/python" docs/figures.py
