@@ -239,7 +239,7 @@ class RecipeFile(JsonModel, frozen=True, kw_only=True):
     adapter: AdapterSettings = AdapterSettings()
     adapters: Annotated[
         tuple[Annotated[AdapterRecipe, Meta(extra_json_schema=_ONE_KIND)], ...],
-        Meta(min_length=3, max_length=4),
+        Meta(min_length=3, max_length=5),
     ]
     calibration: References | None = None
     bundle: BundleSettings = BundleSettings()
