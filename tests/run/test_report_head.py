@@ -36,7 +36,7 @@ def test_several_bundles(rule: str, needed: int) -> None:
     joined = join_heads({"one": ONE, "two@2222": TWO}, rule)  # type: ignore[arg-type]
     assert joined.bundles == (ONE, TWO)
     assert (joined.base_model, joined.bundle_id, joined.metric) == ("org/base", "one + two", "cosine + dot")
-    assert (joined.error_line, joined.warning_line, joined.uncovered) == (None, None, 0.25)
+    assert (joined.error_threshold, joined.warning_threshold, joined.uncovered) == (None, None, 0.25)
     assert joined.notes == (
         f"2 bundles judge every row; {needed} must find it risky (consensus: {rule})",
         *("both", "one: mine", "two@2222: own"),
@@ -53,8 +53,8 @@ def test_what_scored_the_rows(tiny_run: Callable[..., Settings], tiny_bundle: Pa
         "float32",
         "cpu",
     )
-    assert found.error_line is not None
-    assert (found.error_line.value, found.notes[-1], found.proxy_for) == (1000.0, "one more", "")
+    assert found.error_threshold is not None
+    assert (found.error_threshold.value, found.notes[-1], found.proxy_for) == (1000.0, "one more", "")
 
 
 def test_a_proxy_says_for_what_it_stands_and_how_well(
