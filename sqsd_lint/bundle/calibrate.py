@@ -84,7 +84,7 @@ def calibrate(
 
     def risks(sets: Iterable[ScoredSet]) -> tuple[float, ...]:
         found = (curve.standardize(raw(score), score.tokens) for s in sets for score in s.scores)
-        return tuple(sorted(map(_rounded, found)))
+        return tuple(sorted(round(risk, 4) if by_length else _rounded(risk) for risk in found))
 
     tolerance = max((abs(risks_of(a, b, curve, raw)) for a, b in dtype_pairs), default=0.0)
     calibration = StoredCalibration(
@@ -177,7 +177,15 @@ def _write_table(path: Path, sets: Sequence[tuple[str, ScoredSet]]) -> None:
     ]
     schema = pa.schema(
         [(name, pa.string()) for name in ("role", "set", "fingerprint")]
-        + [(name, pa.float64()) for name in ("danger", "safety", "sqsd", "harm")]
+        + [(name, pa.float32()) for name in ("danger", "safety", "sqsd", "harm")]
         + [("tokens", pa.int32())]
     )
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+    numbers = [each.name for each in schema if pa.types.is_floating(each.type)]
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=schema),
+        path,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=["role", "set"],
+        use_byte_stream_split=numbers,
+    )
