@@ -15,7 +15,7 @@ from sqsd_lint.types import Score
 
 # No kind of benign rows may reach a percentile's threshold more often than this multiple of its rate, or than
 # one row in a hundred: a rate that holds for all kinds together can be the dilution of one kind by others.
-KIND_FACTOR, KIND_RATE = 3, Fraction(1, 100)
+KIND_FACTOR, KIND_RATE = 5, Fraction(1, 100)
 
 # Scores that are compared whatever the length of the answer.
 NO_CURVE = LengthCurve()
