@@ -22,7 +22,7 @@ HARMFUL = [ScoredSet("bad", scores(9.0, 8.0))]
 
 
 def calibrated(bundle: Bundle) -> Bundle:
-    pairs = [(1.0, 1.1), (2.0, 1.75), (0.0, 0.0)]
+    pairs = [tuple(scores(*pair)) for pair in ((1.0, 1.1), (2.0, 1.75), (0.0, 0.0))]
     return calibrate(
         bundle, BENIGN, HARMFUL, dtype_pairs=pairs, dtype="bfloat16", settings={"max_length": 1024}
     )
@@ -40,7 +40,7 @@ def test_what_is_stored(bundle: Bundle) -> None:
     table = pq.read_table(after.root / "calibration.parquet").to_pylist()
     assert [(row["role"], row["set"], row["sqsd"]) for row in table][:2] == [
         ("benign", "dolly", 3.0),
-        ("benign", "dolly", -1.23456789),
+        ("benign", "dolly", pytest.approx(-1.23456789)),
     ]
     assert {"fingerprint", "danger", "safety", "tokens"} <= set(table[0])
     assert len(table) == 6

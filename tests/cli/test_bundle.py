@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,16 +124,51 @@ def test_a_wrong_recipe_is_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["bundle", "build", "--recipe", "r.json", "--output", "out"]) == 2
 
 
-def test_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def calibrating(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """What `bundle calibrate` is asked for, in place of scoring rows."""
     monkeypatch.setattr(
         "sqsd_lint.run.calibrate.reference_rows", lambda files, settings, rows: dict.fromkeys(files, rows)
     )
+    monkeypatch.setattr("sqsd_lint.run.calibrate.shortcomings", lambda made: ["few rows"])
     fake = Recorder("out")
     monkeypatch.setattr("sqsd_lint.run.calibrate.calibrate", fake)
-    args = ["bundle", "calibrate", "out", "--benign", "b", "--benign", "c", "--harmful", "h", "--rows", "500"]
+    return fake
+
+
+def test_calibrate(
+    calibrating: Recorder, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(tiny_bundle, tmp_path / "out")
+    args = [
+        "bundle",
+        "calibrate",
+        str(out),
+        "--benign",
+        "b",
+        "--benign",
+        "c",
+        "--harmful",
+        "h",
+        "--rows",
+        "500",
+    ]
     assert main([*args, "--dtype", "float32"]) == 0
-    assert fake.args[:2] == ("out", {"benign": {"b": 500, "c": 500}, "harmful": {"h": 500}})
-    assert fake.args[2].dtype == "float32"
+    assert calibrating.args[:2] == (str(out), {"benign": {"b": 500, "c": 500}, "harmful": {"h": 500}})
+    assert calibrating.args[2].dtype == "float32"
+    assert "few rows" in capsys.readouterr().err
+
+
+def test_calibrate_never_writes_into_the_installed_package(
+    calibrating: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ["bundle", "calibrate", "smollm2-135m-default", "--benign", "b"]
+    assert main(named) == 2
+    assert "--output DIR" in capsys.readouterr().err
+    copy = tmp_path / "copy"
+    assert main([*named, "--output", str(copy)]) == 0
+    assert calibrating.args[0] == str(copy)
+    assert (copy / "harm" / "adapter_model.safetensors").is_file()
 
 
 def test_calibrate_takes_reference_sets_from_files_or_from_a_recipe() -> None:
