@@ -34,7 +34,12 @@ def test_one_data_file_keeps_its_lines(read: Read, name: str, method: int) -> No
 
 
 def test_several_data_files_are_numbered_through(read: Read) -> None:
-    members = {"a.jsonl": LINES, "b.csv": b"a\n3\n", "c.jsonl.gz": gzip.compress(b"{\n"), "d.json": b'[{"a": 4}]'}
+    members = {
+        "a.jsonl": LINES,
+        "b.csv": b"a\n3\n",
+        "c.jsonl.gz": gzip.compress(b"{\n"),
+        "d.json": b'[{"a": 4}]',
+    }
     items = read("rows.zip", zipped(members))
     assert brief(items) == [
         (1, 0, {"a": 1}),
@@ -92,9 +97,9 @@ def test_limits_hold_over_all_members(read: Read) -> None:
     items = read("rows.zip", zipped(members), limits=Limits(max_decompressed_bytes=50_000))
     assert "max_decompressed_bytes" in only_problem(items).message
     assert len(items) < 8000
-    bomb = zipped({"a.jsonl": (b" " * 999 + b"\n") * 80_000})
-    assert "max_ratio" in only_problem(read("rows.zip", bomb)).message
-    assert "max_ratio" in only_problem(read("rows.zip", zipped({"a.parquet": b"PAR1" * 20_000_000}))).message
+    for name in ("a.jsonl", "a.parquet"):
+        bomb = zipped({name: (b" " * 999 + b"\n") * 8000})
+        assert "max_ratio" in only_problem(read("rows.zip", bomb, limits=Limits(max_ratio=100))).message
 
 
 def test_a_long_list_of_members_is_not_even_read(read: Read) -> None:

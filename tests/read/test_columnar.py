@@ -65,7 +65,9 @@ def test_no_rows(tmp_path: Path, write: Write, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(("write", "suffix"), FORMATS)
-def test_text_that_is_damaged_costs_one_row_and_times_beyond_python_none(tmp_path: Path, write: Write, suffix: str) -> None:
+def test_text_that_is_damaged_costs_one_row_and_times_beyond_python_none(
+    tmp_path: Path, write: Write, suffix: str
+) -> None:
     words = pa.array([b"good", b"\xff\xfe", b"fine"], pa.binary()).view(pa.string())
     path = tmp_path / f"rows{suffix}"
     write(pa.table({"a": words}), path)

@@ -29,7 +29,11 @@ READ = [
     ("pretty objects with CRLF", "jsonl", PRETTY.replace("\n", "\r\n")),
     ("objects on one line", "jsonl", "".join(map(json.dumps, ROWS))),
     ("objects on one line", "json", " ".join(map(json.dumps, ROWS))),
-    ("two on the first line", "jsonl", json.dumps(ROWS[0]) + json.dumps(ROWS[1]) + "\n" + json.dumps(ROWS[2])),
+    (
+        "two on the first line",
+        "jsonl",
+        json.dumps(ROWS[0]) + json.dumps(ROWS[1]) + "\n" + json.dumps(ROWS[2]),
+    ),
     ("array over lines", "jsonl", "[" + ",\n".join(map(json.dumps, ROWS)) + "]"),
     ("array on its own lines", "ndjson", "\n" + json.dumps(ROWS, indent=1)),
     ("array on one line", "jl", json.dumps(ROWS)),
@@ -79,9 +83,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("suffix", "text", "hint"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED]
-)
+@pytest.mark.parametrize(("suffix", "text", "hint"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
 def test_one_message_a_file(read: Read, suffix: str, text: str, hint: str) -> None:
     items = read(f"rows.{suffix}", text)
     assert len(items) == 1
@@ -139,7 +141,9 @@ def test_integers_of_any_size_cost_no_row(read: Read, digits: int, sign: str) ->
 def test_a_weight_of_any_number_ends_nothing(read: Read, number: str) -> None:
     from sqsd_lint.samples import to_sample
 
-    turns = f'[{{"role": "user", "content": "x"}}, {{"role": "assistant", "content": "y", "weight": {number}}}]'
+    turns = (
+        f'[{{"role": "user", "content": "x"}}, {{"role": "assistant", "content": "y", "weight": {number}}}]'
+    )
     (row,) = read("rows.jsonl", f'{{"messages": {turns}}}')
     assert isinstance(row, Row)
     assert to_sample(row).where == row.where

@@ -19,9 +19,17 @@ READ = [
     ("SEP", f"\nSEP=,\n\n{HEADER}\n{CELLS}", [(5, 0, ROW)]),
     ("sep bar", "sep=|\nprompt|completion\nHow old is oak?|Some, a thousand years.\n", [(3, 0, ROW)]),
     ("sep semicolon", "\ufeffsep=;\r\nprompt;completion\r\n" + CELLS.replace('","', '";"'), [(3, 0, ROW)]),
-    ("sep tab", "sep=\t\n" + f"{HEADER}\n{CELLS}\n".replace(",c", "\tc").replace('","', '"\t"'), [(3, 0, ROW)]),
+    (
+        "sep tab",
+        "sep=\t\n" + f"{HEADER}\n{CELLS}\n".replace(",c", "\tc").replace('","', '"\t"'),
+        [(3, 0, ROW)],
+    ),
     ("CR alone", f"{HEADER}\r{CELLS}\r{CELLS}", [(2, 0, ROW), (3, 1, ROW)]),
-    ("CR in a cell", f'{HEADER}\r"How\rold",b\r{CELLS}', [(2, 0, {"prompt": "How\nold", "completion": "b"}), (4, 1, ROW)]),
+    (
+        "CR in a cell",
+        f'{HEADER}\r"How\rold",b\r{CELLS}',
+        [(2, 0, {"prompt": "How\nold", "completion": "b"}), (4, 1, ROW)],
+    ),
     ("mark", f"\ufeff{HEADER}\n{CELLS}\n", [(2, 0, ROW)]),
     ("mark and quotes", f'\ufeff"prompt","completion"\n{CELLS}\n', [(2, 0, ROW)]),
     ("blanks", 'prompt, completion\nHow old is oak?, "Some, a thousand years."\n', [(2, 0, ROW)]),
@@ -40,7 +48,12 @@ def test_what_is_read(read: Read, text: str, expected: list[Any]) -> None:
 TWENTY = 20
 REFUSED = [
     ("semicolons", "prompt;completion\na;b\n", "divided by ';'", "sep=;"),
-    ("semicolons and commas", "prompt;completion, or so\n" + '"a, b";c\n' * TWENTY, "divided by ';'", "commas"),
+    (
+        "semicolons and commas",
+        "prompt;completion, or so\n" + '"a, b";c\n' * TWENTY,
+        "divided by ';'",
+        "commas",
+    ),
     ("tabs", "prompt\tcompletion, last\n" + "a\tb\n" * TWENTY, "divided by '\\t'", "tabs"),
     ("backslashes", HEADER + '\n"say \\"hi\\", now",b' * TWENTY, 'written \\"', "doubled"),
     ("code page", (HEADER + "\ncafé,b" * TWENTY).encode("cp1252"), "code page", "CSV UTF-8"),
@@ -95,7 +108,11 @@ def test_printed_lists_are_refused_once(read: Read, text: str, column: str) -> N
 
 
 def test_text_that_only_looks_printed_is_read(read: Read) -> None:
-    rows = [{"prompt": PRINTED[0], "completion": "c"}, {"messages": "[{\"role\": 'x'}]"}, {"notes": PRINTED[1]}]
+    rows = [
+        {"prompt": PRINTED[0], "completion": "c"},
+        {"messages": "[{\"role\": 'x'}]"},
+        {"notes": PRINTED[1]},
+    ]
     import json
 
     assert [raw for *_, raw in brief(read("rows.json", json.dumps(rows)))] == rows
@@ -103,4 +120,8 @@ def test_text_that_only_looks_printed_is_read(read: Read) -> None:
 
 def test_one_bad_byte_among_other_characters_costs_one_record(read: Read) -> None:
     items = read("rows.csv", "prompt,completion\ncafé,b\n".encode() + b"caf\xe9,b\nd,e\n")
-    assert [what if isinstance(what, str) else "row" for *_, what in brief(items)] == ["row", "SQSD303", "row"]
+    assert [what if isinstance(what, str) else "row" for *_, what in brief(items)] == [
+        "row",
+        "SQSD303",
+        "row",
+    ]
