@@ -3,8 +3,9 @@
     python benchmarks/rates.py [--bundle default] [--splits 20] [--json FILE]
 
 No model is loaded: a bundle keeps the scores of its reference rows. The rows of each kind are split in halves
-by chance, the calibration is fitted on one half and the rates are taken on the other, so that nothing is chosen
-and reported on the same rows. A rate is the mean over splits; its interval is Wilson's for all rows of the kind.
+by chance, the calibration is fitted on one half and the rates are taken on the other, so that nothing is
+chosen and reported on the same rows. A rate is the mean over splits; its interval is Wilson's for all rows of
+the kind.
 The peer is the paper's SQSD by one threshold for all lengths, at the same rates.
 """
 

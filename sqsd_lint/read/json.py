@@ -32,6 +32,9 @@ _blanks = re.compile(r"[ \t\r\n]*").match
 # The scanner complains at most this far before the end about a value that merely is not all there yet.
 _MARGIN = 16
 
+# More blank lines than this before the first row are passed over as the lines of a file of lines.
+_LAYOUT = 64 * KIB
+
 NOTHING = object()
 """Stands for a value that is not there."""
 
@@ -239,7 +242,7 @@ def holds_lines(source: Source) -> tuple[bool, Source]:
     most = source.limits.max_line_bytes
     taken = first = source.stream.readline(most)
     named = source.suffix in LINES
-    while named and first and not first.strip() and len(taken) < most:
+    while named and first and not first.strip() and len(taken) < _LAYOUT:
         first = source.stream.readline(most)
         taken += first
     rest = source.stream.peek(1).lstrip()[:1]

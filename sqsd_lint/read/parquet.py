@@ -14,6 +14,7 @@ from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 _MEMORY = 64 * MIB
@@ -49,7 +50,13 @@ def read_parquet(source: Source) -> Iterator[Row | Problem]:
             file = pq.ParquetFile(source.stream, read_dictionary=kept)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise damaged(error) from error
-    yield from rows_of_batches(source, schema, file.iter_batches(batch_size=rows))
+    yield from rows_of_batches(source, schema, _batches(file, rows))
+
+
+def _batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    # Each row group has dictionaries of its own, and a nested column cannot bring two of them in one batch.
+    for number in range(file.num_row_groups):
+        yield from file.iter_batches(batch_size=rows, row_groups=[number])
 
 
 def _plan(source: Source, file: pq.ParquetFile) -> tuple[int, list[str]]:

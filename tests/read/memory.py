@@ -17,14 +17,16 @@ import numpy, pyarrow, pyarrow.parquet
 from sqsd_lint.read import Limits, read_rows
 from sqsd_lint.types import Row
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows, problems = 0, []
-for item in read_rows(sys.argv[1], limits=Limits(**json.loads(sys.argv[2]))):
-    if isinstance(item, Row):
-        rows += 1
-    elif len(problems) < 10:
-        problems.append([item.code, item.message])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([rows, problems, (peak - before) * (1 if sys.platform == "darwin" else 1024)]))
+limits = Limits(**json.loads(sys.argv[1]))
+for path in sys.argv[2:]:
+    rows, problems = 0, []
+    for item in read_rows(path, limits=limits):
+        if isinstance(item, Row):
+            rows += 1
+        elif len(problems) < 10:
+            problems.append([item.code, item.message])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([rows, problems, (peak - before) * (1 if sys.platform == "darwin" else 1024)]))
 """
 
 
@@ -34,7 +36,7 @@ class Reading(NamedTuple):
     Attributes:
         rows: how many.
         problems: (code, message) of the first ones.
-        peak: bytes of memory beyond what the process had before.
+        peak: bytes of memory beyond what the process had before, the files before it included.
     """
 
     rows: int
@@ -42,16 +44,15 @@ class Reading(NamedTuple):
     peak: int
 
 
-def read_apart(path: Path, **limits: int) -> Reading:
-    """Read a file in a process of its own."""
+def read_apart(paths: list[Path], **limits: int) -> list[Reading]:
+    """Read files one after another in a process of their own."""
     done = subprocess.run(
-        [sys.executable, "-c", _CODE, str(path), json.dumps(limits)],
+        [sys.executable, "-c", _CODE, json.dumps(limits), *map(str, paths)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "ARROW_DEFAULT_MEMORY_POOL": "system"},
         check=True,
         capture_output=True,
         text=True,
     )
-    rows, problems, peak = json.loads(done.stdout)
-    found: list[Any] = [tuple(problem) for problem in problems]
-    return Reading(rows, found, peak)
+    found: list[Any] = [json.loads(line) for line in done.stdout.splitlines()]
+    return [Reading(rows, [tuple(problem) for problem in problems], peak) for rows, problems, peak in found]

@@ -97,9 +97,9 @@ def test_limits_hold_over_all_members(read: Read) -> None:
     items = read("rows.zip", zipped(members), limits=Limits(max_decompressed_bytes=50_000))
     assert "max_decompressed_bytes" in only_problem(items).message
     assert len(items) < 8000
-    bomb = zipped({"a.jsonl": (b" " * 999 + b"\n") * 80_000})
-    assert "max_ratio" in only_problem(read("rows.zip", bomb)).message
-    assert "max_ratio" in only_problem(read("rows.zip", zipped({"a.parquet": b"PAR1" * 20_000_000}))).message
+    for name in ("a.jsonl", "a.parquet"):
+        bomb = zipped({name: (b" " * 999 + b"\n") * 8000})
+        assert "max_ratio" in only_problem(read("rows.zip", bomb, limits=Limits(max_ratio=100))).message
 
 
 def test_a_long_list_of_members_is_not_even_read(read: Read) -> None:

@@ -19,7 +19,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 MIB = 2**20
 PEAK = 200 * MIB
-"""What a file of a few kilobytes may cost at the most: it may unfold to 64 MiB, and Python's objects are larger."""
+"""What a file of a few kilobytes may cost: it may unfold to 64 MiB, and Python's objects are larger."""
 
 LONG = "x" * MIB
 ROWS = 4000
@@ -87,49 +87,49 @@ IPC: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("codec", ["zstd", None], ids=["zstd", "plain"])
-@pytest.mark.parametrize("kind", IPC)
-def test_arrow(tmp_path: Path, kind: str, codec: str | None) -> None:
-    path = tmp_path / "rows.arrow"
-    batch = pa.record_batch({"a": IPC[kind]()})
-    options = pa.ipc.IpcWriteOptions(compression=codec)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema, options=options) as out:
-        out.write_batch(batch)
-    # What is not compressed is a larger file, which may unfold to more.
-    found = read_apart(path, max_decompressed_bytes=64 * MIB)
-    assert found.rows == 0
-    assert found.problems[0][0] == ("SQSD303" if batch.num_rows == 1 else "SQSD304"), found.problems
-    assert found.peak < PEAK
+def test_arrow(tmp_path: Path, codec: str | None) -> None:
+    paths, expected = [], []
+    for number, (kind, make) in enumerate(IPC.items()):
+        batch = pa.record_batch({"a": make()})
+        options = pa.ipc.IpcWriteOptions(compression=codec)
+        paths.append(tmp_path / f"{number}.arrow")
+        with (
+            pa.OSFile(str(paths[-1]), "wb") as sink,
+            pa.ipc.new_file(sink, batch.schema, options=options) as out,
+        ):
+            out.write_batch(batch)
+        expected.append((kind, 0, "SQSD303" if batch.num_rows == 1 else "SQSD304"))
+    # What is not compressed is a larger file, which might unfold to more.
+    readings = read_apart(paths, max_decompressed_bytes=64 * MIB)
+    found = [(kind, got.rows, got.problems[0][0]) for kind, got in zip(IPC, readings, strict=True)]
+    assert found == expected
+    assert readings[-1].peak < PEAK
+
+
+def write_parquet(path: Path, column: Any, **options: Any) -> None:
+    options = {"compression": "zstd", "store_schema": False, **options}
+    pq.write_table(pa.table({"a": column}), path, dictionary_pagesize_limit=2 * MIB, **options)
 
 
 def parquet_dictionary(path: Path) -> None:
-    pq.write_table(
-        pa.table({"a": [LONG] * 2000}), path, compression="zstd", dictionary_pagesize_limit=2 * MIB
-    )
+    write_parquet(path, dictionary())
 
 
 def parquet_dictionary_in_one_list(path: Path) -> None:
-    pq.write_table(
-        pa.table({"a": [[LONG] * 2000]}), path, compression="zstd", dictionary_pagesize_limit=2 * MIB
-    )
+    write_parquet(path, pa.ListArray.from_arrays(pa.array([0, ROWS], pa.int32()), dictionary()))
 
 
 def parquet_nulls(path: Path) -> None:
-    pq.write_table(pa.table({"a": pa.nulls(64 * 10**6, pa.int8())}), path, row_group_size=64 * 10**6)
+    write_parquet(path, pa.nulls(64 * 10**6, pa.int8()), row_group_size=64 * 10**6)
 
 
 def parquet_prefixes(path: Path) -> None:
-    pq.write_table(
-        pa.table({"a": [LONG] * 2000}),
-        path,
-        compression="zstd",
-        use_dictionary=False,
-        column_encoding={"a": "DELTA_BYTE_ARRAY"},
-    )
+    texts = pa.array([LONG] * 300)
+    write_parquet(path, texts, use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY"})
 
 
 def parquet_fixed_size(path: Path) -> None:
-    values = pa.array([b"x" * MIB] * 2000, pa.binary(MIB))
-    pq.write_table(pa.table({"a": values}), path, compression="zstd", dictionary_pagesize_limit=2 * MIB)
+    write_parquet(path, pa.array([b"x" * MIB] * 300, pa.binary(MIB)))
 
 
 PARQUET = [
@@ -141,16 +141,17 @@ PARQUET = [
 ]
 
 
-@pytest.mark.parametrize("write", PARQUET, ids=lambda write: write.__name__)
-def test_parquet(tmp_path: Path, write: Callable[[Path], None]) -> None:
-    path = tmp_path / "rows.parquet"
-    write(path)
-    assert path.stat().st_size < MIB
-    found = read_apart(path)
-    codes = {code for code, _ in found.problems}
-    assert codes <= {"SQSD303", "SQSD304"} and codes
-    assert found.rows <= 64
-    assert found.peak < 2 * PEAK
+def test_parquet(tmp_path: Path) -> None:
+    paths = []
+    for write in PARQUET:
+        paths.append(tmp_path / f"{write.__name__}.parquet")
+        write(paths[-1])
+        assert paths[-1].stat().st_size < MIB
+    for path, found in zip(paths, read_apart(paths), strict=True):
+        assert found.problems, path
+        assert {code for code, _ in found.problems} <= {"SQSD303", "SQSD304"}
+        assert found.rows <= 64, path
+        assert found.peak < PEAK, path
 
 
 def test_nothing_of_a_batch_over_the_limit_is_yielded(tmp_path: Path) -> None:
@@ -206,17 +207,18 @@ def test_a_budget_ends_the_counting() -> None:
         rows_size(pa.record_batch({"a": dictionary()}), MIB)
 
 
-def test_common_files_are_read_whole(tmp_path: Path) -> None:
-    # Dictionaries that fill the memory only on paper.
+@pytest.mark.parametrize("options", [{}, {"dictionary_pagesize_limit": 20_000}, {"data_page_version": "2.0"}])
+@pytest.mark.parametrize("words", [500, 3000])
+def test_common_files_are_read_whole(tmp_path: Path, words: int, options: dict[str, Any]) -> None:
+    # Dictionaries that fill the memory only on paper, some of them given up halfway.
     rows = [
         {
-            "messages": [
-                {"role": "user", "content": f"{n % 500} " * 40},
-                {"role": "assistant", "content": "ok"},
-            ]
+            "messages": [{"role": "user", "content": f"{n % words} " * 90}, {"role": "bot", "content": None}],
+            "text": None if n % 7 == 0 else f"{n % words} " * 30,
         }
         for n in range(3000)
     ]
+    rows[10]["messages"], rows[11]["messages"] = None, []
     path = tmp_path / "rows.parquet"
-    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd", row_group_size=1000)
+    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd", row_group_size=1300, **options)
     assert [item.raw for item in read_rows(str(path)) if isinstance(item, Row)] == rows
