@@ -14,6 +14,7 @@ from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 _MEMORY = 64 * MIB

@@ -51,3 +51,10 @@ def test_what_does_not(text: str) -> None:
 @given(file=st.text(min_size=1), line=st.integers(1, 10**12))
 def test_any_file_name_goes(file: str, line: int) -> None:
     assert parse_target(f"{file}:{line}") == Target(file, line)
+
+
+def test_a_row_among_several_on_a_line() -> None:
+    target = parse_target("a/b.json:1#12")
+    assert (target.file, target.line, target.element, target.fingerprint) == ("a/b.json", 1, 12, "")
+    assert str(target) == "a/b.json:1#12"
+    assert parse_target("a.json:1#ab12").fingerprint == "ab12"

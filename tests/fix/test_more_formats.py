@@ -1,4 +1,4 @@
-"""Rows of the formats and shapes that are read beside the plain ones: moved byte for byte, or left with a reason."""
+"""Rows of formats and shapes beside the plain ones: moved byte for byte, or left with a reason."""
 
 from __future__ import annotations
 

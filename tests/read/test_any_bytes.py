@@ -31,7 +31,7 @@ TIGHT = Limits(max_line_bytes=40, max_depth=3, max_file_bytes=500, max_decompres
 
 PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": partial(lzma.compress, preset=0)}
 PEAK = 8 * 2**20
-"""Bytes that a file of at most 500 may cost: buffers, and what is compressed from 64 KiB on counts as that large."""
+"""Bytes of memory that a file of a few hundred bytes may cost, buffers included."""
 
 
 @pytest.mark.parametrize(

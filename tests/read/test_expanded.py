@@ -19,7 +19,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 MIB = 2**20
 PEAK = 200 * MIB
-"""What a file of a few kilobytes may cost at the most: it may unfold to 64 MiB, and Python's objects are larger."""
+"""What a file of a few kilobytes may cost: it may unfold to 64 MiB, and Python's objects are larger."""
 
 LONG = "x" * MIB
 ROWS = 4000

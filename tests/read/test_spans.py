@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ PLAIN_ROWS = st.lists(st.dictionaries(TEXT, TEXT | st.integers() | st.lists(TEXT
 
 def spans(items: Any) -> list[tuple[int, int]]:
     found = [item.span for item in items if isinstance(item, Row)]
-    assert all(one[1] <= two[0] for one, two in zip(found, found[1:], strict=False))
+    assert all(one[1] <= two[0] for one, two in pairwise(found))
     return found
 
 
