@@ -389,7 +389,7 @@ class Score:
         drift: how far one SGD step of size 1 on the sample moves the weights along the danger direction: for
             a task vector, as a share of the danger adapter's own displacement; for a margin gradient, the
             gain in mean log-likelihood of the answers that it was taken of, in nats a token.
-        harm: the projection on the bundle's fitted direction; NaN where it has none.
+        harm: the projection on the bundle's fitted direction; None where it has none.
         risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
             calibration knows the length of answers, in scales of benign rows of the same length.
     """
@@ -404,12 +404,17 @@ class Score:
     loss: float = float("nan")
     exact: bool = False
     drift: float = float("nan")
-    harm: float = float("nan")
+    harm: float | None = None
     risk: float = float("nan")
 
     def __post_init__(self) -> None:
         if math.isnan(self.risk):
             object.__setattr__(self, "risk", self.sqsd)
+
+    @property
+    def is_sqsd_alone(self) -> bool:
+        """Whether thresholds are compared with SQSD itself."""
+        return self.risk == self.sqsd or (math.isnan(self.risk) and math.isnan(self.sqsd))
 
     @classmethod
     def of(

@@ -53,7 +53,7 @@ class CacheRow(NamedTuple):
             score.safety,
             _or_none(score.loss),
             _or_none(score.drift),
-            _or_none(score.harm),
+            None if score.harm is None else _or_none(score.harm),
             score.tokens,
             score.truncated,
             score.response_lost,
@@ -76,7 +76,7 @@ class CacheRow(NamedTuple):
             _NAN if self.loss is None else self.loss,
             exact,
             _NAN if self.drift is None else self.drift,
-            _NAN if self.harm is None else self.harm,
+            self.harm,
         )
 
     def checksum(self) -> bytes:
