@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from sqsd_lint import resources
 from sqsd_lint.bundle.load import load_bundle
@@ -44,7 +45,7 @@ def scores(settings: Settings, path: Path) -> list[float]:
 
 def test_it_is_small_whole_and_free_of_alpaca() -> None:
     folder = resources.bundles_dir() / "default"
-    assert sum(f.stat().st_size for f in folder.rglob("*")) < 20e6
+    assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) < 25e6
     assert verify(folder) == []
     manifest = load_bundle(folder).manifest
     assert manifest.proxy
@@ -89,10 +90,10 @@ def test_held_out_harmful_answers_score_above_refusals_of_the_same_prompts(
     from sqsd_lint.training.recipe import load_recipe
 
     recipe = load_recipe(ROOT / "examples/recipes/smollm2-135m-default.json")
-    (held_out,) = recipe.harmful
+    held_out = next(data for data in recipe.harmful if data.path == "pure_bad_100.jsonl")
     found = []
     for name in ("pure_bad_100.jsonl", "pure_bad_100_refusals.jsonl"):
-        rows = select(replace(held_out, path=name, rows=15), "-", SHARED).samples
+        rows = select(structs.replace(held_out, path=name, rows=15), "-", SHARED).samples
         path = tmp_path / name
         path.write_text(
             "".join(
