@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -401,15 +401,22 @@ class Score:
     tokens: int
     truncated: Truncated = ""
     response_lost: int = 0
-    loss: float = float("nan")
+    loss: float = math.nan
     exact: bool = False
-    drift: float = float("nan")
-    harm: float = float("nan")
-    risk: float = float("nan")
+    drift: float = math.nan
+    harm: float = math.nan
+    risk: float = math.nan
 
     def __post_init__(self) -> None:
         if math.isnan(self.risk):
             object.__setattr__(self, "risk", self.sqsd)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether all values are the same; NaN, what is not known, is the same as NaN."""
+        if not isinstance(other, Score):
+            return NotImplemented
+        pairs = [(getattr(self, each.name), getattr(other, each.name)) for each in fields(self)]
+        return all(one == two or (one != one and two != two) for one, two in pairs)
 
     @classmethod
     def of(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from hashlib import blake2b
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 from typing import NamedTuple, get_args
 
 from sqsd_lint.types import Score, Truncated
 
 KEY_BYTES = 16
 _LARGEST = 2**31
-_NAN = float("nan")
+_NAN = nan  # the one of `Score`: a hash goes by its identity
 _PERSON = b"sqsd-lint/cache3"
 _PACKED = struct.Struct("<16s16sdddddqq")
 _TRUNCATED = frozenset(get_args(Truncated))

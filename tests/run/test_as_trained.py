@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from sqsd_lint.bundle import manifest as manifests
 from sqsd_lint.config import Settings
@@ -117,6 +118,6 @@ def test_template_arguments_change_the_key_of_scores(run: Run, tiny_bundle: Path
     settings = run(beside("Mix it."))
     run_check.check(settings)
     manifest = manifests.load(copy)
-    manifests.dump(replace(manifest, template_arguments={"enable_thinking": False}), copy)
+    manifests.dump(structs.replace(manifest, template_arguments={"enable_thinking": False}), copy)
     report = run_check.check(replace(settings, bundle=str(copy)))
     assert (report.coverage.scored, report.coverage.cached) == (1, 0)

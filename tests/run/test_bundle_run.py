@@ -76,5 +76,6 @@ def test_fast_and_exact_scores_are_paired_from_the_top(tiny_run: Run, samples: l
     run = BundleRun(tiny_run())
     scores = run.reference_scores(samples)
     pairs = run.dtype_pairs(scores, {s.fingerprint: s for s in samples})
-    assert [fast for fast, _ in pairs] == sorted((s.sqsd for s in scores), reverse=True)
-    assert all(fast == pytest.approx(exact, abs=1e-4) for fast, exact in pairs)
+    assert [fast.sqsd for fast, _ in pairs] == sorted((s.sqsd for s in scores), reverse=True)
+    assert all(exact.exact and not fast.exact for fast, exact in pairs)
+    assert all(fast.sqsd == pytest.approx(exact.sqsd, abs=1e-4) for fast, exact in pairs)

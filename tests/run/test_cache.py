@@ -109,7 +109,7 @@ def row(**changes: Any) -> Callable[[list[str]], list[str]]:
             lambda lines: ["{}", *lines[1:]],
             "row 1: it is no row of a score cache: no scorer, fingerprint, danger",
         ),
-        (lambda lines: ["[1]", *lines[1:]], "row 1: it is no row of a score cache"),
+        (lambda lines: [lines[0], "[1]", *lines[2:]], "row 2: it is no row of a score cache"),
         (lambda lines: ["{broken", *lines[1:]], "row 1: "),
         (lambda lines: [lines[0].replace('"danger": ', '"danger": NaN, "was": '), *lines[1:]], "row 1: "),
     ],

@@ -216,7 +216,8 @@ def test_an_unknown_layout_is_one_finding_of_a_file(folder: Path) -> None:
     unknown = [{"utterance": f"Is it {i} o'clock?", "riposte": "No, it is not."} for i in range(500)]
     rows = [*unknown[:3], {"prompt": "Q", "response": "A"}, *unknown]
     items, notes = plain(folder, {"a.jsonl": rows, "b.jsonl": unknown, "c.json": json.dumps(unknown)})
-    assert items == ["a.jsonl:4", "a.jsonl:1 SQSD303 503", "b.jsonl:1 SQSD303 500", "c.json:1 SQSD303 500"]
+    own = ["a.jsonl:1 SQSD303 503", "b.jsonl:1 SQSD303 500", "c.json:1#1 SQSD303 500"]
+    assert items == ["a.jsonl:4", *own]
     assert notes == []
 
 
