@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from sqsd_lint.bundle.calibrate import stored_sets
+from sqsd_lint.bundle.calibrate import harm_of, stored_sets
 from sqsd_lint.bundle.manifest import HARM
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.common.length_curve import LengthCurve, fit_length_curve
@@ -35,7 +35,7 @@ def measure(
     """Return the mean share of each kind at or above each level's threshold, on rows that did not make it."""
 
     def raw(score: Score) -> float:
-        return score.sqsd + (weight * score.harm if weight else 0.0)
+        return score.sqsd + (weight * harm_of(score) if weight else 0.0)
 
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for seed in range(splits):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -389,7 +389,7 @@ class Score:
         drift: how far one SGD step of size 1 on the sample moves the weights along the danger direction: for
             a task vector, as a share of the danger adapter's own displacement; for a margin gradient, the
             gain in mean log-likelihood of the answers that it was taken of, in nats a token.
-        harm: the projection on the bundle's fitted direction; NaN where it has none.
+        harm: the projection on the bundle's fitted direction; None where it has none.
         risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
             calibration knows the length of answers, in scales of benign rows of the same length.
     """
@@ -401,22 +401,20 @@ class Score:
     tokens: int
     truncated: Truncated = ""
     response_lost: int = 0
-    loss: float = math.nan
+    loss: float = float("nan")
     exact: bool = False
-    drift: float = math.nan
-    harm: float = math.nan
-    risk: float = math.nan
+    drift: float = float("nan")
+    harm: float | None = None
+    risk: float = float("nan")
 
     def __post_init__(self) -> None:
         if math.isnan(self.risk):
             object.__setattr__(self, "risk", self.sqsd)
 
-    def __eq__(self, other: object) -> bool:
-        """Return whether all values are the same; NaN, what is not known, is the same as NaN."""
-        if not isinstance(other, Score):
-            return NotImplemented
-        pairs = [(getattr(self, each.name), getattr(other, each.name)) for each in fields(self)]
-        return all(one == two or (one != one and two != two) for one, two in pairs)
+    @property
+    def is_sqsd_alone(self) -> bool:
+        """Whether thresholds are compared with SQSD itself."""
+        return self.risk == self.sqsd or (math.isnan(self.risk) and math.isnan(self.sqsd))
 
     @classmethod
     def of(

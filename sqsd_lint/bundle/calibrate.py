@@ -74,7 +74,7 @@ def calibrate(
     weight = harm.weight if harm else 0.0
 
     def raw(score: Score) -> float:
-        return score.sqsd + (weight * score.harm if weight else 0.0)
+        return score.sqsd + (weight * harm_of(score) if weight else 0.0)
 
     by_length = len(rows) >= FEWEST
     curve = LengthCurve()
@@ -105,6 +105,11 @@ def calibrate(
         return update_bundle(bundle, manifest, {CALIBRATION: table})
 
 
+def harm_of(score: Score) -> float:
+    """Return the projection on harm; NaN where there is none, so that nothing passes for lack of it."""
+    return math.nan if score.harm is None else score.harm
+
+
 def risks_of(one: Score, other: Score, curve: LengthCurve, raw: Callable[[Score], float]) -> float:
     """Return how much two scores of one row differ in risk."""
     return curve.standardize(raw(one), one.tokens) - curve.standardize(raw(other), other.tokens)
@@ -129,14 +134,13 @@ def stored_sets(bundle: Bundle, role: str) -> list[ScoredSet]:
     sets: dict[str, list[Score]] = {}
     for row in table.to_pylist():
         if row["role"] == role:
-            harm = row.get("harm")
             score = Score(
                 row["fingerprint"],
                 row["danger"],
                 row["safety"],
                 row["sqsd"],
                 row["tokens"],
-                harm=float("nan") if harm is None else harm,
+                harm=row.get("harm"),
             )
             sets.setdefault(row["set"], []).append(score)
     return [ScoredSet(name, scores) for name, scores in sets.items()]
@@ -169,7 +173,7 @@ def _write_table(path: Path, sets: Sequence[tuple[str, ScoredSet]]) -> None:
             "danger": score.danger,
             "safety": score.safety,
             "sqsd": score.sqsd,
-            "harm": None if math.isnan(score.harm) else score.harm,
+            "harm": score.harm,
             "tokens": score.tokens,
         }
         for role, scored in sets

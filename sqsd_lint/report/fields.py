@@ -196,9 +196,9 @@ def row(value: ScoredRow | Problem) -> dict[str, Any]:
 def _risk(score: Score | None) -> dict[str, Any]:
     """What thresholds are compared with, where a bundle makes more of a row than its SQSD."""
     found = {}
-    if score and math.isfinite(score.harm):
+    if score and score.harm is not None:
         found["harm"] = number(score.harm)
-    if score and score.risk != score.sqsd:
+    if score and not score.is_sqsd_alone:
         found["risk"] = number(score.risk)
     return found
 

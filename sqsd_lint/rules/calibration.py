@@ -71,7 +71,9 @@ class ScoreCalibration:
 
     def risk(self, score: Score) -> float:
         """Return what thresholds are compared with: SQSD and the weighted harm, standardized by length."""
-        raw = score.sqsd + (self.harm_weight * score.harm if self.harm_weight else 0.0)
+        raw = score.sqsd + (
+            self.harm_weight * (math.nan if score.harm is None else score.harm) if self.harm_weight else 0.0
+        )
         return self.curve.standardize(raw, score.tokens)
 
     def covers(self, tokens: int) -> bool:

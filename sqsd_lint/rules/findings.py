@@ -139,7 +139,7 @@ def unlike_reference(row: ScoredRow, threshold: Threshold, policy: Policy) -> st
 
 def score_name(score: Score) -> str:
     """Return what thresholds are compared with: "SQSD", or "risk" where the bundle makes more of it."""
-    return "SQSD" if score.risk == score.sqsd else "risk"
+    return "SQSD" if score.is_sqsd_alone else "risk"
 
 
 def score_text(value: float) -> str:

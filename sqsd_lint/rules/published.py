@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sqsd_lint.rules.registry import RULES
 from sqsd_lint.types import Severity
 
 _CODES = re.compile(r'"enum": \[\s*"SQSD\d+"[^\]]*\]')
-_SEVERITIES = re.compile(r'(?:^ +"SQSD\d+": \{"enum": .*\n)+', re.M)
+_SEVERITIES = re.compile(r'(?:^ +"SQSD\d+": \{\s*"enum": \[[^\]]*\]\s*\},?\n)+', re.M)
 
 
 def published() -> Iterator[tuple[Path, str]]:
@@ -31,8 +32,16 @@ def published() -> Iterator[tuple[Path, str]]:
     accepted = sorted(RULES.acceptable)
     for name, codes in (("baseline", accepted), ("suppressions", accepted), ("config", RULES.unscored)):
         text = schema_path(name).read_text(encoding="utf-8")
-        text = _CODES.sub(lambda _, codes=codes: f'"enum": {json.dumps(list(codes))}', text)  # type: ignore[misc]
+        text = _CODES.sub(partial(_enum, codes=list(codes)), text)
         yield schema_path(name), _SEVERITIES.sub(_severities, text)
+
+
+def _enum(found: re.Match[str], codes: list[str]) -> str:
+    """Return the codes as an enum, on one line or on many as it was before."""
+    if "\n" not in found[0]:
+        return f'"enum": {json.dumps(codes)}'
+    line = found.string[: found.start()].rpartition("\n")[2]
+    return '"enum": ' + json.dumps(codes, indent=2).replace("\n", "\n" + line)
 
 
 def _pack_text(document: dict[str, Any]) -> str:
@@ -50,7 +59,10 @@ def _severities(found: re.Match[str]) -> str:
     """Return what the configuration's schema holds of every rule, where it held it of some."""
     indent = len(found[0]) - len(found[0].lstrip())
     entry = {"enum": [severity.value for severity in Severity]}
-    return _block([f'"{code}": {_inline(entry)}' for code in RULES], indent) + "\n"
+    if found[0].count("\n") == found[0].count("SQSD"):  # a rule a line
+        return _block([f'"{code}": {_inline(entry)}' for code in RULES], indent) + "\n"
+    text = json.dumps(dict.fromkeys(RULES, entry), indent=2)[2:-2]
+    return "".join(" " * (indent - 2) + line + "\n" for line in text.split("\n"))
 
 
 def _block(lines: Iterable[str], indent: int) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from hashlib import blake2b
-from math import isfinite, isnan, nan
+from math import isfinite, isnan
 from typing import NamedTuple, get_args
 
 from sqsd_lint.types import Score, Truncated
 
 KEY_BYTES = 16
 _LARGEST = 2**31
-_NAN = nan  # the one of `Score`: a hash goes by its identity
+_NAN = float("nan")
 _PERSON = b"sqsd-lint/cache3"
 _PACKED = struct.Struct("<16s16sdddddqq")
 _TRUNCATED = frozenset(get_args(Truncated))
@@ -53,7 +53,7 @@ class CacheRow(NamedTuple):
             score.safety,
             _or_none(score.loss),
             _or_none(score.drift),
-            _or_none(score.harm),
+            None if score.harm is None else _or_none(score.harm),
             score.tokens,
             score.truncated,
             score.response_lost,
@@ -76,7 +76,7 @@ class CacheRow(NamedTuple):
             _NAN if self.loss is None else self.loss,
             exact,
             _NAN if self.drift is None else self.drift,
-            _NAN if self.harm is None else self.harm,
+            self.harm,
         )
 
     def checksum(self) -> bytes:

@@ -242,7 +242,9 @@ def test_a_finding_about_a_file_has_no_line() -> None:
 def test_a_score_that_is_no_number_breaks_nothing() -> None:
     odd = tuple(high_risk("f", i, s, None, "x") for i, s in enumerate((float("nan"), float("inf")), 1))
     rows = with_rows(CLEAR, 1).rows
-    bad = replace(rows[0], score=replace(rows[0].score, sqsd=float("nan")), where=Where("f", 1, 0))
+    bad = replace(
+        rows[0], score=replace(rows[0].score, sqsd=float("nan"), risk=float("nan")), where=Where("f", 1, 0)
+    )
     shown = words(page(replace(FULL, violations=odd, rows=(bad,))))
     assert "n/a" in shown
     assert "No row has a score." in shown

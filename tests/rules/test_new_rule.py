@@ -96,7 +96,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def scored(data: Path) -> list[ScoredRow]:
     rows = []
     for index, line in enumerate(data.read_text(encoding="utf-8").splitlines()):
-        sample = to_sample(Row(Where(data.name, index + 1, index), json.loads(line)), None)
+        sample = to_sample(Row(Where(data.name, index + 1, index), json.loads(line)))
         assert isinstance(sample, Sample)
         score = Score(sample.fingerprint, 2.0, 1.0, 1.0, 5, drift=0.0)
         rows.append(ScoredRow(sample.where, sample.fingerprint, line, score))

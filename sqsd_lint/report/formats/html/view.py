@@ -128,11 +128,11 @@ def _parts(violation: Violation) -> list[tuple[str, str]]:
     if score is None:
         return [_opinion(opinion) for opinion in violation.opinions]
     parts = [
-        *([("risk", numbers.score(score.risk))] if score.risk != score.sqsd else []),
+        *([("risk", numbers.score(score.risk))] if not score.is_sqsd_alone else []),
         ("SQSD", numbers.score(score.sqsd)),
         ("danger", numbers.score(score.danger)),
         ("safety", numbers.score(score.safety)),
-        *([("harm", numbers.score(score.harm))] if math.isfinite(score.harm) else []),
+        *([("harm", numbers.score(score.harm))] if score.harm is not None else []),
     ]
     if percentile := numbers.percentile(violation.percentile):
         parts.append(("percentile", f"{percentile} of benign rows"))
