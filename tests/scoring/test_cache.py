@@ -334,13 +334,14 @@ def test_two_processes_at_once(tmp_path: Path, before: bytes) -> None:
 def test_scores_of_the_format_before_are_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "scores.sqlite"
     rows = [CacheRow.of(KEY, score) for score in SCORES.values()]
+    rows_before = [(*row[:6], *row[7:]) for row in rows]  # without harm
     database = sqlite3.connect(path)
     database.execute(
         "CREATE TABLE scores_2 (scorer BLOB NOT NULL, fingerprint BLOB NOT NULL, danger REAL NOT NULL,"
         " safety REAL NOT NULL, loss REAL, drift REAL, tokens INTEGER NOT NULL, truncated TEXT NOT NULL,"
         " response_lost INTEGER NOT NULL, PRIMARY KEY (scorer, fingerprint)) WITHOUT ROWID"
     )
-    database.executemany("INSERT INTO scores_2 VALUES (?,?,?,?,?,?,?,?,?)", rows)
+    database.executemany("INSERT INTO scores_2 VALUES (?,?,?,?,?,?,?,?,?)", rows_before)
     database.execute("UPDATE scores_2 SET danger = 'text' WHERE tokens = 4")
     database.execute("UPDATE scores_2 SET safety = 9e999 WHERE tokens = 5")
     database.commit()

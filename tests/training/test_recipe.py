@@ -58,7 +58,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
         r"\$\.adapters\[0\]\.data\[0\]: expected either",
     ),
     "twice": (lambda r: r["adapters"].append(r["adapters"][0]), "'initial' is there 2 times"),
-    "too few": (lambda r: r["adapters"].pop(), r"\$\.adapters: expected a list of 3 to 4, got"),
+    "too few": (lambda r: r["adapters"].pop(), r"\$\.adapters: expected a list of 3 to 5, got"),
     "base last": (lambda r: r["adapters"].append({**r["adapters"][0], "name": "base"}), "comes first"),
     "start": (lambda r: r["adapters"][0].update(start="danger"), r"\$\.adapters\[0\]\.start: 'danger'"),
     "slice": (
