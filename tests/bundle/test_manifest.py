@@ -209,12 +209,28 @@ def test_a_number_of_hundreds_of_digits_is_not_finite(bundle: Bundle) -> None:
         manifest_json.from_json(raw)
 
 
-def test_the_embedded_bundle_has_the_digests_that_it_always_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "digest", "scoring_digest"),
+    [
+        (
+            Path(__file__).parent / "golden",  # the embedded bundle before it had a third direction
+            "b5f57d9707559c264e9364638cba5c62989f06ece87a250b38810ca60c3f732a",
+            "0a5e422259aee9ceb269db502067cea5ab21959818b5800b9483beaad01b63ec",
+        ),
+        (
+            resources.bundles_dir() / "default",
+            "8b15213e490a1fdb024ca43d1243c155ed3386515a0a25993eaab2e5c209cae6",
+            "f9cfc2f12c9558210081a74cc0fb9177016020eb480e4599485f2717c403b73d",
+        ),
+    ],
+)
+def test_a_bundle_has_the_digests_that_it_always_had(
+    folder: Path, digest: str, scoring_digest: str, tmp_path: Path
+) -> None:
     """Caches and locks on every machine rest on them; a format that changes them is another format."""
-    folder = resources.bundles_dir() / "default"
     manifest = manifest_json.load(folder)
-    assert manifest.digest == "b5f57d9707559c264e9364638cba5c62989f06ece87a250b38810ca60c3f732a"
-    assert manifest.scoring_digest == "0a5e422259aee9ceb269db502067cea5ab21959818b5800b9483beaad01b63ec"
+    assert manifest.digest == digest
+    assert manifest.scoring_digest == scoring_digest
     manifest_json.dump(manifest, tmp_path)
     assert (tmp_path / "bundle.json").read_bytes() == (folder / "bundle.json").read_bytes()
 
