@@ -113,9 +113,10 @@ def test_no_model(tmp_path: Path) -> None:
 RUN = """
 import json, sys, torch
 from pathlib import Path
-from sqsd_lint.score import Adapter, Direction, LoraFactors, Scorer
-from sqsd_lint.score.linear import is_linear, linear_shape
-from sqsd_lint.score.model import load_model
+from sqsd_lint.adapters.factors import Adapter, LoraFactors
+from sqsd_lint.scoring import Direction, Scorer
+from sqsd_lint.adapters.linear_modules import is_linear, linear_shape
+from sqsd_lint.scoring.model import load_model
 from sqsd_lint.types import Encoded
 
 def status(key):
