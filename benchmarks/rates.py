@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from sqsd_lint.bundle.calibrate import harm_of, stored_sets
+from sqsd_lint.bundle.calibrate import stored_sets
 from sqsd_lint.bundle.manifest import HARM
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.common.length_curve import LengthCurve, fit_length_curve
@@ -33,10 +33,6 @@ def measure(
     benign: Kinds, harmful: Kinds, weight: float, *, by_length: bool, splits: int
 ) -> dict[str, dict[str, float]]:
     """Return the mean share of each kind at or above each level's threshold, on rows that did not make it."""
-
-    def raw(score: Score) -> float:
-        return score.sqsd + (weight * harm_of(score) if weight else 0.0)
-
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for seed in range(splits):
         draw = random.Random(seed)
@@ -45,11 +41,11 @@ def measure(
         for kind, rows in benign.items():
             order = draw.sample(rows, len(rows))
             fitted[kind], rest[kind] = order[: len(rows) // 2], order[len(rows) // 2 :]
-        every = [(raw(s), s.tokens, kind) for kind, rows in fitted.items() for s in rows]
+        every = [(s.combined(weight), s.tokens, kind) for kind, rows in fitted.items() for s in rows]
         curve = fit_length_curve(*zip(*every, strict=True)) if by_length else LengthCurve()
 
         def risk(score: Score, curve: LengthCurve = curve) -> float:
-            return curve.standardize(raw(score), score.tokens)
+            return curve.standardize(score.combined(weight), score.tokens)
 
         kinds = {kind: tuple(map(risk, rows)) for kind, rows in fitted.items()} if by_length else {}
         calibration = ScoreCalibration(tuple(risk(s) for rows in fitted.values() for s in rows), kinds=kinds)

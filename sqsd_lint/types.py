@@ -411,6 +411,12 @@ class Score:
         if math.isnan(self.risk):
             object.__setattr__(self, "risk", self.sqsd)
 
+    def combined(self, harm_weight: float) -> float:
+        """Return SQSD plus the weighted projection on harm; NaN where that is asked for and not known."""
+        if not harm_weight:
+            return self.sqsd
+        return self.sqsd + harm_weight * (math.nan if self.harm is None else self.harm)
+
     @property
     def is_sqsd_alone(self) -> bool:
         """Whether thresholds are compared with SQSD itself."""

@@ -5,9 +5,8 @@ Scoring itself is the caller's: these functions take scores and write them down.
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,20 +72,20 @@ def calibrate(
     harm = bundle.manifest.directions.get(HARM)
     weight = harm.weight if harm else 0.0
 
-    def raw(score: Score) -> float:
-        return score.sqsd + (weight * harm_of(score) if weight else 0.0)
-
     by_length = len(rows) >= FEWEST
     curve = LengthCurve()
     if by_length:
-        scores, lengths, kinds = zip(*((raw(s), s.tokens, name) for name, s in rows), strict=True)
+        scores, lengths, kinds = zip(*((s.combined(weight), s.tokens, name) for name, s in rows), strict=True)
         curve = fit_length_curve(scores, lengths, kinds).rounded()
 
-    def risks(sets: Iterable[ScoredSet]) -> tuple[float, ...]:
-        found = (curve.standardize(raw(score), score.tokens) for s in sets for score in s.scores)
-        return tuple(sorted(round(risk, 4) if by_length else _rounded(risk) for risk in found))
+    def risk(score: Score) -> float:
+        return curve.standardize(score.combined(weight), score.tokens)
 
-    tolerance = max((abs(risks_of(a, b, curve, raw)) for a, b in dtype_pairs), default=0.0)
+    def risks(sets: Iterable[ScoredSet]) -> tuple[float, ...]:
+        found = (risk(score) for s in sets for score in s.scores)
+        return tuple(sorted(round(each, 4) if by_length else _rounded(each) for each in found))
+
+    tolerance = max((abs(risk(fast) - risk(exact)) for fast, exact in dtype_pairs), default=0.0)
     calibration = StoredCalibration(
         benign=risks(benign),
         harmful=risks(harmful),
@@ -103,16 +102,6 @@ def calibrate(
         _write_table(table, [("benign", s) for s in benign] + [("harmful", s) for s in harmful])
         manifest = replace(bundle.manifest, calibration=calibration)
         return update_bundle(bundle, manifest, {CALIBRATION: table})
-
-
-def harm_of(score: Score) -> float:
-    """Return the projection on harm; NaN where there is none, so that nothing passes for lack of it."""
-    return math.nan if score.harm is None else score.harm
-
-
-def risks_of(one: Score, other: Score, curve: LengthCurve, raw: Callable[[Score], float]) -> float:
-    """Return how much two scores of one row differ in risk."""
-    return curve.standardize(raw(one), one.tokens) - curve.standardize(raw(other), other.tokens)
 
 
 def stored_sets(bundle: Bundle, role: str) -> list[ScoredSet]:

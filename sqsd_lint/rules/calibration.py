@@ -71,10 +71,7 @@ class ScoreCalibration:
 
     def risk(self, score: Score) -> float:
         """Return what thresholds are compared with: SQSD and the weighted harm, standardized by length."""
-        raw = score.sqsd + (
-            self.harm_weight * (math.nan if score.harm is None else score.harm) if self.harm_weight else 0.0
-        )
-        return self.curve.standardize(raw, score.tokens)
+        return self.curve.standardize(score.combined(self.harm_weight), score.tokens)
 
     def covers(self, tokens: int) -> bool:
         """Tell whether there are benign answers as short and as long as one of so many tokens."""
