@@ -125,16 +125,11 @@ def unlike_reference(row: ScoredRow, threshold: Threshold, policy: Policy) -> st
 
     A rate says nothing of such rows, so that they do not fail a run on their score alone.
     """
-    calibration, tokens = policy.calibration, row.score.tokens
-    if calibration is None or calibration.tokens is None or threshold.spec[0] not in "phz":
+    calibration = policy.calibration
+    if calibration is None or calibration.covered is None or threshold.spec[0] not in "phz":
         return ""
-    if calibration.covers(tokens):
-        return ""
-    shortest, longest = calibration.tokens
-    return (
-        f"its answer of {tokens:,} tokens is unlike the benign reference rows ({shortest:,} to {longest:,}),"
-        " so that it is no error on its score alone"
-    )
+    unlike = calibration.covered.unlike(row.score.tokens, row.score.loss, row.excerpt)
+    return f"{unlike}, so that it is no error on its score alone" if unlike else ""
 
 
 def score_name(score: Score) -> str:

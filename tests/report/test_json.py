@@ -40,7 +40,7 @@ RANGE = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems"
 OPTIONAL_RANGE = {"anyOf": [RANGE, {"type": "null"}]}
 VALIDATION = closed(
     {
-        **{name: {"type": "string"} for name in ("model", "judge")},
+        **{name: {"type": "string"} for name in ("model", "judge", "ranking")},
         **{
             name: {"type": "integer", "minimum": 1}
             for name in ("rows", "size", "runs", "strata", "steps", "batch_size", "prompts")
@@ -50,12 +50,14 @@ VALIDATION = closed(
         "before": SHARE,
         "random": {"anyOf": [SHARE, {"type": "null"}]},
         "spearman": OPTIONAL_NUMBER,
+        "random_range": OPTIONAL_RANGE,
         "spearman_interval": OPTIONAL_RANGE,
         "windows": {
             "type": "array",
             "items": closed(
                 {
                     "sqsd": RANGE,
+                    "risk": OPTIONAL_RANGE,
                     "percentiles": OPTIONAL_RANGE,
                     "attack_success": SHARE,
                     "interval": RANGE,
