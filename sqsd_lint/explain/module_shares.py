@@ -11,8 +11,8 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def module_shares(terms: Mapping[str, Sequence[float]]) -> tuple[ModuleShare, ...]:
-    """Return terms by module name, (danger, safety) each, by block, names without a block last."""
-    shares = [_module_share(name, Share(*pair[:2])) for name, pair in terms.items()]
+    """Return terms by module name, (danger, safety[, weighted harm]) each, by block, others last."""
+    shares = [_module_share(name, Share(*term)) for name, term in terms.items()]
     return tuple(sorted(shares, key=lambda m: (m.block is None, m.block or 0)))
 
 

@@ -172,6 +172,11 @@ class BundleRun:
             sample.suppression,
         )
 
+    @property
+    def harm_weight(self) -> float:
+        """What the projection on `harm` counts beside SQSD where scores are compared."""
+        return self.calibration.harm_weight if self.calibration else 0.0
+
     def with_risk(self, score: Score) -> Score:
         """Return the score with what thresholds are compared with, as the calibration makes it."""
         return replace(score, risk=self.calibration.risk(score)) if self.calibration else score
