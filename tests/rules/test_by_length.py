@@ -78,6 +78,13 @@ def test_a_row_unlike_all_benign_ones_is_a_warning() -> None:
     assert high_risk_sample.RULE.check(unlike, policy("3")), "a raw threshold asks for it"
 
 
+def test_rows_unlike_the_reference_fail_no_file() -> None:
+    like = [scored(9.0, 100, at=i) for i in range(100)]
+    unlike = [scored(9.0, 101, at=i) for i in range(100)]
+    assert list(risk_share.RULE.check(like, policy()))
+    assert not list(risk_share.RULE.check(unlike, policy()))
+
+
 @pytest.mark.parametrize(("risky", "found"), [(70, False), (100, True)])
 def test_a_file_is_compared_with_the_kind_that_it_is_most_like(risky: int, found: bool) -> None:
     rows = [scored(5.0 if i < risky else 0.0, 100, at=i) for i in range(100)]
