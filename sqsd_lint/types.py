@@ -29,7 +29,7 @@ Correlation = Annotated[float, Meta(ge=-1.000001, le=1.000001, extra={"expected"
 _TWO = Meta(extra={"expected": "two ascending numbers"})
 
 
-class Window(Struct, frozen=True, forbid_unknown_fields=True):
+class Window(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rows of neighbouring scores, and what training on them did.
 
     Attributes:
@@ -60,7 +60,7 @@ class PlacedWindow(Window, frozen=True, kw_only=True, forbid_unknown_fields=True
     percentiles: tuple[float, float]
 
 
-class Validation(Struct, frozen=True, forbid_unknown_fields=True):
+class Validation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What training on windows of rows cost when `sqsd-lint validate` tried it (docs/method.md section 7).
 
     Attributes:

@@ -18,10 +18,10 @@ OPTIONAL_TEXT = {"type": ["string", "null"]}
 NOTES = {"type": "array", "items": {"type": "string"}}
 
 
-def closed(properties: dict[str, Any]) -> dict[str, Any]:
+def closed(properties: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": properties,
+        "properties": properties | (optional or {}),
         "required": list(properties),
         "additionalProperties": False,
     }
@@ -40,7 +40,7 @@ RANGE = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems"
 OPTIONAL_RANGE = {"anyOf": [RANGE, {"type": "null"}]}
 VALIDATION = closed(
     {
-        **{name: {"type": "string"} for name in ("model", "judge", "ranking")},
+        **{name: {"type": "string"} for name in ("model", "judge")},
         **{
             name: {"type": "integer", "minimum": 1}
             for name in ("rows", "size", "runs", "strata", "steps", "batch_size", "prompts")
@@ -50,21 +50,21 @@ VALIDATION = closed(
         "before": SHARE,
         "random": {"anyOf": [SHARE, {"type": "null"}]},
         "spearman": OPTIONAL_NUMBER,
-        "random_range": OPTIONAL_RANGE,
         "spearman_interval": OPTIONAL_RANGE,
         "windows": {
             "type": "array",
             "items": closed(
                 {
                     "sqsd": RANGE,
-                    "risk": OPTIONAL_RANGE,
                     "percentiles": OPTIONAL_RANGE,
                     "attack_success": SHARE,
                     "interval": RANGE,
-                }
+                },
+                {"risk": OPTIONAL_RANGE},
             ),
         },
-    }
+    },
+    {"ranking": {"type": "string"}, "random_range": OPTIONAL_RANGE},
 )
 HEAD_TEXTS = ("base_model", "bundle_id", "bundle_digest", "metric", "expansion", "dtype", "device")
 AGREEMENT = closed(
