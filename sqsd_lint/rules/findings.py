@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from sqsd_lint.rules.registry import RULES
+from sqsd_lint.rules.threshold import clear_percentile
 from sqsd_lint.types import Problem, Score, ScoredRow, Severity, Threshold, Violation, Where
 
 if TYPE_CHECKING:
@@ -112,9 +113,16 @@ def in_order(violations: Iterable[Violation], files: Sequence[str] = ()) -> list
     )
 
 
-def above_threshold(kind: Severity, row: ScoredRow, threshold: Threshold) -> str:
-    """Put into words that a row is at or above a threshold."""
-    rank = "" if row.percentile is None else f" ({rank_text(row.percentile)})"
+def above_threshold(
+    kind: Severity, row: ScoredRow, threshold: Threshold, others: Iterable[Threshold | None] = ()
+) -> str:
+    """Put into words that a row is at or above a threshold.
+
+    Args:
+        others: further thresholds of the run, which the percentile in the text must not be mistaken for.
+    """
+    percentile = clear_percentile(row.score.risk, row.percentile, others)
+    rank = "" if percentile is None else f" ({rank_text(percentile)})"
     spec = f" ({threshold.spec})" if threshold.spec[0] in "phz" else ""
     score, value = score_text(row.score.risk), score_text(threshold.value)
     return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}"

@@ -38,6 +38,7 @@ def view(explanation: Explanation, options: Options, top: int) -> dict[str, Any]
         for name, line in (("error", head.error_threshold), ("warning", head.warning_threshold))
         if line and reaches(score, line)
     ]
+    remedy = None if wording.is_label(explanation) else explanation.remedy
     return {
         "where": escape(str(row.where)),
         "fingerprint": escape(row.fingerprint),
@@ -62,8 +63,8 @@ def view(explanation: Explanation, options: Options, top: int) -> dict[str, Any]
         "kinds": _bars({escape(kind): share for kind, share in by_kind(explanation.modules).items()}),
         "near_means": wording.NEAREST_MEANS,
         "nearest": _nearest(explanation),
-        "remedy": _remedy(explanation, explanation.remedy, options) if explanation.remedy else None,
-        "no_remedy": wording.NO_REMEDY if reached and explanation.remedy is None else "",
+        "remedy": _remedy(explanation, remedy, options) if remedy else None,
+        "no_remedy": wording.no_remedy(explanation) if reached and remedy is None else "",
     }
 
 

@@ -207,10 +207,10 @@ def _neighbour(page: Page, name: str, row: Neighbour, error: float) -> Text:
 def _print_remedy(page: Page, explanation: Explanation, options: Options) -> None:
     remedy = explanation.remedy
     score, head = explanation.row.score, explanation.head
-    if remedy is None:
+    if remedy is None or wording.is_label(explanation):
         if reaches(score, head.error_threshold) or reaches(score, head.warning_threshold):
             page.line()
-            page.line(page.prose(wording.NO_REMEDY))
+            page.line(page.prose(wording.no_remedy(explanation)))
         return
     page.line()
     page.line(Text(escape(wording.remedy_title(explanation, remedy)), "bold"))
