@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.rules import FineTuneSettings, Pack, Policy, ScoreCalibration, is_near, make_policy
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import CLEAN_REFERENCE
+from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
 from sqsd_lint.run.shards import score_rows
 from sqsd_lint.samples import excerpt
 from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
@@ -37,29 +36,31 @@ class BundleRun:
         self.settings = settings
         self.progress = progress
         self.cache_dir = cache_root(Path(settings.cache_dir) if settings.cache_dir else None)
-        self.bundle: Bundle = open_for(
-            settings, cache_dir=self.cache_dir, status=progress.status if progress else None
-        )
+        self._source = open_source(settings, cache_dir=self.cache_dir, progress=progress)
+        self.bundle = self._source.bundle
         self.scorer = self.new_scorer(exact=False)
         self.calibration = self._calibration()
         self.cached = 0
         self._near: dict[str, Sample] = {}
         self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
 
-    def new_scorer(self, *, exact: bool, cache_scores: bool | None = None) -> ModelScorer:
+    def new_scorer(self, *, exact: bool, cache_scores: bool | None = None) -> SampleScorer:
         """Return a scorer of the bundle; its model is not loaded yet.
 
         Args:
             cache_scores: None as the settings say.
         """
-        return ModelScorer(
-            self.bundle,
-            self.settings,
-            cache_dir=self.cache_dir,
-            cache_scores=self.settings.cache if cache_scores is None else cache_scores,
-            progress=self.progress,
-            exact=exact,
-        )
+        keep = self.settings.cache if cache_scores is None else cache_scores
+        return self._source.scorer(exact=exact, cache_scores=keep)
+
+    @property
+    def model_scorer(self) -> ModelScorer:
+        """Return the scorer, for what looks inside a model.
+
+        Raises:
+            UsageError: the scores come from elsewhere.
+        """
+        return as_model(self.scorer)
 
     def _calibration(self) -> ScoreCalibration | None:
         """Return the bundle's calibration, unless --metric or --expansion asks for other scores."""
@@ -121,7 +122,7 @@ class BundleRun:
             self.progress.status(f"scoring {len(self._near)} rows near a line again, exactly")
         exact = self.new_scorer(exact=True)
         scores, _ = self._score_with(exact, list(self._near.values()))
-        self._cache_notes = exact.cache.notes
+        self._cache_notes = exact.cache_notes
         exact.release()
         if self.progress:
             self.progress.stop()
@@ -143,7 +144,7 @@ class BundleRun:
         return scores
 
     def _score_with(
-        self, scorer: ModelScorer, samples: Sequence[Sample]
+        self, scorer: SampleScorer, samples: Sequence[Sample]
     ) -> tuple[dict[str, Score | Problem], int]:
         """Return scores by fingerprint, and how many of them came from the cache."""
         unique = {sample.fingerprint: sample for sample in samples}
@@ -218,4 +219,4 @@ class BundleRun:
     @property
     def cache_notes(self) -> tuple[str, ...]:
         """What the reader has to know about the state of the score cache."""
-        return tuple(dict.fromkeys((*self.scorer.cache.notes, *self._cache_notes)))
+        return tuple(dict.fromkeys((*self.scorer.cache_notes, *self._cache_notes)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.load import BundleInfo
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, UsageError
@@ -102,13 +102,13 @@ class Panel:
             raise type(error)(f"{name}: {error.message}", hint=error.hint) from None
 
 
-def _names(bundles: Sequence[Bundle]) -> list[str]:
+def _names(bundles: Sequence[BundleInfo]) -> list[str]:
     """Return a name for each bundle.
 
     Raises:
         UsageError: two of them give the same scores.
     """
-    first: dict[str, Bundle] = {}
+    first: dict[str, BundleInfo] = {}
     for bundle in bundles:
         same = first.setdefault(bundle.scoring_digest, bundle)
         if same is not bundle:
