@@ -536,7 +536,7 @@ class Distribution:
 
     Attributes:
         bundle: its name, where there are several.
-        risks: how often each occurs; of many rows rounded (`common.distribution`).
+        risks: how often each occurs; of very many rows rounded (`common.distribution`).
     """
 
     bundle: str

@@ -143,7 +143,9 @@ def check(
     if fix or diff:
         _refuse_fix(settings, reports, diff=diff)
     with progress(not no_progress) as bar:
-        found = run_check.check(settings, progress=bar)
+        # What is moved out of a file has to be known row by row.
+        most = None if fix or diff else run_check.MOST_FINDINGS
+        found = run_check.check(settings, progress=bar, keep_rows=False, findings=most)
     if note:
         found = replace(found, head=replace(found.head, notes=(*found.head.notes, note)))
     shown = report.Options(redact=settings.redact, quiet=quiet, verbose=verbose, statistics=statistics)

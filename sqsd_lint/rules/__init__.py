@@ -20,18 +20,19 @@ from sqsd_lint.rules.suppressions import (
     read_suppressions,
 )
 from sqsd_lint.rules.threshold import is_near, reaches
-from sqsd_lint.rules.verdict import count_coverage, exit_code
+from sqsd_lint.rules.verdict import CoverageCount, count_coverage, exit_code
 
 __all__ = [
     "DEFAULT_BASELINE",
     "DEFAULT_SUPPRESSIONS",
+    "KEEP_ALL",
     "Accepted",
     "Baseline",
     "BaselineEntry",
     "BundleScores",
+    "CoverageCount",
     "Evaluation",
     "FineTuneSettings",
-    "KEEP_ALL",
     "Keeping",
     "Pack",
     "Policy",

@@ -64,9 +64,7 @@ def evaluate(
                 run.findings.add(violation, row)
         notes = run.seen.evidence().notes(run.seen.scored)
     found = in_order(run.findings.kept, files)
-    return Evaluation(
-        run.rows, run.problems, found, run.seen.evidence(found), notes, run.findings.unlisted
-    )
+    return Evaluation(run.rows, run.problems, found, run.seen.evidence(found), notes, run.findings.unlisted)
 
 
 class _Run:

@@ -21,6 +21,9 @@ from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
 # How many rows the tolerance between dtypes is measured on.
 _TOLERANCE_ROWS = 100
 
+# Rows near a threshold whose exact scores are looked up together.
+_LOOK_UP = 256
+
 # Float32 scores differ between devices and batch shapes by rounding alone, far below this.
 _FLOAT32_TOLERANCE = 1e-3
 
@@ -110,26 +113,49 @@ class BundleRun:
             self.progress.stop()
         self.scorer.release()
 
-    def settle(self, rows: Sequence[ScoredRow | Problem]) -> list[ScoredRow | Problem]:
-        """Score rows near a threshold again in exact mode, so that no device or dtype decides a verdict.
+    def settle(self, rows: Iterable[ScoredRow | Problem]) -> Iterator[ScoredRow | Problem]:
+        """Yield rows, those near a threshold scored again in exact mode, so that no device decides a verdict.
+
+        Rows near a threshold come later than the others, unless their exact scores are known; no other row
+        is held.
 
         Args:
-            rows: what `score` has yielded.
+            rows: what `score` yields.
         """
-        if not self._near:
-            return list(rows)
+        exact: SampleScorer | None = None
+        held: list[ScoredRow] = []  # of them, what is still to be looked up comes last
+        looked_up = 0
+        for row in rows:
+            if isinstance(row, Problem) or row.fingerprint not in self._near:
+                yield row
+                continue
+            held.append(row)
+            if len(held) - looked_up == _LOOK_UP:
+                exact = exact or self.new_scorer(exact=True)
+                fresh = held[looked_up:]
+                known = exact.recall({each.fingerprint: self._near[each.fingerprint] for each in fresh})
+                del held[looked_up:]
+                for each in fresh:
+                    if each.fingerprint in known:
+                        yield self._settled(each, known[each.fingerprint])
+                    else:
+                        held.append(each)
+                looked_up = len(held)
+                for fingerprint in known:
+                    del self._near[fingerprint]
+        if not held:
+            return
         if self.progress:
-            self.progress.status(f"scoring {len(self._near)} rows near a line again, exactly")
-        exact = self.new_scorer(exact=True)
-        scores, _ = self._score_with(exact, list(self._near.values()))
+            self.progress.status(f"scoring {len(held)} rows near a line again, exactly")
+        exact = exact or self.new_scorer(exact=True)
+        left = {row.fingerprint: self._near[row.fingerprint] for row in held}
+        scores, _ = self._score_with(exact, list(left.values()))
         self._cache_notes = exact.cache_notes
         exact.release()
         if self.progress:
             self.progress.stop()
-        return [
-            row if isinstance(row, Problem) else self._settled(row, scores.get(row.fingerprint))
-            for row in rows
-        ]
+        for row in held:
+            yield self._settled(row, scores.get(row.fingerprint))
 
     def _settled(self, row: ScoredRow, score: Score | Problem | None) -> ScoredRow:
         if not isinstance(score, Score):
