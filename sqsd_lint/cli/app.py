@@ -28,6 +28,7 @@ from sqsd_lint.cli import (
     lock,
     rule,
     score,
+    serve,
     validate,
 )
 from sqsd_lint.cli.exit import prepare_streams, run
@@ -115,6 +116,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "config": config.GROUP,
     "drift": drift.drift,
     "validate": validate.validate,
+    "serve": serve.serve,
     "doctor": doctor.doctor,
     "cache": cache.GROUP,
     "clean": clean.clean,

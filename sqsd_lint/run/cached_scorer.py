@@ -27,12 +27,22 @@ def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact
     Args:
         dtype: what the model computes in, never "auto".
         exact: whether in exact mode.
+
+    Raises:
+        UsageError: the bundle has no scores under these settings.
     """
     arguments = bundle.manifest.template_arguments
+    expansion = settings.expansion or bundle.manifest.expansion
+    kinds = {direction.kind for direction in bundle.manifest.directions.values()}
+    if "margin-gradient" in kinds and expansion != bundle.manifest.expansion:
+        raise UsageError(
+            f"--expansion {expansion}: {bundle.id} has gradients taken at the initial state",
+            hint="leave --expansion out, or use a bundle whose directions are task vectors",
+        )
     return {
         "bundle": bundle.scoring_digest,
         "metric": settings.metric or bundle.manifest.metric,
-        "expansion": settings.expansion or bundle.manifest.expansion,
+        "expansion": expansion,
         "dtype": dtype,
         "max_length": settings.max_length,
         "turns": settings.turns,
@@ -72,12 +82,6 @@ class CachedScorer:
         self.dtype = dtype
         self.metric = settings.metric or bundle.manifest.metric
         self.expansion = settings.expansion or bundle.manifest.expansion
-        kinds = {direction.kind for direction in bundle.manifest.directions.values()}
-        if "margin-gradient" in kinds and self.expansion != bundle.manifest.expansion:
-            raise UsageError(
-                f"--expansion {self.expansion}: {bundle.id} has gradients taken at the initial state",
-                hint="leave --expansion out, or use a bundle whose directions are task vectors",
-            )
         self.asked = scorer_settings(bundle, settings, dtype=dtype, exact=exact)
         self._origin = origin
         self.cache = ScoreCache(cache_path, self._key({}), exact=exact)
@@ -145,6 +149,10 @@ class CachedScorer:
     def dropped(self, fingerprint: str) -> tuple[str, ...]:
         """Return what the chat template does not write of a sample that was recalled or scored."""
         return self._dropped.get(fingerprint, ())
+
+    def forget_dropped(self) -> None:
+        """Forget what templates did not write, of rows that nobody asks about any more."""
+        self._dropped.clear()
 
     def dropped_notes(self) -> Iterator[str]:
         """Yield how many rows hold what the template does not write."""

@@ -80,11 +80,16 @@ class ModelScorer(CachedScorer):
     @property
     def notes(self) -> tuple[str, ...]:
         """How rows were rendered, and what packing or another dtype costs: what a report has to say of it."""
+        return (*self.model_notes, *self.dropped_notes())
+
+    @property
+    def model_notes(self) -> tuple[str, ...]:
+        """The notes that hold for all rows alike, whoever asked for them."""
         rendering = dict.fromkeys((*self._rendered, *(self._loaded[0].notes if self._loaded else ())))
         packed = (_FOUR_BITS,) if self._settings.quantize == "4bit" else ()
         asked, used = self._settings.dtype, self.dtype
         emulated = (EMULATED,) if (asked, used) == ("bfloat16", "float32") and not self.exact else ()
-        return (*rendering, *packed, *emulated, *self.dropped_notes())
+        return (*rendering, *packed, *emulated)
 
     def score(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
         """Score samples that the cache does not know, batch by batch, each committed at once.

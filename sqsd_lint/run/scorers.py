@@ -119,8 +119,13 @@ def open_source(settings: Settings, *, cache_dir: Path, progress: Progress | Non
 
     Raises:
         BundleError: there is no such bundle, or it is not the locked one.
+        ScorerError: a service is named, and cannot be reached.
         UsageError: settings that contradict each other.
     """
+    if settings.scorer:
+        from sqsd_lint.run.remote_scorer import ScoringService
+
+        return ScoringService(settings, cache_dir=cache_dir, progress=progress)
     return LocalModel(settings, cache_dir=cache_dir, progress=progress)
 
 
@@ -133,6 +138,6 @@ def as_model(scorer: SampleScorer) -> ModelScorer:
     if not isinstance(scorer, ModelScorer):
         raise UsageError(
             "this looks inside the model, and the scores of this run come from elsewhere",
-            hint="leave out where scores come from, and name the bundle with --bundle",
+            hint="score here: --no-scorer, with --bundle if it is not the default one",
         )
     return scorer
