@@ -359,6 +359,14 @@ class Settings:
         ),
         examples=("https://scorer.example.org",),
     )
+    scores: str | None = setting(
+        None,
+        "Folder that `score --output-dir` has filled: judge by the scores in it. No model is loaded.",
+        MODEL,
+        commands=_JUDGE,
+        metavar="DIR",
+        only_command_line=_HOSTILE,
+    )
     scorer_timeout: int = setting(
         600,
         "Seconds that the service may take for one request. Default: 600.",
@@ -530,6 +538,18 @@ class Settings:
         metavar="TOKENS",
         description="Tokens per batch, padding included. Without it, found from free memory.",
         minimum=1,
+    )
+    workers: str = setting(
+        "auto",
+        "Processes that score, a device each: auto, one for each CUDA device, or how many. Default: auto.",
+        SPEED,
+        commands=("check", "score"),
+        metavar="auto|N",
+        description="How many processes score, each with a model of its own on a device of its own. auto: one"
+        " for each CUDA device, and no other process without several of them.",
+        schema={"type": ["string", "integer"], "pattern": "^(auto|[1-9][0-9]{0,3})$", "minimum": 1},
+        suggest=("auto",),
+        examples=("auto", "4"),
     )
     cache: bool = setting(
         True,

@@ -65,12 +65,10 @@ class Scorer(msgspec.Struct, frozen=True):
     Attributes:
         bundle: the manifest of the bundle, as its own file has it: calibration and thresholds come from it.
         device: names of the devices that have computed.
-        uncovered: the share of the base model that no score covers.
     """
 
     bundle: dict[str, Any]
     device: str
-    uncovered: float = 0.0
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,7 +171,9 @@ class ScoresFolder:
         write_whole(self.path / MANIFEST, encoded)
 
 
-def merged_plans(found: Iterable[tuple[str, FilePlan | Problem]]) -> tuple[dict[str, FilePlan], list[Problem]]:
+def merged_plans(
+    found: Iterable[tuple[str, FilePlan | Problem]],
+) -> tuple[dict[str, FilePlan], list[Problem]]:
     """Return the plans by file, and the problems of files that cannot be read."""
     plans: dict[str, FilePlan] = {}
     problems: list[Problem] = []

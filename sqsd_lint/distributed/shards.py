@@ -1,4 +1,4 @@
-"""What a shard is: a part of a file and everything that its scores depend on, and how files are cut into them."""
+"""Shards: parts of files with everything that their scores depend on, and how files are cut into them."""
 
 from __future__ import annotations
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
 import msgspec
 
@@ -28,6 +29,7 @@ _GROUP = 8192
 _KEY = b"sqsd-lint"
 _TRUNCATED = frozenset(get_args(Truncated))
 _LARGEST = 2**31
+_FINGERPRINT = re.compile("[0-9a-f]{32}")
 OK = "ok"
 
 
@@ -46,21 +48,33 @@ class Done(msgspec.Struct, frozen=True):
         rows, scored: how many there are, and how many have a score; a file that cannot be read has none.
         unscored: by code, how many rows, or files, have none.
         notes: what a report has to say of the scores.
+        uncovered: the share of the base model that no score covers.
     """
 
     rows: int
     scored: int
     unscored: dict[str, int]
     notes: tuple[str, ...] = ()
+    uncovered: float = 0.0
 
 
-def write_shard(
-    path: Path, shard: Shard, items: Iterable[ScoredSample | Problem], notes: Iterable[str] = ()
-) -> Done:
+class ShardScorer(Protocol):
+    """What a file of scores says of what they are by."""
+
+    @property
+    def model_notes(self) -> tuple[str, ...]:
+        """Notes that hold for the rows scored."""
+
+    @property
+    def uncovered(self) -> float:
+        """The share of the base model that no score covers."""
+
+
+def write_shard(path: Path, shard: Shard, items: Iterable[ScoredSample | Problem], by: ShardScorer) -> Done:
     """Write the scores of a shard: to a file beside, which takes the name once it is whole.
 
     Args:
-        notes: taken after the last item.
+        by: what scores the items; it is asked once all of them are scored.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -69,30 +83,34 @@ def write_shard(
     rows = scored = 0
     unscored: dict[str, int] = {}
     rest = iter(items)
-    with replacing(path) as new:
-        with pq.ParquetWriter(
+    with (
+        replacing(path) as new,
+        pq.ParquetWriter(
             new, schema, compression="zstd", write_page_checksum=True, store_schema=True
-        ) as writer:
-            while group := list(islice(rest, _GROUP)):
-                for item in group:
-                    if isinstance(item, Problem):
-                        rows += item.rows
-                        unscored[item.code] = unscored.get(item.code, 0) + max(item.rows, 1)
-                    else:
-                        rows, scored = rows + 1, scored + 1
-                writer.write_table(pa.Table.from_pylist([_fields(each) for each in group], schema=schema))
-            done = Done(rows, scored, unscored, tuple(notes))
-            writer.add_key_value_metadata(
-                {
-                    _KEY.decode(): json.dumps(
-                        {
-                            "version": _VERSION,
-                            "shard": msgspec.to_builtins(shard),
-                            "done": msgspec.to_builtins(done),
-                        }
-                    )
-                }
-            )
+        ) as writer,
+    ):
+        while group := list(islice(rest, _GROUP)):
+            for item in group:
+                if isinstance(item, Problem):
+                    rows += item.rows
+                    unscored[item.code] = unscored.get(item.code, 0) + max(item.rows, 1)
+                else:
+                    rows, scored = rows + 1, scored + 1
+            writer.write_table(pa.Table.from_pylist([_fields(each) for each in group], schema=schema))
+        # Where no row was scored, no model was asked.
+        model = (by.model_notes, by.uncovered) if scored else ((), 0.0)
+        done = Done(rows, scored, unscored, *model)
+        writer.add_key_value_metadata(
+            {
+                _KEY.decode(): json.dumps(
+                    {
+                        "version": _VERSION,
+                        "shard": msgspec.to_builtins(shard),
+                        "done": msgspec.to_builtins(done),
+                    }
+                )
+            }
+        )
     return done
 
 
@@ -264,3 +282,22 @@ def _damaged(path: Path, error: Exception) -> CannotScoreError:
         f"{path}: not a file of scores, or damaged: {str(error)[:200]}",
         hint="Remove it, and run `sqsd-lint score --output-dir` again: it computes what is missing.",
     )
+
+
+def fingerprints_of(path: Path) -> list[str]:
+    """Return the fingerprints of all rows of a shard's file that have one.
+
+    Raises:
+        CannotScoreError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            keys = file.read(columns=["fingerprint"], use_threads=False).column(0).to_pylist()
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from None
+    if any(key is not None and not _FINGERPRINT.fullmatch(key) for key in keys):
+        raise _damaged(path, ValueError("a fingerprint is not 32 hexadecimal digits"))
+    return [key for key in keys if key]

@@ -167,7 +167,7 @@ def _read(source: Source, path: str, part: Part) -> Iterator[Row | Problem]:
     with io.FileIO(path) as file:
         start = part.begin or source.offset  # behind a byte order mark
         file.seek(start)
-        stream = io.BufferedReader(_Until(file, part.end - start), 256 * KIB)
+        stream: io.BufferedReader = io.BufferedReader(_Until(file, part.end - start), 256 * KIB)
         yield from read_lines(replace(source, stream=stream, offset=start, seekable=False))
 
 

@@ -56,8 +56,10 @@ def count_coverage(
 ) -> Coverage:
     """Count rows and problems; see `CoverageCount`."""
     count = CoverageCount(allow)
-    for item in (*rows, *problems):
-        count.add(item)
+    for row in rows:
+        count.add(row)
+    for problem in problems:
+        count.add(problem)
     return count.coverage(cached=cached, files=files)
 
 

@@ -123,6 +123,15 @@ class ModelScorer(CachedScorer):
             self.remember(done)
             yield from done
 
+    def forget_rows(self) -> None:
+        """Forget what rows before have left behind: notes, and a smaller batch where memory ran out."""
+        self.forget_dropped()
+        if self._loaded:
+            encoder, scorer = self._loaded
+            encoder.forget_rows()
+            if self._settings.batch_tokens and not self.exact:
+                scorer.batch_tokens = self._settings.batch_tokens
+
     @property
     def _named(self) -> str | None:
         """The base model that the settings name: with --proxy they name what the bundle stands in for."""

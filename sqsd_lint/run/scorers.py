@@ -120,8 +120,13 @@ def open_source(settings: Settings, *, cache_dir: Path, progress: Progress | Non
     Raises:
         BundleError: there is no such bundle, or it is not the locked one.
         ScorerError: a service is named, and cannot be reached.
+        CannotScoreError: a folder of scores is damaged.
         UsageError: settings that contradict each other.
     """
+    if settings.scores:
+        from sqsd_lint.run.stored_scorer import StoredSource
+
+        return StoredSource(settings, cache_dir=cache_dir, progress=progress)
     if settings.scorer:
         from sqsd_lint.run.remote_scorer import ScoringService
 
