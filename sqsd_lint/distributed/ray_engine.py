@@ -15,7 +15,7 @@ from typing import Any
 
 from sqsd_lint.distributed.shards import Shard
 from sqsd_lint.distributed.table import Done
-from sqsd_lint.distributed.workers import CORES, Lost, MakeWorker, Outcome, Place, Queue, Worker
+from sqsd_lint.distributed.workers import CORES, Lost, MakeWorker, Place, Queue, Worker
 from sqsd_lint.errors import CannotScoreError, SqsdLintError, UsageError
 
 _NO_RAY = 'pip install "sqsd-lint[ray]"'
@@ -42,7 +42,7 @@ class Actors:
         CannotScoreError: no worker starts.
     """
 
-    def __init__(self, make: MakeWorker, *, address: str, workers: str, device: str) -> None:
+    def __init__(self, make: MakeWorker[Shard, Done], *, address: str, workers: str, device: str) -> None:
         try:
             import ray
         except ImportError:
@@ -103,7 +103,7 @@ class Actors:
             raise answer
         return answer
 
-    def run(self, shards: Sequence[Shard]) -> Iterator[Outcome]:
+    def run(self, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Done] | Lost[Shard]]:
         queue = Queue.of(shards)
         running: dict[Any, tuple[Any, Shard]] = {}
         errors = self._ray.exceptions
@@ -140,12 +140,12 @@ class Actors:
 
 
 class _Actor:
-    def __init__(self, make: MakeWorker, place: Place) -> None:
+    def __init__(self, make: MakeWorker[Shard, Done], place: Place) -> None:
         if place.threads is not None and "torch" not in sys.modules:
             os.environ["OMP_NUM_THREADS"] = str(place.threads)
         self._make = make
         self._place = place
-        self._worker: Worker | None = None
+        self._worker: Worker[Shard, Done] | None = None
 
     def pid(self) -> int:
         return os.getpid()
@@ -162,7 +162,7 @@ class _Actor:
         except SqsdLintError as error:
             return error
 
-    def _loaded(self) -> Worker:
+    def _loaded(self) -> Worker[Shard, Done]:
         self._worker = self._worker or self._make(self._place)
         return self._worker
 

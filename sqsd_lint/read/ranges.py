@@ -115,7 +115,7 @@ def _row_groups(path: str, rows: int) -> list[Part]:
     except (pa.ArrowException, OSError, ValueError, MemoryError):
         counts = []
     content = _digest(path)
-    if not counts:
+    if not sum(counts):
         return [Part("file", 0, 0, 0, 0, None, content)]
     parts: list[Part] = []
     begin = before = held = 0
@@ -149,10 +149,7 @@ def read_part(path: str, part: Part, limits: Limits = DEFAULT_LIMITS) -> Iterato
             for item in _read(source, path, part):
                 if isinstance(item, Row):
                     refuse_printed(item)
-                where = item.where
-                if where.index >= 0:
-                    where = replace(where, line=where.line + part.lines, index=where.index + part.rows)
-                yield replace(item, where=where)
+                yield item
     except Unreadable as error:
         yield unreadable_file(path, error)
     except OSError as error:
@@ -162,13 +159,18 @@ def read_part(path: str, part: Part, limits: Limits = DEFAULT_LIMITS) -> Iterato
 
 def _read(source: Source, path: str, part: Part) -> Iterator[Row | Problem]:
     if part.unit == "row-groups":
-        yield from read_parquet(source, range(part.begin, part.end))
+        for item in read_parquet(source, range(part.begin, part.end)):
+            where = item.where
+            if where.index >= 0:
+                where = replace(where, line=where.line + part.lines, index=where.index + part.rows)
+            yield replace(item, where=where)
         return
     with io.FileIO(path) as file:
         start = part.begin or source.offset  # behind a byte order mark
         file.seek(start)
         stream: io.BufferedReader = io.BufferedReader(_Until(file, part.end - start), 256 * KIB)
-        yield from read_lines(replace(source, stream=stream, offset=start, seekable=False))
+        lines = replace(source, stream=stream, offset=start, seekable=False)
+        yield from read_lines(lines, part.lines, part.rows)
 
 
 class _Until(io.RawIOBase):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -20,14 +19,12 @@ from sqsd_lint.distributed.folder import Basis, Manifest, Scorer, ScoresFolder, 
 from sqsd_lint.distributed.shards import SHARD_ROWS, FilePlan, Shard, plan_file, shards_of, share, unfinished
 from sqsd_lint.distributed.table import Done, ScoredSample, read_done, write_shard
 from sqsd_lint.distributed.workers import (
-    CORES,
     InProcess,
     Lost,
     MakeWorker,
     Place,
     Pool,
     Processes,
-    places_of,
 )
 from sqsd_lint.errors import CannotScoreError, UsageError
 from sqsd_lint.read import DEFAULT_LIMITS
@@ -35,6 +32,7 @@ from sqsd_lint.read.ranges import Part, content_of_part, read_part
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import Rows, select_all
 from sqsd_lint.run.shards import score_rows
+from sqsd_lint.run.spread_scorer import local_places
 from sqsd_lint.scoring.cache import SCORER_VERSION
 from sqsd_lint.types import Problem, Row, Sample, Score
 
@@ -136,7 +134,7 @@ class Plan:
 
     Attributes:
         folder: where scores go.
-        workers: "auto": one for each CUDA device, else for each 4 cores; or how many.
+        workers: "auto": one for each device (`spread_scorer.local_places`); or how many.
         part: (I, N): this run takes every N-th shard, from the I-th on.
         rows: of a shard.
         engine: what runs the workers: processes of this machine, or a Ray cluster.
@@ -200,7 +198,7 @@ def score_into(settings: Settings, plan: Plan, *, progress: Progress | None = No
         files = [file.name for file in selection.files]
         problems = selection.problems
         notes = selection.all_notes
-    make: MakeWorker = partial(ShardWorker, settings, plan.folder.absolute())
+    make: MakeWorker[Shard, Done] = partial(ShardWorker, settings, plan.folder.absolute())
     if progress:
         progress.status("starting workers")
     with closing(_pool(make, settings, plan)) as pool:
@@ -268,7 +266,7 @@ def _agreed(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**first, "device": ", ".join(devices)}
 
 
-def _pool(make: MakeWorker, settings: Settings, plan: Plan) -> Pool:
+def _pool(make: MakeWorker[Shard, Done], settings: Settings, plan: Plan) -> Pool[Shard, Done]:
     if plan.engine == "ray":
         from sqsd_lint.distributed.ray_engine import Actors
 
@@ -277,27 +275,9 @@ def _pool(make: MakeWorker, settings: Settings, plan: Plan) -> Pool:
     return InProcess(make, places[0]) if len(places) == 1 else Processes(make, places)
 
 
-def local_places(settings: Settings, workers: str) -> list[Place]:
-    """Return where workers run on this machine: "auto" is one for each CUDA device, else for each 4 cores."""
-    if workers == "1":
-        return [Place()]
-    devices = _cuda_devices(settings)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers != "auto":
-        return places_of(int(workers), devices, cores)
-    return places_of(len(devices) or max(1, cores // CORES), devices, cores)
-
-
-def _cuda_devices(settings: Settings) -> list[str]:
-    """Return the CUDA devices that workers may have; none where the settings name one or spread a model."""
-    if settings.device not in ("auto", "cuda") or settings.device_map:
-        return []
-    from sqsd_lint.scoring.device import cuda_devices
-
-    return cuda_devices()
-
-
-def _run(pool: Pool, waiting: Sequence[Shard], outcome: Outcome, progress: Progress | None) -> None:
+def _run(
+    pool: Pool[Shard, Done], waiting: Sequence[Shard], outcome: Outcome, progress: Progress | None
+) -> None:
     if progress and waiting:
         progress.status(f"{len(waiting):,} shards to score, {outcome.before:,} finished before")
         progress.start(sum(_rows_of(shard.part) for shard in waiting))
@@ -305,7 +285,7 @@ def _run(pool: Pool, waiting: Sequence[Shard], outcome: Outcome, progress: Progr
     try:
         for ended in pool.run(waiting) if waiting else ():
             if isinstance(ended, Lost):
-                lost.append(f"{_name(ended.shard)}: {ended.message}")
+                lost.append(f"{_name(ended.job)}: {ended.message}")
                 if ended.error and not outcome.computed and len(lost) == len(waiting):
                     raise ended.error  # what none of the shards can do without
                 continue

@@ -17,6 +17,7 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.model_scorer import ModelScorer
+from sqsd_lint.run.spread_scorer import SpreadScorer
 from sqsd_lint.types import Expansion, Metric, Problem, Sample, Score
 
 
@@ -104,7 +105,9 @@ class LocalModel:
 
     def scorer(self, *, exact: bool, cache_scores: bool) -> ModelScorer:
         """Return a scorer; its model is loaded once a row needs it."""
-        return ModelScorer(
+        # The few rows that are scored exactly need one device.
+        kind = ModelScorer if exact or self._settings.workers == "1" else SpreadScorer
+        return kind(
             self.bundle,
             self._settings,
             cache_dir=self._cache_dir,
