@@ -2,7 +2,7 @@
 
 For each size three processes run, each measured on its own: `score --output-dir`, with made-up scores in
 place of a model's; `check --scores` on the folder that it has filled; and `check` on a score cache with the
-same scores. All else is the real command: bundle verified, rows read, fingerprints taken, judged and reported. If
+same scores. All else is the real command: bundle verified, rows read, fingerprinted, judged and reported. If
 memory is flat in rows, the last column says the same for all sizes.
 
     python benchmarks/many_rows.py --rows 20000 200000 1000000
