@@ -72,8 +72,8 @@ def _settings(data: Path, cache: Path) -> Settings:
     return Settings(paths=(str(data),), cache_dir=str(cache), device="cpu", dtype="float32")
 
 
-def measured(*arguments: str) -> tuple[float, float]:
-    """Run a process of Python: its wall time in seconds and its peak memory in MB."""
+def measured(*arguments: str) -> tuple[float, float, float]:
+    """Run a process of Python: its wall and CPU time in seconds, and its peak memory in MB."""
     begun = time.perf_counter()
     with open(os.devnull, "w") as nowhere:
         actions = [(os.POSIX_SPAWN_DUP2, nowhere.fileno(), 1)]
@@ -82,7 +82,12 @@ def measured(*arguments: str) -> tuple[float, float]:
     seconds = time.perf_counter() - begun
     if os.waitstatus_to_exitcode(status):
         sys.exit(f"{' '.join(arguments)} failed")
-    return seconds, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    memory = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return seconds, usage.ru_utime + usage.ru_stime, memory
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def main() -> None:
@@ -94,7 +99,7 @@ def main() -> None:
         what, data, cache, folder = args.fill[0], *map(Path, args.fill[1:])
         fill_cache(data, cache) if what == "cache" else fill_folder(data, cache, folder)
         return
-    print(f"{'rows':>10}  {'':<24}{'seconds':>8}  {'rows/s':>8}  {'peak MB':>8}")
+    print(f"{'rows':>10}  {'':<24}{'seconds':>8}  {'rows/s':>8}  {'CPU s':>8}  {'peak MB':>8}")
     for rows in args.rows:
         with tempfile.TemporaryDirectory() as name:
             data, cache, folder = (Path(name) / part for part in ("rows.jsonl", "cache", "scores"))
@@ -119,11 +124,11 @@ def main() -> None:
                 "check, all in the cache": lint,
             }
             for label, command in runs.items():
-                seconds, peak = measured(*command)
-                print(
-                    f"{rows:>10,}  {label:<24}{seconds:>8.1f}  {rows / seconds:>8,.0f}  {peak:>8.0f}",
-                    flush=True,
-                )
+                seconds, cpu, peak = measured(*command)
+                speed = f"{seconds:>8.1f}  {rows / seconds:>8,.0f}  {cpu:>8.1f}"
+                print(f"{rows:>10,}  {label:<24}{speed}  {peak:>8.0f}", flush=True)
+            disk = [_size(path) / rows for path in (folder, cache)]
+            print(f"{rows:>10,}  bytes a row: {disk[0]:.0f} in the folder, {disk[1]:.0f} in the cache")
 
 
 if __name__ == "__main__":

@@ -125,37 +125,39 @@ class BundleRun:
         exact: SampleScorer | None = None
         held: list[ScoredRow] = []  # of them, what is still to be looked up comes last
         looked_up = 0
+        known: dict[str, Score] = {}  # exact scores that were known before
         for row in rows:
             if isinstance(row, Problem) or row.fingerprint not in self._near:
-                yield row
+                again = None if isinstance(row, Problem) else known.get(row.fingerprint)
+                yield row if again is None else self._settled(row, again)
                 continue
             held.append(row)
             if len(held) - looked_up == _LOOK_UP:
                 exact = exact or self.new_scorer(exact=True)
                 fresh = held[looked_up:]
-                known = exact.recall({each.fingerprint: self._near[each.fingerprint] for each in fresh})
+                found = exact.recall({each.fingerprint: self._near[each.fingerprint] for each in fresh})
+                known.update(found)
                 del held[looked_up:]
                 for each in fresh:
-                    if each.fingerprint in known:
-                        yield self._settled(each, known[each.fingerprint])
+                    if each.fingerprint in found:
+                        self._near.pop(each.fingerprint, None)  # its sample is not needed any more
+                        yield self._settled(each, found[each.fingerprint])
                     else:
                         held.append(each)
                 looked_up = len(held)
-                for fingerprint in known:
-                    del self._near[fingerprint]
         if not held:
             return
         if self.progress:
             self.progress.status(f"scoring {len(held)} rows near a line again, exactly")
         exact = exact or self.new_scorer(exact=True)
-        left = {row.fingerprint: self._near[row.fingerprint] for row in held}
+        left = {key: self._near[key] for row in held if (key := row.fingerprint) in self._near}
         scores, _ = self._score_with(exact, list(left.values()))
         self._cache_notes = exact.cache_notes
         exact.release()
         if self.progress:
             self.progress.stop()
         for row in held:
-            yield self._settled(row, scores.get(row.fingerprint))
+            yield self._settled(row, scores.get(row.fingerprint) or known.get(row.fingerprint))
 
     def _settled(self, row: ScoredRow, score: Score | Problem | None) -> ScoredRow:
         if not isinstance(score, Score):

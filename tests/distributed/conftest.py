@@ -49,6 +49,8 @@ def run(tiny_bundle: Path, tiny_model_folder: Path, data: Path, tmp_path: Path) 
         model=str(tiny_model_folder),
         device="cpu",
         dtype="float32",
+        threshold="1000",
+        warning_threshold="999",
         cache_dir=str(tmp_path / "cache"),
     )
 
