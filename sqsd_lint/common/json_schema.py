@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -31,6 +31,16 @@ def schema_of(kind: Any, name: str, title: str) -> dict[str, Any]:
     }
     schema = {**head, **top}
     return {**schema, "$defs": dict(sorted(parts.items()))} if parts else schema
+
+
+def components_of(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
+    """Return the schemas of models and their parts by name, as the components of an OpenAPI document."""
+    _, parts = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    seen: set[Any] = set()
+    for kind in kinds:
+        for model in _models(kind, seen):
+            _describe(parts[model.__name__], model)
+    return dict(sorted(parts.items()))
 
 
 def schema_text(schema: dict[str, Any]) -> str:

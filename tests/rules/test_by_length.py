@@ -88,4 +88,7 @@ def test_rows_unlike_the_reference_fail_no_file() -> None:
 @pytest.mark.parametrize(("risky", "found"), [(70, False), (100, True)])
 def test_a_file_is_compared_with_the_kind_that_it_is_most_like(risky: int, found: bool) -> None:
     rows = [scored(5.0 if i < risky else 0.0, 100, at=i) for i in range(100)]
-    assert bool(list(risk_share.RULE.check(rows, policy()))) == found
+    check = risk_share.RULE.check(policy())
+    for row in rows:
+        check.add(row)
+    assert bool(list(check.findings())) == found
