@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def schema_problems(value: Any, name: str) -> list[str]:
-    """What the published schema `name` ("bundle", "recipe") finds wrong, as `$.path: complaint`."""
+    """Return what the published schema `name` ("bundle", "recipe") finds wrong, as `$.path: complaint`."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 

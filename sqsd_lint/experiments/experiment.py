@@ -36,7 +36,7 @@ _Label = tuple[str, int, int]  # ranking, window, seed
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExperimentPlan:
     """What is compared and how; every field is part of the key that a resumed experiment must share.
 
     Attributes:
@@ -64,7 +64,7 @@ class Outcome:
         search: the doses that were tried on random windows, if any were.
     """
 
-    plan: Plan
+    plan: ExperimentPlan
     dose: Dose
     untrained: Run
     runs: list[Run] = field(default_factory=list)
@@ -107,7 +107,7 @@ class Experiment:
         self._progress = progress
         self._tokens = _GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS
 
-    def run(self, plan: Plan) -> Outcome:
+    def run(self, plan: ExperimentPlan) -> Outcome:
         """Run everything that is in the plan.
 
         Raises:
@@ -138,7 +138,9 @@ class Experiment:
         with runs.adapted():
             return self._measured(runs, [(UNTRAINED, 0, 0)])[0]
 
-    def _search(self, kept: Kept, plan: Plan, untrained: Run) -> tuple[Dose, list[dict[str, float]]]:
+    def _search(
+        self, kept: Kept, plan: ExperimentPlan, untrained: Run
+    ) -> tuple[Dose, list[dict[str, float]]]:
         """Return the dose whose random windows leave closest to two thirds unanswered, and all doses tried.
 
         It depends on this judge's verdicts: another one may choose another dose.
@@ -160,7 +162,7 @@ class Experiment:
         best = min(tried, key=lambda one: abs(one["unanswered"] - wanted))
         return Dose(int(best["steps"]), best["lr"]), tried
 
-    def _ranking(self, kept: Kept, plan: Plan, ranking: str, dose: Dose) -> list[Run]:
+    def _ranking(self, kept: Kept, plan: ExperimentPlan, ranking: str, dose: Dose) -> list[Run]:
         parts = self._windows(ranking, plan.windows, plan)
         labels = [(ranking, k, seed) for k in range(plan.windows) for seed in plan.seeds]
         found: list[Run] = []
@@ -171,12 +173,12 @@ class Experiment:
         return found
 
     @staticmethod
-    def _together(plan: Plan, labels: Sequence[_Label]) -> list[Sequence[_Label]]:
+    def _together(plan: ExperimentPlan, labels: Sequence[_Label]) -> list[Sequence[_Label]]:
         """Return the runs that are trained side by side; one that takes the whole model is alone."""
         return [[label] for label in labels] if plan.update == "full" else [labels]
 
     def _described(
-        self, parts: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: Plan
+        self, parts: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: ExperimentPlan
     ) -> list[Run]:
         found = []
         for run in self._trained(parts, labels, dose, plan):
@@ -186,14 +188,14 @@ class Experiment:
             found.append(replace(run, tokens=tokens, sqsd=ends))
         return found
 
-    def _windows(self, ranking: str, count: int, plan: Plan) -> list[list[int]]:
+    def _windows(self, ranking: str, count: int, plan: ExperimentPlan) -> list[list[int]]:
         try:
             return windows(self._scores, ranking, count, plan.size, strata=plan.strata, others=self._others)
         except ValueError as error:
             raise UsageError(str(error), hint="give --size, fewer --strata, or more rows") from error
 
     def _trained(
-        self, windows: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: Plan
+        self, windows: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: ExperimentPlan
     ) -> list[Run]:
         """Train a run for each label, side by side, and measure all of them."""
         if self._progress:
@@ -206,7 +208,7 @@ class Experiment:
                     self._progress.advance(1)
             return self._measured(runs, labels)
 
-    def _runs(self, plan: Plan, seeds: Sequence[int]) -> Runs:
+    def _runs(self, plan: ExperimentPlan, seeds: Sequence[int]) -> Runs:
         if plan.update == "full":
             return FullRun(self._model, seeds[0], tokens=self._tokens)
         return LoraRuns(self._model, seeds, tokens=self._tokens)

@@ -32,7 +32,7 @@ def margin_losses(
     batch_tokens: int | None = None,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> list[float]:
-    """What each row takes from the refusal margin, in nats per token and unit of learning rate.
+    """Return what each row takes from the refusal margin, in nats per token and unit of learning rate.
 
     Args:
         model: the frozen base.
@@ -67,7 +67,7 @@ def _difference(a: Gradient, b: Gradient) -> Gradient:
 
 
 def compare(scores: Sequence[Score], losses: Sequence[float]) -> dict[str, Any]:
-    """How well each score foresees what rows take from the margin: Spearman, raw and with length held fixed.
+    """Return how well each score predicts what rows take from the margin: Spearman, raw and at fixed length.
 
     Every value comes with its 95 % bootstrap interval over rows; None where one side does not vary.
     """
@@ -93,7 +93,7 @@ def _foreseen(values: Sequence[float], losses: Sequence[float], length: Sequence
 
 
 def rows_of(scores: Sequence[Score], losses: Sequence[float]) -> list[dict[str, Any]]:
-    """What was measured, row by row: no text, fingerprints stand for it."""
+    """Return what was measured, row by row: no text, fingerprints stand for it."""
     return [
         {
             "fingerprint": score.fingerprint,

@@ -53,7 +53,7 @@ class Run:
         return self.verdicts.count(verdict)
 
     def each(self, prompts: Sequence[str]) -> Iterator[dict[str, str]]:
-        """Every prompt with its answer and the verdict."""
+        """Yield every prompt with its answer and the verdict."""
         for prompt, answer, verdict in zip(prompts, self.answers, self.verdicts, strict=True):
             yield {"prompt": prompt, "answer": answer, "verdict": verdict.value}
 
@@ -85,7 +85,7 @@ class Kept:
             self._state = self._read(self._state["key"])
 
     def runs(self, name: str, train: Callable[[], list[Run]]) -> list[Run]:
-        """The judged runs of this name: those that are kept, or else new ones, kept from now on."""
+        """Return the judged runs of this name: those that are kept, or else new ones, kept from now on."""
         kept = self._state["runs"]
         if name not in kept:
             kept[name] = [{**asdict(run), "verdicts": {}} for run in train()]
@@ -149,7 +149,7 @@ class Kept:
 
 
 def _checked(raw: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a run that JSON has as lists, as the tuples they were."""
+    """Return the fields of a run that JSON has as lists, as the tuples they were."""
     high, low = raw["sqsd"]
     if not isinstance(raw["margin"], float) or not all(isinstance(answer, str) for answer in raw["answers"]):
         raise TypeError("a run of other fields")

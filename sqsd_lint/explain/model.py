@@ -23,7 +23,7 @@ class Share:
 
 
 def total(shares: list[Share] | tuple[Share, ...]) -> Share:
-    """The sum of shares."""
+    """Return the sum of shares."""
     return Share(sum(s.danger for s in shares), sum(s.safety for s in shares))
 
 

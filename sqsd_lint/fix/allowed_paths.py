@@ -18,7 +18,7 @@ from sqsd_lint.errors import UsageError
 
 
 def quarantine_of(path: str) -> str:
-    """The quarantine file of a data file: "a/train.jsonl.gz" -> "a/train.quarantine.jsonl.gz".
+    """Return the quarantine file of a data file: "a/train.jsonl.gz" -> "a/train.quarantine.jsonl.gz".
 
     Raises:
         ValueError: the name ends in no known suffix.
@@ -45,7 +45,7 @@ def refuse_stdin(paths: Sequence[str]) -> None:
 
 
 def checked_places(file: str) -> str:
-    """The quarantine file of a file, after a look at both.
+    """Return the quarantine file of a file, after a look at both.
 
     Raises:
         UsageError: one of the two may not be changed.

@@ -76,7 +76,7 @@ def _move(plan: FilePlan) -> Moved:
 
 
 def _fresh(plan: FilePlan, *, exists: bool) -> frozenset[int]:
-    """The numbers of the rows that the quarantine file does not hold yet, as often as they occur."""
+    """Return the numbers of the rows that the quarantine file does not hold yet, as often as they occur."""
     there = keys_in(plan.quarantine) if exists else {}
     fresh = set()
     for move in plan.moves:

@@ -39,7 +39,7 @@ def opener(file: str, *, name: str | None = None) -> Opener:
 
 
 def packed(file: BinaryIO, compression: str) -> Sink:
-    """A stream whose bytes go to `file` compressed, always the same ones; closing it leaves `file` open.
+    """Return a stream whose bytes go to `file` compressed, always the same ones; `file` stays open.
 
     Args:
         compression: "", "gz", "zst", "xz" or "bz2".
@@ -68,7 +68,7 @@ class _Plain:
         self.write = write
 
     def close(self) -> None:
-        """What is written to is the caller's."""
+        """Leave open what is written to: it is the caller's."""
 
 
 NOWHERE: Sink = _Plain(len)

@@ -71,7 +71,7 @@ def cut_elements(open_content: Opener, spans: Spans) -> dict[int, Span]:
 
 
 def _cut(run: list[_Placed]) -> Iterator[tuple[int, Span]]:
-    """What leaves with each row of a run."""
+    """Yield what leaves with each row of a run."""
     if not run:
         return
     nexts = [*(row.start for row in run[1:]), run[-1].after]
@@ -87,7 +87,7 @@ def _cut(run: list[_Placed]) -> Iterator[tuple[int, Span]]:
 
 
 def _placed(source: Source, spans: Spans) -> Iterator[_Placed]:
-    """The rows in the order of the file, each with its surroundings."""
+    """Yield the rows in the order of the file, each with its surroundings."""
     content = _Content(source)
     for number, (start, end) in sorted(spans.items(), key=lambda item: item[1]):
         content.pass_until(start)
@@ -114,7 +114,7 @@ class _Content:
         self.comma = False
 
     def _take(self, size: int) -> bytes:
-        """At most so many bytes, b"" at the end."""
+        """Return at most so many bytes, b"" at the end."""
         if not self._data:
             self._data = self._stream.read1(_CHUNK)
         taken, self._data = self._data[:size], self._data[size:]
@@ -142,7 +142,7 @@ class _Content:
         self.last, self.comma = end, False
 
     def next_mark(self) -> tuple[int, bytes]:
-        """Where the next byte is that is no white space and no comma, and that byte; the end has none."""
+        """Return the place of the next byte that is no white space or comma, and the byte, b"" at the end."""
         while data := self._take(_CHUNK):
             kept = data.lstrip(_BETWEEN)
             passed = data[: len(data) - len(kept)]

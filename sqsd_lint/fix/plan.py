@@ -29,7 +29,7 @@ def plan(
     severities: Collection[Severity] = (Severity.ERROR,),
     reading: Reading | None = None,
 ) -> Plan:
-    """What `apply` will move: the rows with a violation of one of the `severities`.
+    """Return what `apply` will move: the rows with a violation of one of the `severities`.
 
     Only a violation of a movable rule moves its row. Writes nothing.
 
@@ -62,7 +62,7 @@ def plan(
 
 
 def remaining(violations: Iterable[Violation], plan: Plan) -> tuple[Violation, ...]:
-    """The violations that are left when the plan has been applied: all but those on rows that move."""
+    """Return the violations that are left when the plan has been applied: all but those on rows that move."""
     moved = {(file.file, move.where.index) for file in plan.files for move in file.moves}
     return tuple(v for v in violations if (v.where.file, v.where.index) not in moved)
 
@@ -100,7 +100,7 @@ def _plan_file(file: str, rows: _Rows, reading: Reading) -> FilePlan:
 def _look_again(
     file: str, rows: _Rows, reading: Reading, *, whole: bool
 ) -> tuple[dict[int, bytes], dict[int, tuple[int, int]]]:
-    """The keys of rows, decoded again at their places and compared, and which bytes of the file they are.
+    """Return the keys of rows, decoded again at their places and compared, and which bytes they are.
 
     Args:
         whole: whether the file is written anew as a whole, as Parquet and Arrow are: all of it must be sound.
@@ -133,7 +133,7 @@ def _look_again(
 
 
 def _checked_key(raw: Any, violation: Violation, reading: Reading) -> bytes:
-    """The key of a row that is still the one with the violation.
+    """Return the key of a row that is still the one with the violation.
 
     Raises:
         SqsdLintError: it is another.

@@ -94,7 +94,7 @@ class LineWriter:
                 self._write(data)
 
     def _header(self, existing: Opener | None, source: Opener) -> bytes:
-        """What a new quarantine file begins with."""
+        """Return what a new quarantine file begins with."""
         return b""
 
     def add(self, row: bytes) -> None:
@@ -111,7 +111,7 @@ class LineWriter:
 
 
 def _newline(line: bytes) -> bytes:
-    """How lines end in a file that begins with this line, as far as the next line feed."""
+    """Return how lines end in a file that begins with this line, as far as the next line feed."""
     if line.endswith(b"\r\n"):
         return b"\r\n"
     return b"\r" if b"\r" in line and not line.endswith(b"\n") else b"\n"
@@ -132,7 +132,7 @@ class TableWriter(LineWriter):
 
 
 def _header(open_content: Opener) -> tuple[bytes, tuple[str, list[str]] | None]:
-    """The header's bytes, and what divides the columns, with their names."""
+    """Return the header's bytes, and what divides the columns, with their names."""
     with open_content() as source:
         table = open_table(source)
     if table is None:

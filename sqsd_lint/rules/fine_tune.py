@@ -42,7 +42,7 @@ class FineTuneSettings:
 
 
 def file_drift(drifts: Iterable[float], fine_tune: FineTuneSettings) -> float:
-    """How far the rows go along the danger direction, in the unit of `Score.drift`; signed.
+    """Return how far the rows go along the danger direction, in the unit of `Score.drift`; signed.
 
     Every row is taken to push all along as it does at the expansion point: the first-order sum over all
     steps of plain SGD.

@@ -22,13 +22,13 @@ from sqsd_lint.training.data import position, prompt_of
 from sqsd_lint.types import Problem, Sample
 
 if TYPE_CHECKING:
-    from sqsd_lint.experiments.experiment import Plan
+    from sqsd_lint.experiments.experiment import ExperimentPlan
     from sqsd_lint.experiments.run_store import Run
 
 
 def validate(
     settings: Settings,
-    plan: Plan,
+    plan: ExperimentPlan,
     *,
     prompts: Path,
     output: Path,

@@ -112,12 +112,12 @@ def to_sample(row: Row, reading: Reading = DEFAULT) -> Sample | Problem | Undesi
 
 
 def _signs(named: str | None) -> tuple[str, ...]:
-    """The columns that may hold a row's sign; "" from a mapping says that none does."""
+    """Return the columns that may hold a row's sign; "" from a mapping says that none does."""
     return SIGNS if named is None else (named,) if named else ()
 
 
 def _nothing_learnt(schema: str, turns: Turns) -> tuple[str, str] | None:
-    """Why no token of a conversation would be trained on, and what to do; None when one would."""
+    """Return why no token of a conversation would be trained on, and what to do; None when one would."""
     messages, mask = turns
     answered = False
     for message, trained in zip(messages, mask, strict=True):
@@ -140,14 +140,14 @@ def _nothing_learnt(schema: str, turns: Turns) -> tuple[str, str] | None:
 
 
 def _looks_like_a_sample(raw: Any) -> bool:
-    """Whether a row of no known layout may still be one: two texts or more of several words."""
+    """Return whether a row of no known layout may still be one: two texts or more of several words."""
     values = list(raw.values())[:40] if isinstance(raw, dict) else []
     texts = [value for value in values if isinstance(value, str)]
     return sum(len(text.split(maxsplit=3)) > 2 for text in texts) > 1
 
 
 def _start(raw: object) -> str:
-    """The start of a row as it would be printed, without printing all of a large one."""
+    """Return the start of a row as it would be printed, without printing all of a large one."""
     values = list(raw.items())[:4] if isinstance(raw, dict) else [("", raw)]
     parts = [
         f"{str(key)[:40]}: {value[:80] if isinstance(value, str) else kind_of(value)}"

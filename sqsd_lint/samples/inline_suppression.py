@@ -33,7 +33,7 @@ class RefusedSuppression(Suppression):
 
 
 def read_suppression(raw: Mapping[str, Any]) -> Suppression | None:
-    """The suppression in a row, None without one.
+    """Return the suppression in a row, None without one.
 
     A CSV file holds it as JSON text; a Parquet file fills the rows that have none with nulls.
     """
@@ -51,7 +51,7 @@ def read_suppression(raw: Mapping[str, Any]) -> Suppression | None:
 
 
 def parse_suppression(value: Any) -> Suppression:
-    """The suppression in a decoded JSON or TOML value; a RefusedSuppression if it is none."""
+    """Return the suppression in a decoded JSON or TOML value; a RefusedSuppression if it is none."""
     if not isinstance(value, dict):
         return _refused(f"it is {kind_of(value)}, expected {FORM}")
     unknown = next((key for key in value if key not in ("ignore", "reason")), None)

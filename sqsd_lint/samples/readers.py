@@ -90,7 +90,7 @@ def _context(value: Any, what: str, context: Context) -> str:
 
 
 def _with_contexts(asked: list[Message], contexts: list[str], context: Context) -> list[Message]:
-    """The contexts behind what the user has asked last."""
+    """Return the contexts behind what the user has asked last."""
     at = next((i for i in reversed(range(len(asked))) if asked[i].role == "user"), None)
     if at is None:
         return [*asked, Message("user", ask("", contexts, context.separator))]

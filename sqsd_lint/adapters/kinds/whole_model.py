@@ -175,7 +175,7 @@ class _Weights:
             self._files.update(dict.fromkeys(names, file))
 
     def find(self, layer: str) -> str:
-        """The tensor of a layer's weight; a checkpoint may leave out or add leading parts of the name."""
+        """Return the tensor of a layer's weight; a checkpoint may lack or add leading parts of the name."""
         name = f"{layer}.weight"
         if name in self._files:
             return name
