@@ -25,7 +25,7 @@ from sqsd_lint.bundle.manifest import (
 )
 from sqsd_lint.bundle.reach import with_reach
 from sqsd_lint.bundle.write import check_output, write_bundle
-from sqsd_lint.common.formats import is_name
+from sqsd_lint.common.formats import Name, is_a
 from sqsd_lint.common.progress import Status
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Expansion, Metric, Update
@@ -181,7 +181,7 @@ def _check_settings(
     base: Path | None,
     checkpoints: Collection[str],
 ) -> None:
-    if not is_name(name):
+    if not is_a(Name, name):
         raise UsageError(
             f"{name!r} is no name for a bundle", hint="use letters, digits, '.', '_' and '-' (--name)"
         )

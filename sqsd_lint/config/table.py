@@ -39,7 +39,7 @@ class Setting:
     """One setting. Words may be the name of a vocabulary ("rules") that a room further up fills.
 
     Attributes:
-        help: what `--help` says, short.
+        help: what `--help` says, short; {words} stands for those of a list whose vocabulary `choices` names.
         panel: the group that `--help` and the reference show it in.
         commands: which take it ("bundle calibrate"); one with a parameter of that name keeps its own.
         description: what the schema and the reference say. Default: `help`.
