@@ -1,7 +1,7 @@
 """Files of ours as typed models: each format is declared once, and what is wrong is named by its path.
 
-A model is a `msgspec.Struct`. `read_as` turns decoded JSON into it or says in one sentence which value does
-not hold and what was expected there; `common.json_schema` makes the model's JSON Schema.
+A model is a `msgspec.Struct`. `read_as` turns decoded JSON into it; its error is one sentence, which names the
+value that does not hold and what was expected there. `common.json_schema` makes the model's JSON Schema.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a long computation tells whoever watches it; `report.progress` is the one that draws."""
+"""Count the steps of a long computation; `report.style.progress` draws them."""
 
 from __future__ import annotations
 

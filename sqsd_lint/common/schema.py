@@ -1,4 +1,4 @@
-"""Checks a document against a published JSON Schema and says in one sentence what is wrong with it.
+"""Check a document against a published JSON Schema, and describe its first fault in one sentence.
 
 JSON Schema validation. jsonschema is imported only here, and only when something is validated.
 """

@@ -13,11 +13,10 @@ from sqsd_lint.common.json_io import digest
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.errors import UsageError
 from sqsd_lint.experiments.attack import Attack
-from sqsd_lint.experiments.full import FullRun
 from sqsd_lint.experiments.judges import Judge
-from sqsd_lint.experiments.lora import LoraRuns
-from sqsd_lint.experiments.run_store import UNTRAINED, Kept, Run
+from sqsd_lint.experiments.run_store import UNTRAINED, Run, RunStore
 from sqsd_lint.experiments.runs import Dose, Runs
+from sqsd_lint.experiments.updates import FullRun, LoraRuns
 from sqsd_lint.experiments.windows import WITHIN_LENGTH, windows
 from sqsd_lint.scoring.lm_head import LossHead
 from sqsd_lint.types import Encoded, Score
@@ -120,12 +119,12 @@ class Experiment:
         LossHead(self._model).check(self._model, self._model.base_model)
         # More rankings may be asked for later, and another judge: they are no part of what a run depends on.
         key = [{**asdict(plan), "rankings": ()}, self._key]
-        kept = Kept(self._folder, key, self._judge, self._attack.prompts)
-        untrained = kept.runs(UNTRAINED, lambda: [self._untrained()])[0]
-        dose, search = (plan.dose, []) if plan.dose else self._search(kept, plan, untrained)
+        store = RunStore(self._folder, key, self._judge, self._attack.prompts)
+        untrained = store.runs(UNTRAINED, lambda: [self._untrained()])[0]
+        dose, search = (plan.dose, []) if plan.dose else self._search(store, plan, untrained)
         outcome = Outcome(plan, dose, untrained, search=search)
         for ranking in plan.rankings:
-            outcome.runs += self._ranking(kept, plan, ranking, dose)
+            outcome.runs += self._ranking(store, plan, ranking, dose)
         return outcome
 
     def _name(self, ranking: str) -> str:
@@ -139,7 +138,7 @@ class Experiment:
             return self._measured(runs, [(UNTRAINED, 0, 0)])[0]
 
     def _search(
-        self, kept: Kept, plan: ExperimentPlan, untrained: Run
+        self, store: RunStore, plan: ExperimentPlan, untrained: Run
     ) -> tuple[Dose, list[dict[str, float]]]:
         """Return the dose whose random windows leave closest to two thirds unanswered, and all doses tried.
 
@@ -155,21 +154,21 @@ class Experiment:
             runs: list[Run] = []
             for number, part in enumerate(self._together(plan, [("random", k, k) for k in range(2)])):
                 train = partial(self._trained, tested, part, dose, plan)
-                runs += kept.runs(f"search#{number} at {_text(dose)}", train)
+                runs += store.runs(f"search#{number} at {_text(dose)}", train)
             unanswered = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
             margin = sum(run.margin for run in runs) / len(runs)
             tried.append({"steps": steps, "lr": dose.lr, "unanswered": unanswered, "margin": margin})
         best = min(tried, key=lambda one: abs(one["unanswered"] - wanted))
         return Dose(int(best["steps"]), best["lr"]), tried
 
-    def _ranking(self, kept: Kept, plan: ExperimentPlan, ranking: str, dose: Dose) -> list[Run]:
+    def _ranking(self, store: RunStore, plan: ExperimentPlan, ranking: str, dose: Dose) -> list[Run]:
         parts = self._windows(ranking, plan.windows, plan)
         labels = [(ranking, k, seed) for k in range(plan.windows) for seed in plan.seeds]
         found: list[Run] = []
         name, together = self._name(ranking), self._together(plan, labels)
         for number, each in enumerate(together):
             key = name if len(together) == 1 else f"{name}#{number}"
-            found += kept.runs(f"{key} at {_text(dose)}", partial(self._described, parts, each, dose, plan))
+            found += store.runs(f"{key} at {_text(dose)}", partial(self._described, parts, each, dose, plan))
         return found
 
     @staticmethod

@@ -75,11 +75,11 @@ def compare(scores: Sequence[Score], losses: Sequence[float]) -> dict[str, Any]:
     names = [name for name in RANKINGS if name != "random"]
     return {
         "draws": DRAWS,
-        "scores": {name: _foreseen([RANKINGS[name](s) for s in scores], losses, length) for name in names},
+        "scores": {name: _correlation([RANKINGS[name](s) for s in scores], losses, length) for name in names},
     }
 
 
-def _foreseen(values: Sequence[float], losses: Sequence[float], length: Sequence[float]) -> dict[str, Any]:
+def _correlation(values: Sequence[float], losses: Sequence[float], length: Sequence[float]) -> dict[str, Any]:
     raw, with_length = spearman(values, losses), spearman(values, length)
     # Of length itself nothing is left once length is held fixed but rounding.
     given = math.nan if values == length else float(partial(raw, with_length, spearman(losses, length)))

@@ -58,7 +58,7 @@ class Run:
             yield {"prompt": prompt, "answer": answer, "verdict": verdict.value}
 
 
-class Kept:
+class RunStore:
     """`runs.json` of an experiment: trained runs by name, and what each judge said of them.
 
     A run is written down as soon as it is trained, and its verdicts as soon as they are there: a judge that

@@ -53,12 +53,12 @@ def _ranking(runs: list[Run], untrained: Run, kinds: Sequence[Verdict]) -> dict[
     loss = [untrained.margin - run.margin for run in runs]
     return {
         "windows": [_window([run for run in runs if run.window == k], kinds) for k in windows],
-        "attack_success": _foreseen(place, success),
-        "margin_loss": _foreseen(place, loss),
+        "attack_success": _correlation(place, success),
+        "margin_loss": _correlation(place, loss),
     }
 
 
-def _foreseen(place: list[float], effect: list[float]) -> dict[str, Any]:
+def _correlation(place: list[float], effect: list[float]) -> dict[str, Any]:
     return {
         "spearman": _finite(spearman(place, effect)),
         "interval": bootstrap(place, effect, groups=[int(p) for p in place]),

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from sqsd_lint.errors import SqsdLintError
-from sqsd_lint.fix.content import BOM, NOWHERE, Opener, Sink
-from sqsd_lint.fix.plan_types import Span
+from sqsd_lint.fix.content import BOM, NOWHERE, ByteSink, Opener
+from sqsd_lint.fix.plan_types import RowSpan
 from sqsd_lint.read.csv import open_table
 from sqsd_lint.read.limits import KIB
 from sqsd_lint.read.source import Source
@@ -20,7 +20,7 @@ _LONGEST_END = 64 * KIB
 _MOVE_AWAY = "move the old quarantine file away"
 
 
-def copy_without(open_content: Opener, spans: Iterable[Span], keep: Sink) -> Iterator[bytes]:
+def copy_without(open_content: Opener, spans: Iterable[RowSpan], keep: ByteSink) -> Iterator[bytes]:
     """Copy a file's content to `keep` without the spans, and yield their rows in order.
 
     The copy is whole when the iterator has come to its end.
@@ -43,7 +43,7 @@ def copy_without(open_content: Opener, spans: Iterable[Span], keep: Sink) -> Ite
             keep.write(data)
 
 
-def _copy(source: Source, size: int, sink: Sink) -> None:
+def _copy(source: Source, size: int, sink: ByteSink) -> None:
     while size > 0:
         data = _exactly(source, min(size, _CHUNK))
         sink.write(data)
@@ -76,7 +76,7 @@ class LineWriter:
         SqsdLintError: the quarantine file cannot take the rows.
     """
 
-    def __init__(self, sink: Sink, existing: Opener | None, source: Opener) -> None:
+    def __init__(self, sink: ByteSink, existing: Opener | None, source: Opener) -> None:
         self._sink = sink
         self._last = b""  # the end of what was written
         with source() as old:
@@ -149,7 +149,7 @@ class ArrayWriter:
         SqsdLintError: the quarantine file holds something else than an array.
     """
 
-    def __init__(self, sink: Sink, existing: Opener | None, source: Opener) -> None:
+    def __init__(self, sink: ByteSink, existing: Opener | None, source: Opener) -> None:
         self._sink = sink
         self._end = b"\n]\n"
         self._empty = True

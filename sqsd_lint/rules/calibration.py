@@ -224,7 +224,7 @@ def _order_statistic(own: tuple[float, ...], rate: Fraction) -> float:
 
 
 def _conditional(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a calibration knows of kinds and lengths; nothing where it is of the time before."""
+    """Read what a calibration holds of kinds and lengths; nothing where it is of the time before."""
     if "length" not in data:
         return {}
     length = data["length"]

@@ -43,7 +43,7 @@ def quantization_config(bits: str, dtype: torch.dtype) -> Any:
     return make(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def hush() -> None:
+def silence_bitsandbytes() -> None:
     """Keep bitsandbytes, which transformers imports if it is there, from telling what kernels it lacks."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 

@@ -16,11 +16,10 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from sqsd_lint.adapters import registry
-from sqsd_lint.adapters.convert import plain_adapter
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.adapters.peft_folder import inspect_adapter
 from sqsd_lint.adapters.registry import AdapterKind, AdapterSource, LoraFactors, Shape, Use, kinds, register
-from sqsd_lint.bundle.importer import import_bundle
+from sqsd_lint.bundle.importer import import_bundle, plain_adapter
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.config import Settings
 from sqsd_lint.drift.model_drift import adapter_state
@@ -29,7 +28,7 @@ from sqsd_lint.errors import AdapterError
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.types import Message, Sample, Score, Where
 from tests import tiny
-from tests.adapters.test_convert import configure, trained
+from tests.bundle.test_convert import configure, trained
 from tests.drift.runs import directions_of, save_adapters
 
 

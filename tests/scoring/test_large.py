@@ -12,10 +12,9 @@ from scipy.stats import spearmanr
 
 from sqsd_lint.adapters.factors import Adapter, LoraFactors, load_adapter
 from sqsd_lint.errors import AdapterError, ModelError
-from sqsd_lint.experiments.lora import LoraRuns
+from sqsd_lint.experiments.updates import LoraRuns
 from sqsd_lint.scoring import Direction, Scorer, quantized
-from sqsd_lint.scoring.model import load_model
-from sqsd_lint.scoring.unmerged_adapter import attach
+from sqsd_lint.scoring.model import attach, load_model
 from tests import tiny
 from tests.scoring.cases import random_rows
 
