@@ -1,6 +1,6 @@
 """Files of ours as typed models: each format is declared once, and what is wrong is named by its path.
 
-A model is a `msgspec.Struct`. `read_as` turns decoded JSON into it; its error is one sentence, which names the
+A model is a `msgspec.Struct`. `read_as` turns decoded JSON into it; its error is one sentence that names the
 value that does not hold and what was expected there. `common.json_schema` makes the model's JSON Schema.
 """
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqsd_lint.common.statistics import DRAWS, bootstrap, partial, spearman
 from sqsd_lint.experiments.windows import RANKINGS
 from sqsd_lint.scoring import Direction, Scorer
-from sqsd_lint.scoring.layers.gradient import FactorGradient, Gradient
+from sqsd_lint.scoring.layers.lora import FactorGradient, Gradient
 from sqsd_lint.types import Encoded, Score
 
 if TYPE_CHECKING:

@@ -72,8 +72,7 @@ def validate(
     from sqsd_lint.experiments.attack import Attack
     from sqsd_lint.experiments.experiment import Experiment
     from sqsd_lint.experiments.judges import make_judge
-    from sqsd_lint.experiments.plot import plot
-    from sqsd_lint.experiments.summary import summarise
+    from sqsd_lint.experiments.summary import plot, summarise
 
     who = make_judge(judge)
     scorer.release()

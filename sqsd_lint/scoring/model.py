@@ -23,8 +23,14 @@ from torch import nn
 from sqsd_lint.adapters.factors import check_shapes
 from sqsd_lint.errors import ModelError, UsageError
 from sqsd_lint.scoring.cpu import cpu_has_bfloat16
-from sqsd_lint.scoring.linear import device_of, weight_of
-from sqsd_lint.scoring.quantized import is_packed, keep_layout, quantization_config, silence_bitsandbytes
+from sqsd_lint.scoring.linear import (
+    device_of,
+    is_packed,
+    keep_layout,
+    quantization_config,
+    silence_bitsandbytes,
+    weight_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor

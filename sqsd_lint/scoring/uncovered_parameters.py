@@ -26,7 +26,7 @@ def uncovered_share(model: nn.Module) -> float:
     from torch import nn
 
     from sqsd_lint.adapters.linear_modules import is_linear, linear_shape
-    from sqsd_lint.scoring.quantized import is_packed
+    from sqsd_lint.scoring.linear import is_packed
 
     total, outside = 0, 0
     seen: set[int] = set()
