@@ -21,6 +21,12 @@ def hooks_dir() -> Path:
     return packed if packed.is_dir() else _PACKAGE.parent / "hooks"
 
 
+def recipes_dir() -> Path:
+    """Return the folder of recipes of bundles."""
+    packed = _PACKAGE / "_recipes"
+    return packed if packed.is_dir() else _PACKAGE.parent / "examples" / "recipes"
+
+
 def bundles_dir() -> Path:
     """Return the folder of embedded direction bundles; the default one is `default` in it."""
     return _PACKAGE / "_bundles"
