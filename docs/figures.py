@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sqsd_lint.common.statistics import wilson
-from sqsd_lint.experiments.plot import plot
+from sqsd_lint.experiments.summary import plot
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parent.parent

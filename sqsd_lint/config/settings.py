@@ -195,7 +195,7 @@ class Settings:
     )
     allow: tuple[str, ...] = setting(
         (),
-        "Pass rows without a score for these reasons: SQSD301, SQSD303, SQSD304. Otherwise exit 3.",
+        "Pass rows without a score for these reasons: {words}. Otherwise exit 3.",
         RULES,
         commands=_ROWS,
         metavar="CODE,...",

@@ -55,12 +55,12 @@ class Run:
         return self.verdicts.count(verdict)
 
     def each(self, prompts: Sequence[str]) -> Iterator[dict[str, str]]:
-        """Every prompt with its answer and the verdict."""
+        """Yield every prompt with its answer and the verdict."""
         for prompt, answer, verdict in zip(prompts, self.answers, self.verdicts, strict=True):
             yield {"prompt": prompt, "answer": answer, "verdict": verdict.value}
 
 
-class Kept:
+class RunStore:
     """`runs.json` of an experiment: trained runs by name, and what each judge said of them.
 
     A run is written down as soon as it is trained, and its verdicts as soon as they are there: a judge that
@@ -87,7 +87,7 @@ class Kept:
             self._state = self._read(self._state["key"])
 
     def runs(self, name: str, train: Callable[[], list[Run]]) -> list[Run]:
-        """The judged runs of this name: those that are kept, or else new ones, kept from now on."""
+        """Return the judged runs of this name: those that are kept, or else new ones, kept from now on."""
         kept = self._state["runs"]
         if name not in kept:
             kept[name] = [{**asdict(run), "verdicts": {}} for run in train()]
@@ -151,7 +151,7 @@ class Kept:
 
 
 def _checked(raw: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a run that JSON has as lists, as the tuples they were."""
+    """Return the fields of a run that JSON has as lists, as the tuples they were."""
     ends = {key: tuple(map(float, raw[key])) for key in ("sqsd", "risk") if raw.get(key) is not None}
     if any(len(pair) != 2 for pair in ends.values()) or "sqsd" not in ends:
         raise ValueError("not a highest and a lowest score")

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqsd_lint.explain.model import ModuleShare, Share, Spans
-from sqsd_lint.explain.module_shares import module_shares
+from sqsd_lint.explain.model import ModuleShare, Share, Spans, module_shares
 from sqsd_lint.explain.spans import token_spans
 from sqsd_lint.types import Encoded, Problem, Sample, Score
 

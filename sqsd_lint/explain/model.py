@@ -1,7 +1,9 @@
-"""What an explanation holds, in plain numbers."""
+"""Hold an explanation in plain numbers: shares of spans and layers, nearest rows, a remedy."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqsd_lint.types import Head, Sample, ScoredRow, Threshold
@@ -33,7 +35,7 @@ class Share:
 
 
 def total(shares: list[Share] | tuple[Share, ...]) -> Share:
-    """The sum of shares."""
+    """Return the sum of shares."""
     return Share(sum(s.danger for s in shares), sum(s.safety for s in shares), sum(s.harm for s in shares))
 
 
@@ -167,3 +169,37 @@ class Explanation:
     sentences: Spans
     nearest: Nearest | None = None
     remedy: Remedy | None = None
+
+
+_BLOCK = re.compile(r"\.(\d+)\.")
+
+
+def module_shares(terms: Mapping[str, Sequence[float]]) -> tuple[ModuleShare, ...]:
+    """Return terms by module name, (danger, safety[, weighted harm]) each, by block, others last."""
+    shares = [_module_share(name, Share(*term)) for name, term in terms.items()]
+    return tuple(sorted(shares, key=lambda m: (m.block is None, m.block or 0)))
+
+
+def _module_share(name: str, share: Share) -> ModuleShare:
+    match = _BLOCK.search(name)
+    if match is None:
+        return ModuleShare(name, None, name, share)
+    return ModuleShare(name, int(match[1]), name[match.end() :], share)
+
+
+def by_block(modules: Sequence[ModuleShare]) -> dict[int | None, Share]:
+    """Return sums over the layers of each block, from the input to the output."""
+    found: dict[int | None, list[Share]] = {}
+    for module in modules:
+        found.setdefault(module.block, []).append(module.share)
+    return {block: total(shares) for block, shares in found.items()}
+
+
+def by_kind(modules: Sequence[ModuleShare]) -> dict[str, Share]:
+    """Return sums over blocks of each kind of layer, under the last word of its name where that is enough."""
+    found: dict[str, list[Share]] = {}
+    for module in modules:
+        found.setdefault(module.kind, []).append(module.share)
+    short = [kind.rpartition(".")[2] for kind in found]
+    names = short if len(set(short)) == len(short) else list(found)
+    return dict(zip(names, map(total, found.values()), strict=True))

@@ -31,7 +31,7 @@ def find_remedy(
     percentile: Callable[[float], float] | None = None,
     risk: Callable[[float, int], float] = lambda score, tokens: score,
 ) -> Remedy | None:
-    """The smallest number of parts, the largest shares first, that brings the row under a threshold.
+    """Return the smallest number of parts, the largest shares first, that brings the row under a threshold.
 
     Each step is scored as it is: the row with those parts' tokens masked (their labels gone, their text
     still read), and the one that is chosen also with them cut out of the text.
@@ -72,7 +72,7 @@ def find_remedy(
 
 
 def masked(encoded: Encoded, places: Sequence[Place | None], parts: Sequence[Span]) -> Encoded:
-    """The row with the tokens that begin in `parts` read, but not trained on."""
+    """Return the row with the tokens that begin in `parts` read, but not trained on."""
     labels = tuple(
         -100 if place and any(_begins_in(place, part) for part in parts) else label
         for label, place in zip(encoded.labels, places, strict=True)
@@ -81,7 +81,7 @@ def masked(encoded: Encoded, places: Sequence[Place | None], parts: Sequence[Spa
 
 
 def without(sample: Sample, parts: Sequence[Span]) -> Sample:
-    """The sample with `parts` cut out of its messages."""
+    """Return the sample with `parts` cut out of its messages."""
     messages = list(sample.messages)
     for part in sorted(parts, key=lambda p: p.start, reverse=True):
         message = messages[part.message]

@@ -224,7 +224,7 @@ def wilson_interval(found: int, of: int, z: float = 1.959964) -> tuple[float, fl
 
 
 def _conditional(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a calibration knows of kinds and lengths; nothing where it is of the time before."""
+    """Read what a calibration holds of kinds and lengths; nothing where it is of the time before."""
     if "length" not in data:
         return {}
     length = data["length"]

@@ -12,8 +12,8 @@ from sqsd_lint.errors import BundleError, CannotScoreError, UsageError
 from sqsd_lint.explain import Explanation, Nearest, Neighbour, Remedy, Spans
 from sqsd_lint.explain.attributed import Attributed, attributed
 from sqsd_lint.explain.remedy import find_remedy
+from sqsd_lint.explain.row_reference import FORM, RowReference
 from sqsd_lint.explain.spans import grouped
-from sqsd_lint.explain.target import FORM, Target
 from sqsd_lint.rules import Policy, load_pack
 from sqsd_lint.rules.threshold import reaches
 from sqsd_lint.run.bundle_run import BundleRun
@@ -27,7 +27,7 @@ _NEAREST = 3
 _BEYOND_CHANCE = 3.5
 
 
-def find_sample(target: Target, settings: Settings) -> Sample:
+def find_sample(target: RowReference, settings: Settings) -> Sample:
     """The row that was named.
 
     Raises:
@@ -67,7 +67,7 @@ def find_sample(target: Target, settings: Settings) -> Sample:
     return item
 
 
-def explain(target: Target, settings: Settings, *, progress: Progress | None = None) -> Explanation:
+def explain(target: RowReference, settings: Settings, *, progress: Progress | None = None) -> Explanation:
     """Why a row has its score, in exact arithmetic unless bfloat16 is asked for.
 
     Raises:

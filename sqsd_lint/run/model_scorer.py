@@ -196,7 +196,7 @@ class ModelScorer(CachedScorer):
         from sqsd_lint.adapters.factors import Adapter, load_adapter
         from sqsd_lint.encode import Encoder
         from sqsd_lint.scoring import Direction, Scorer
-        from sqsd_lint.scoring.layers.gradient import Gradient
+        from sqsd_lint.scoring.layers.lora import Gradient
 
         adapters: dict[str | None, Adapter] = {
             name: load_adapter(self.bundle.adapter_dir(name), model)

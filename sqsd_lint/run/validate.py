@@ -22,13 +22,13 @@ from sqsd_lint.training.data import position, prompt_of
 from sqsd_lint.types import Problem, Sample
 
 if TYPE_CHECKING:
-    from sqsd_lint.experiments.experiment import Plan
+    from sqsd_lint.experiments.experiment import ExperimentPlan
     from sqsd_lint.experiments.run_store import Run
 
 
 def validate(
     settings: Settings,
-    plan: Plan,
+    plan: ExperimentPlan,
     *,
     prompts: Path,
     output: Path,
@@ -72,8 +72,7 @@ def validate(
     from sqsd_lint.experiments.attack import Attack
     from sqsd_lint.experiments.experiment import Experiment
     from sqsd_lint.experiments.judges import make_judge
-    from sqsd_lint.experiments.plot import plot
-    from sqsd_lint.experiments.summary import summarise
+    from sqsd_lint.experiments.summary import plot, summarise
 
     who = make_judge(judge)
     scorer.release()

@@ -12,8 +12,7 @@ from typing import IO, Any
 
 from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
-from sqsd_lint.explain.model import Explanation, Remedy, Share, Span
-from sqsd_lint.explain.module_shares import by_block, by_kind
+from sqsd_lint.explain.model import Explanation, Remedy, Share, Span, by_block, by_kind
 from sqsd_lint.report import Options
 from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.style.html_page import write_page

@@ -9,8 +9,7 @@ from rich.text import Text
 
 from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
-from sqsd_lint.explain.model import Explanation, Neighbour, Share, Span
-from sqsd_lint.explain.module_shares import by_block, by_kind
+from sqsd_lint.explain.model import Explanation, Neighbour, Share, Span, by_block, by_kind
 from sqsd_lint.report import Options
 from sqsd_lint.report.head import STYLES, bar_width, print_head
 from sqsd_lint.report.style.bar import bar, scale_of
