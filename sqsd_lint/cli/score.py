@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
@@ -237,7 +236,7 @@ def _score_into(
     )
     with progress(bar) as shown:
         found = score_into(settings, plan, progress=shown)
-    tally = Tally(found.rows, found.scored, Counter(found.unscored))
+    tally = Tally(found.rows, found.scored, found.unscored)
     for text in found.lost:
         print_note(f"given up: {text}")
     if not quiet:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.discover import DataFile, Selection
 from sqsd_lint.distributed.folder import Basis, Manifest, Scorer, ScoresFolder, merged_plans
 from sqsd_lint.distributed.shards import SHARD_ROWS, FilePlan, Shard, plan_file, shards_of, share, unfinished
-from sqsd_lint.distributed.table import Done, ScoredSample, read_done, write_shard
+from sqsd_lint.distributed.table import About, Done, ScoredSample, read_done, write_shard
 from sqsd_lint.distributed.workers import (
     InProcess,
     Lost,
@@ -30,7 +31,7 @@ from sqsd_lint.errors import CannotScoreError, UsageError
 from sqsd_lint.read import DEFAULT_LIMITS
 from sqsd_lint.read.ranges import Part, content_of_part, read_part
 from sqsd_lint.run.model_scorer import ModelScorer
-from sqsd_lint.run.rows import Rows, select_all
+from sqsd_lint.run.rows import Rows, notes_on_rows, select_all
 from sqsd_lint.run.shards import score_rows
 from sqsd_lint.run.spread_scorer import local_places
 from sqsd_lint.scoring.cache import SCORER_VERSION
@@ -112,20 +113,26 @@ class ShardWorker:
             item if isinstance(item, Problem) else ScoredSample(*item, scorer.dropped(item[0].fingerprint))
             for item in score_rows(rows, self._scores)
         )
-        return write_shard(self._folder.shard_path(shard), shard, items, scorer)
+
+        def about(scored: int) -> About:
+            # Where no row was scored, no model was asked.
+            model = (scorer.model_notes, scorer.uncovered) if scored else ((), 0.0)
+            return About(*model, dict(rows.undesirable), dict(rows.remarks), tuple(rows.not_data))
+
+        return write_shard(self._folder.shard_path(shard), shard, items, about)
 
     def _scores(self, samples: Sequence[Sample]) -> dict[str, Score | Problem]:
         return {sample.fingerprint: answer for sample, answer in self._scorer.score(samples)}
 
 
-def shard_rows(settings: Settings, shard: Shard) -> Iterator[Sample | Problem]:
-    """Yield the rows of a shard as samples, as `score FILE` reads them."""
+def shard_rows(settings: Settings, shard: Shard) -> Rows:
+    """Return the rows of a shard as samples, as `score FILE` reads them."""
 
     def read(name: str) -> Iterator[Row | Problem]:
         return read_part(name, shard.part, DEFAULT_LIMITS)
 
     selection = Selection(files=[DataFile(shard.file)])
-    return iter(Rows(selection, settings, each_problem=True, read=read))
+    return Rows(selection, settings, each_problem=True, read=read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,7 @@ class Outcome:
         computed: how many it has finished itself.
         rows, scored, unscored: of all finished ones, as in `Done`.
         lost: the shards that were given up, and why.
-        notes: what a report has to say of the scores, and of rows that were passed by.
+        left_out, score_notes, undesirable, remarks, not_data: what `notes` says.
         fresh_rows: of the shards that it has finished itself, in so many seconds.
     """
 
@@ -168,9 +175,13 @@ class Outcome:
     computed: int = 0
     rows: int = 0
     scored: int = 0
-    unscored: dict[str, int] | None = None
+    unscored: Counter[str] = field(default_factory=Counter)
     lost: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    left_out: list[str] = field(default_factory=list)
+    score_notes: dict[str, None] = field(default_factory=dict)
+    undesirable: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
+    not_data: list[str] = field(default_factory=list)
     fresh_rows: int = 0
     seconds: float = 0.0
 
@@ -178,10 +189,18 @@ class Outcome:
         """Count the rows of a finished shard."""
         self.rows += done.rows
         self.scored += done.scored
-        self.unscored = self.unscored or {}
-        for code, count in done.unscored.items():
-            self.unscored[code] = self.unscored.get(code, 0) + count
-        self.notes = tuple(dict.fromkeys((*self.notes, *done.notes)))
+        self.unscored.update(done.unscored)
+        about = done.about
+        self.score_notes.update(dict.fromkeys(about.notes))
+        self.undesirable.update(about.undesirable)
+        self.remarks.update(about.remarks)
+        self.not_data += about.not_data
+
+    @property
+    def notes(self) -> list[str]:
+        """What a report has to say of the scores, and of rows and files that were passed by."""
+        rows = notes_on_rows(self.undesirable, self.remarks, self.not_data)
+        return [*self.left_out, *rows, *self.score_notes]
 
 
 def score_into(settings: Settings, plan: Plan, *, progress: Progress | None = None) -> Outcome:
@@ -211,9 +230,10 @@ def score_into(settings: Settings, plan: Plan, *, progress: Progress | None = No
         plans, unreadable = merged_plans(_plans(files, plan.rows, known, progress))
         manifest = folder.begin(basis, Scorer(facts["bundle"], facts["device"]), plans)
         shards = share(shards_of(plans, basis.digest), *plan.part)
-        outcome = Outcome(shards=len(shards), unscored={}, notes=notes)
+        outcome = Outcome(shards=len(shards), left_out=list(notes))
         for problem in (*problems, *unreadable):
-            outcome.add(Done(0, 0, {problem.code: 1}, (f"{problem.where}: {problem.message}",)))
+            outcome.unscored[problem.code] += 1
+            outcome.left_out.append(f"{problem.where}: {problem.message}")
         waiting = list(unfinished(shards, folder.finished()))
         outcome.before = len(shards) - len(waiting)
         missing = {shard.name for shard in waiting}

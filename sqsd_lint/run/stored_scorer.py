@@ -50,7 +50,7 @@ class StoredScorer(CachedScorer):
             f"{near:,} row{' lies' if near == 1 else 's lie'} so near a line that another device may decide"
             " otherwise: with stored scores no row is scored again exactly",
         )
-        rendered = dict.fromkeys(note for done in source.stored.used.values() for note in done.notes)
+        rendered = dict.fromkeys(note for done in source.stored.used.values() for note in done.about.notes)
         return (
             f"scores are those of {source.folder.path}: no model was loaded",
             *(unsettled if near else ()),
@@ -61,7 +61,7 @@ class StoredScorer(CachedScorer):
     @property
     def uncovered(self) -> float:
         """The share of the base model that no score covers."""
-        return max((done.uncovered for done in self._source.stored.used.values()), default=0.0)
+        return max((done.about.uncovered for done in self._source.stored.used.values()), default=0.0)
 
     def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
         """Return nothing for the run's own scorer, which has `score`; of an exact one what is stored."""
