@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqsd_lint.distributed.shards import Shard
 from sqsd_lint.distributed.table import Done
@@ -23,6 +25,7 @@ _NO_RAY = 'pip install "sqsd-lint[ray]"'
 _STORE = 80 << 20
 # A worker that cannot be started for so long is named, and waited for no more.
 _PATIENCE_S = 600.0
+_CONNECT_S = 10.0
 
 
 class Actors:
@@ -72,14 +75,13 @@ class Actors:
 
     def _connect(self, address: str) -> None:
         named = address or os.environ.get("RAY_ADDRESS", "")
+        if named and not _answers(named):
+            raise _no_cluster(named, "the connection was refused, or took too long")
         more: dict[str, Any] = {} if named else {"object_store_memory": _STORE, "include_dashboard": False}
         try:
             self._ray.init(address=named or "local", log_to_driver=False, logging_level="ERROR", **more)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UsageError(
-                f"--ray-address: no Ray cluster answers at {named or 'this machine'}: {str(error)[:200]}",
-                hint="Start one with `ray start --head`, or name its address.",
-            ) from None
+            raise _no_cluster(named or "this machine", str(error)[:200]) from None
 
     def facts(self) -> list[dict[str, Any]]:
         waiting = [actor.facts.remote() for actor in self._actors]
@@ -178,6 +180,29 @@ def _shape(workers: str, gpus: bool, nodes: Sequence[dict[str, float]]) -> tuple
         each = min(CORES, least)
         return max(1, sum(node // each for node in cpus)), {"num_cpus": each}
     return int(workers), {"num_cpus": max(1, min(CORES, sum(cpus) // int(workers)))}
+
+
+def _answers(address: str) -> bool:
+    """Tell whether anything listens at an address with a port: Ray itself would try for minutes."""
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    try:
+        port = parts.port
+    except ValueError:
+        return False
+    if not port or not parts.hostname:
+        return True  # "auto", or a form of address that Ray knows
+    try:
+        socket.create_connection((parts.hostname, port), timeout=_CONNECT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _no_cluster(address: str, why: str) -> UsageError:
+    return UsageError(
+        f"--ray-address: no Ray cluster answers at {address}: {why}",
+        hint="Start one with `ray start --head`, or name its address.",
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -127,9 +127,11 @@ class BundleRun:
         looked_up = 0
         known: dict[str, Score] = {}  # exact scores that were known before
         for row in rows:
-            if isinstance(row, Problem) or row.fingerprint not in self._near:
-                again = None if isinstance(row, Problem) else known.get(row.fingerprint)
-                yield row if again is None else self._settled(row, again)
+            if isinstance(row, Problem):
+                yield row
+                continue
+            if row.fingerprint not in self._near:
+                yield self._settled(row, known.get(row.fingerprint))
                 continue
             held.append(row)
             if len(held) - looked_up == _LOOK_UP:
