@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class ModelScorer(CachedScorer):
 
     Attributes:
         directions: danger and safety, once the model is loaded.
+        ready_at: when the model was in memory, by `time.perf_counter`; None before.
     """
 
     bundle: Bundle
@@ -70,6 +72,7 @@ class ModelScorer(CachedScorer):
         self._cache_dir = cache_dir
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
+        self.ready_at: float | None = None
         self._rendered: tuple[str, ...] = ()  # notes on rendering by models that were let go
 
     @property
@@ -155,6 +158,7 @@ class ModelScorer(CachedScorer):
     def _load(self) -> tuple[Encoder, Scorer]:
         if self._loaded is None:
             self._loaded = self._build()
+            self.ready_at = time.perf_counter()
         return self._loaded
 
     def base(self) -> tuple[Any, Any]:
@@ -192,7 +196,7 @@ class ModelScorer(CachedScorer):
         from sqsd_lint.adapters.factors import Adapter, load_adapter
         from sqsd_lint.encode import Encoder
         from sqsd_lint.scoring import Direction, Scorer
-        from sqsd_lint.scoring.layers.gradient import Gradient
+        from sqsd_lint.scoring.layers.lora import Gradient
 
         adapters: dict[str | None, Adapter] = {
             name: load_adapter(self.bundle.adapter_dir(name), model)

@@ -33,6 +33,10 @@ class SampleScorer(Protocol):
         """Name of the number format that scores are computed in."""
 
     @property
+    def exact(self) -> bool:
+        """Whether no device, dtype or neighbour in a batch can move a score."""
+
+    @property
     def metric(self) -> Metric:
         """How an update is compared with a direction."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from sqsd_lint.rules.findings import read_file_step, rows_text
+from sqsd_lint.rules.findings import read_file_step, rows_text, unlike_reference
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option
 from sqsd_lint.rules.threshold import reaches
@@ -23,7 +23,10 @@ class _Share:
 
     def add(self, row: ScoredRow) -> None:
         self._rows += 1
-        if reaches(row.score, self._threshold):
+        if self._threshold is None or not reaches(row.score, self._threshold):
+            return
+        # Like with like: the benign rate says nothing of rows unlike all benign rows; SQSD102 names those.
+        if not unlike_reference(row, self._threshold, self._policy):
             self._above.append(row.fingerprint)
 
     def findings(self) -> Iterator[FileFinding]:

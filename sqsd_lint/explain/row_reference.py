@@ -15,7 +15,7 @@ _LINE = re.compile(r"0*[1-9][0-9]{0,17}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RowReference:
     """A row that was named.
 
     Attributes:
@@ -35,7 +35,7 @@ class Target:
         return str(Where(self.file, self.line, -1, self.element))
 
 
-def parse_target(text: str) -> Target:
+def parse_row_reference(text: str) -> RowReference:
     """Parse `FILE:LINE`, `FILE:LINE#ROW` or `FILE#ab12...`; the name may hold colons and hashes itself.
 
     Raises:
@@ -43,11 +43,11 @@ def parse_target(text: str) -> Target:
     """
     file, colon, line = text.rpartition(":")
     if file and colon and _LINE.match(line):
-        return Target(file, int(line))
+        return RowReference(file, int(line))
     file, hash_, prefix = text.rpartition("#")
     named, colon, line = file.rpartition(":")
     if named and colon and _LINE.match(line) and _LINE.match(prefix):
-        return Target(named, int(line), element=int(prefix))
+        return RowReference(named, int(line), element=int(prefix))
     if file and hash_ and _FINGERPRINT.match(prefix.lower()):
-        return Target(file, fingerprint=prefix.lower())
+        return RowReference(file, fingerprint=prefix.lower())
     raise UsageError(f"{text!r} names no row", hint=FORM)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqsd_lint.adapters.factors import Adapter, LoraFactors
-from sqsd_lint.adapters.reach import reach
+from sqsd_lint.bundle.reach import reach
 from sqsd_lint.errors import AdapterError
 
 SIZES = {"a": (7, 9), "b": (11, 5), "c": (6, 6)}

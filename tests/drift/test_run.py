@@ -11,11 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sqsd_lint.drift.adapters import measure_adapters
-from sqsd_lint.drift.run import find_states, measure
+from sqsd_lint.drift.run import find_states, measure, measure_adapters
 from sqsd_lint.errors import AdapterError, CannotScoreError, UsageError
 from tests import tiny
-from tests.drift.runs import adapter_matrices, axes_of, flat, oracle_along, save_adapters
+from tests.drift.runs import adapter_matrices, directions_of, flat, oracle_along, save_adapters
 
 
 def never() -> Any:
@@ -64,8 +63,8 @@ def test_a_run_of_peft_and_the_trainer(tiny_model_folder: Path, tiny_bundle: Pat
     trainer = Trainer(get_peft_model(base, config), arguments, train_dataset=rows)  # type: ignore[arg-type]
     trainer.train()
     trainer.save_model()
-    _, axes = axes_of(tiny_bundle)
-    found = measure(tmp_path / "run", axes, base=never)
+    _, directions = directions_of(tiny_bundle)
+    found = measure(tmp_path / "run", directions, base=never)
     assert [(p.state.label, p.state.step) for p in found.points] == [("2", 2), ("4", 4), ("final", None)]
     # The oracle is what PEFT itself makes of the weights.
     trainer.model = trainer.model.merge_and_unload()  # type: ignore[union-attr, operator]
@@ -76,7 +75,7 @@ def test_a_run_of_peft_and_the_trainer(tiny_model_folder: Path, tiny_bundle: Pat
         if "q_proj" in name or "down_proj" in name
     }
     last = found.points[-1].move
-    oracle = oracle_along(moved, {n: low.up @ low.down for n, low in axes.danger.layers.items()})
+    oracle = oracle_along(moved, {n: low.up @ low.down for n, low in directions.danger.layers.items()})
     assert last.total.norm == pytest.approx(float(flat(moved, moved).norm()), rel=1e-5)
     assert last.total.danger.projection == pytest.approx(oracle["projection"], rel=1e-3, abs=1e-5)
     assert last.total.danger.layer_cosine == pytest.approx(oracle["layer_cosine"], rel=1e-3, abs=1e-5)
@@ -88,10 +87,10 @@ def test_a_run_of_peft_and_the_trainer(tiny_model_folder: Path, tiny_bundle: Pat
 
 
 def test_states_come_in_the_order_of_steps(run: Path, tiny_bundle: Path) -> None:
-    _, axes = axes_of(tiny_bundle)
+    _, directions = directions_of(tiny_bundle)
     (run / "checkpoint-7").write_text("a file")
     (run / "checkpoint-latest").mkdir()
-    found = measure(run, axes, base=never)
+    found = measure(run, directions, base=never)
     assert [p.state.step for p in found.points] == [5, 20, 100]
     first, second, _ = (adapter_matrices(p.state.folder) for p in found.points)
     assert found.points[1].move.total.norm == pytest.approx(float(flat(second, second).norm()))
@@ -100,30 +99,30 @@ def test_states_come_in_the_order_of_steps(run: Path, tiny_bundle: Path) -> None
 
 
 def test_a_start_is_subtracted(run: Path, tiny_bundle: Path) -> None:
-    _, axes = axes_of(tiny_bundle)
-    found = measure(run, axes, base=never, start=run / "checkpoint-5")
+    _, directions = directions_of(tiny_bundle)
+    found = measure(run, directions, base=never, start=run / "checkpoint-5")
     assert found.points[0].move.total.norm == 0.0
     a, b = adapter_matrices(run / "checkpoint-5"), adapter_matrices(run / "checkpoint-100")
     moved = {name: b[name] - a[name] for name in a}
-    oracle = oracle_along(moved, {n: low.up @ low.down for n, low in axes.safety.layers.items()})
+    oracle = oracle_along(moved, {n: low.up @ low.down for n, low in directions.safety.layers.items()})
     assert found.points[-1].move.total.safety.share == pytest.approx(oracle["share"])
 
 
 def test_a_half_written_checkpoint_is_named_and_left_out(run: Path, tiny_bundle: Path) -> None:
-    _, axes = axes_of(tiny_bundle)
+    _, directions = directions_of(tiny_bundle)
     cut_short(run / "checkpoint-100/adapter_model.safetensors")
-    found = measure(run, axes, base=never)
+    found = measure(run, directions, base=never)
     assert [p.state.step for p in found.points] == [5, 20]
     (skipped,) = found.skipped
     assert "checkpoint-100" in skipped.reason
     assert found.unfinished
     cut_short(run / "checkpoint-5/adapter_model.safetensors")
-    assert not measure(run, axes, base=never).unfinished
+    assert not measure(run, directions, base=never).unfinished
 
 
 def test_a_hole_in_the_middle_is_no_unfinished_run(run: Path, tiny_bundle: Path) -> None:
     (run / "checkpoint-20/adapter_model.safetensors").unlink()
-    found = measure(run, axes_of(tiny_bundle)[1], base=never)
+    found = measure(run, directions_of(tiny_bundle)[1], base=never)
     assert [s.state.step for s in found.skipped] == [20]
     assert not found.unfinished
 
@@ -133,7 +132,7 @@ def test_a_diverged_adapter_is_left_out(run: Path, tiny_bundle: Path) -> None:
     tensors = load_file(path)
     next(iter(tensors.values()))[0, 0] = float("nan")
     save_file(tensors, path)
-    found = measure(run, axes_of(tiny_bundle)[1], base=never)
+    found = measure(run, directions_of(tiny_bundle)[1], base=never)
     assert "holds NaN or infinity" in found.skipped[0].reason
 
 
@@ -146,56 +145,56 @@ def test_what_is_no_plain_lora_is_refused(run: Path, tiny_bundle: Path, change: 
     for folder in run.iterdir():
         configure(folder, **change)
     with pytest.raises(AdapterError, match=said):
-        measure(run, axes_of(tiny_bundle)[1], base=never)
+        measure(run, directions_of(tiny_bundle)[1], base=never)
 
 
 def test_pickled_adapters_are_refused(run: Path, tiny_bundle: Path) -> None:
     for folder in run.iterdir():
         (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(AdapterError, match=r"adapter_model\.safetensors is missing") as caught:
-        measure(run, axes_of(tiny_bundle)[1], base=never)
+        measure(run, directions_of(tiny_bundle)[1], base=never)
     assert "pickled" in (caught.value.hint or "")
 
 
 def test_a_random_start_is_noted(run: Path, tiny_bundle: Path) -> None:
     for folder in run.iterdir():
         configure(folder, init_lora_weights=False)
-    _, axes = axes_of(tiny_bundle)
-    assert "--start" in measure(run, axes, base=never).notes[0]
-    assert measure(run, axes, base=never, start=run / "checkpoint-5").notes == ()
+    _, directions = directions_of(tiny_bundle)
+    assert "--start" in measure(run, directions, base=never).notes[0]
+    assert measure(run, directions, base=never, start=run / "checkpoint-5").notes == ()
 
 
 def test_another_model_is_told_apart(tmp_path: Path, tiny_bundle: Path, vocab: int) -> None:
-    _, axes = axes_of(tiny_bundle)
+    _, directions = directions_of(tiny_bundle)
     gpt2 = tiny.save_adapter(tmp_path / "a/checkpoint-1", arch="gpt2")
     with pytest.raises(AdapterError, match="the bundle has none of its 8 modules, such as transformer"):
-        measure(gpt2.parent, axes, base=never)
+        measure(gpt2.parent, directions, base=never)
     wide = tiny.save_adapter(tmp_path / "b/checkpoint-1", sizes={"intermediate_size": 60})
     with pytest.raises(AdapterError, match=r"checkpoint-1: model\.layers\.0\.mlp\.down_proj is 40 x 60"):
-        measure(wide.parent, axes, base=never)
+        measure(wide.parent, directions, base=never)
 
 
 def test_modules_outside_of_the_directions(run: Path, tiny_bundle: Path) -> None:
-    bundle, _ = axes_of(tiny_bundle)
-    from sqsd_lint.drift.directions import Axes
+    bundle, _ = directions_of(tiny_bundle)
+    from sqsd_lint.drift.directions import WeightDirections
 
-    axes = Axes.of(bundle, modules=["model.layers.0.mlp.up_proj"])
-    found = measure_adapters(axes, find_states(run)[1])
+    directions = WeightDirections.of(bundle, modules=["model.layers.0.mlp.up_proj"])
+    found = measure_adapters(directions, find_states(run)[1])
     assert len(found.outside) == 13
     whole = adapter_matrices(run / "checkpoint-100")
-    others = [name for name in whole if name not in axes.modules]
+    others = [name for name in whole if name not in directions.modules]
     assert found.points[-1].move.total.outside == pytest.approx(float(flat(whole, others).norm()))
 
 
 def test_folders_without_a_run(tmp_path: Path, tiny_bundle: Path, tiny_model_folder: Path, run: Path) -> None:
-    _, axes = axes_of(tiny_bundle)
+    _, directions = directions_of(tiny_bundle)
     with pytest.raises(UsageError, match="no such folder"):
-        measure(tmp_path / "gone", axes, base=never)
+        measure(tmp_path / "gone", directions, base=never)
     (tmp_path / "empty").mkdir()
     with pytest.raises(CannotScoreError, match="neither checkpoint"):
-        measure(tmp_path / "empty", axes, base=never)
+        measure(tmp_path / "empty", directions, base=never)
     with pytest.raises(UsageError, match="holds full weights, the run an adapter"):
-        measure(run, axes, base=never, start=tiny_model_folder)
+        measure(run, directions, base=never, start=tiny_model_folder)
     shutil.copy(tiny_model_folder / "model.safetensors", run)
-    found = measure(run, axes, base=never)
+    found = measure(run, directions, base=never)
     assert "holds full weights, its checkpoints an adapter: left out" in found.notes[0]

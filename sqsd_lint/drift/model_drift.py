@@ -1,6 +1,6 @@
-"""Gauges: read a model in training, and say how far it has drifted since the start.
+"""Measure how far a model in memory has drifted since the start of its training.
 
-The weights of a model in memory, as the drift room reads checkpoints: LoRA factors, or linear layers.
+Its LoRA factors are read, or the weights of its linear layers, as `run` and `full` read them of checkpoints.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from sqsd_lint.adapters.linear_modules import is_linear
 from sqsd_lint.adapters.registry import PREFIX, kind_of
-from sqsd_lint.drift.directions import Axes, ratio
+from sqsd_lint.drift.directions import WeightDirections, ratio
 from sqsd_lint.drift.displacement import minus, project
 from sqsd_lint.drift.lowrank import LowRank
 from sqsd_lint.errors import AdapterError
@@ -30,7 +30,7 @@ _OTHER_MODEL = "use the bundle of the model that is trained"
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside DistributedDataParallel, torch.compile and their like."""
+    """Return the model inside DistributedDataParallel, torch.compile and their like."""
     while True:
         inner: Any = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
         if not isinstance(inner, torch.nn.Module):
@@ -91,8 +91,8 @@ def _configs(model: nn.Module) -> dict[str, dict[str, Any]]:
     return found
 
 
-def weight_dots(model: nn.Module, axes: Axes) -> dict[str, tuple[float, float]]:
-    """<W, V> of every layer's weight with danger and safety, a block of rows at a time in float64.
+def weight_dots(model: nn.Module, directions: WeightDirections) -> dict[str, tuple[float, float]]:
+    """Return <W, V> of every layer's weight with danger and safety, a block of rows at a time in float64.
 
     The displacement's inner products follow from two such readings: <W_t - W_0, V> = <W_t, V> - <W_0, V>.
 
@@ -101,12 +101,12 @@ def weight_dots(model: nn.Module, axes: Axes) -> dict[str, tuple[float, float]]:
     """
     modules = dict(model.named_modules())
     found = {}
-    for name in axes.modules:
+    for name in directions.modules:
         layer = modules.get(name)
         if layer is None or not is_linear(layer):
             raise AdapterError(f"the model has no linear layer {name!r}", hint=_OTHER_MODEL)
         weight = weight_of(layer).detach()
-        along = axes.danger.layers.get(name), axes.safety.layers.get(name)
+        along = directions.danger.layers.get(name), directions.safety.layers.get(name)
         shape = next(v.shape for v in along if v)
         if tuple(weight.shape) != shape:
             raise AdapterError(
@@ -130,7 +130,7 @@ def _dot(v: LowRank, weight: Tensor) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ModelDrift:
     """The displacement from the start, measured as in `displacement`.
 
     Attributes:
@@ -152,27 +152,31 @@ class Reading:
         return self.danger - self.safety
 
 
-class LoraGauge:
-    """Reads LoRA factors; keeps those of the start.
+class LoraDriftReader:
+    """Measure a model's LoRA factors; those of the start are kept.
 
     Args:
         start: scaling * B @ A by module, from where displacements are measured; empty is the base.
     """
 
-    def __init__(self, axes: Axes, start: Mapping[str, LowRank]) -> None:
-        self._axes = axes
+    def __init__(self, directions: WeightDirections, start: Mapping[str, LowRank]) -> None:
+        self._directions = directions
         self._start = start
 
-    def read(self, model: nn.Module) -> Reading:
-        """Raises AdapterError if the adapter fits no layer of the bundle, or another model's."""
+    def read(self, model: nn.Module) -> ModelDrift:
+        """Return the model's drift.
+
+        Raises:
+            AdapterError: the adapter fits no layer of the bundle, or another model's.
+        """
         state = adapter_state(unwrap(model))
-        if state.keys().isdisjoint(self._axes.modules):
+        if state.keys().isdisjoint(self._directions.modules):
             raise AdapterError(
                 f"the bundle has none of the adapter's {len(state)} modules",
                 hint="use the bundle of the model that is trained",
             )
-        drift = project(self._axes, minus(state, self._start))
-        return Reading(
+        drift = project(self._directions, minus(state, self._start))
+        return ModelDrift(
             drift.danger.projection,
             drift.safety.projection,
             {layer.module: (layer.danger, layer.safety) for layer in drift.layers},
@@ -182,19 +186,23 @@ class LoraGauge:
         )
 
 
-class WeightGauge:
-    """Reads full weights; keeps two numbers a layer of the start, and no copy of it."""
+class WeightDriftReader:
+    """Measure full weights; of the start two numbers a layer are kept, and no copy."""
 
-    def __init__(self, axes: Axes, model: nn.Module) -> None:
-        self._axes = axes
-        self._start = weight_dots(unwrap(model), axes)
+    def __init__(self, directions: WeightDirections, model: nn.Module) -> None:
+        self._directions = directions
+        self._start = weight_dots(unwrap(model), directions)
 
-    def read(self, model: nn.Module) -> Reading:
-        """Raises AdapterError if the model lacks a layer of the bundle."""
-        now = weight_dots(unwrap(model), self._axes)
+    def read(self, model: nn.Module) -> ModelDrift:
+        """Return the model's drift.
+
+        Raises:
+            AdapterError: the model lacks a layer of the bundle.
+        """
+        now = weight_dots(unwrap(model), self._directions)
         dots = {n: (d - self._start[n][0], s - self._start[n][1]) for n, (d, s) in now.items()}
-        danger, safety = self._axes.danger, self._axes.safety
-        return Reading(
+        danger, safety = self._directions.danger, self._directions.safety
+        return ModelDrift(
             ratio(math.fsum(d for d, _ in dots.values()), danger.norm),
             ratio(math.fsum(s for _, s in dots.values()), safety.norm),
             {

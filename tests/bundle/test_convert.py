@@ -14,9 +14,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from sqsd_lint.adapters.convert import PlainAdapter, plain_adapter
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.adapters.peft_folder import inspect_adapter
+from sqsd_lint.bundle.importer import PlainAdapter, plain_adapter
 from sqsd_lint.errors import AdapterError
 from tests import tiny
 
