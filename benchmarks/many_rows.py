@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 from sqsd_lint.config import Settings
-from sqsd_lint.distributed.workers import Place
+from sqsd_lint.distributed.workers import WorkerPlace
 from sqsd_lint.read import read_rows
 from sqsd_lint.run import score_shards
 from sqsd_lint.run.bundle_run import BundleRun
@@ -41,7 +41,7 @@ def made_up(fingerprint: str) -> Score:
 class MadeUp(score_shards.ShardWorker):
     """A worker of shards that loads no model."""
 
-    def __init__(self, settings: Settings, folder: Path, place: Place) -> None:
+    def __init__(self, settings: Settings, folder: Path, place: WorkerPlace) -> None:
         super().__init__(settings, folder, place)
 
     def _scores(self, samples: Sequence[Sample]) -> dict[str, Score | Problem]:

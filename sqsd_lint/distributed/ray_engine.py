@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from sqsd_lint.distributed.shards import Shard
 from sqsd_lint.distributed.table import Done
-from sqsd_lint.distributed.workers import CORES, Lost, MakeWorker, Place, Queue, Worker
+from sqsd_lint.distributed.workers import CORES, Lost, MakeWorker, Queue, Worker, WorkerPlace
 from sqsd_lint.errors import CannotScoreError, SqsdLintError, UsageError
 
 _NO_RAY = 'pip install "sqsd-lint[ray]"'
@@ -62,7 +62,7 @@ class Actors:
                 max_restarts=-1, max_task_retries=0, max_concurrency=1, **resources
             )
             threads = None if gpus else max(1, int(resources["num_cpus"]))
-            place = Place("cuda" if gpus else "", threads)
+            place = WorkerPlace("cuda" if gpus else "", threads)
             self._actors = [actor.remote(make, place) for _ in range(count)]
         except BaseException:
             self.close()
@@ -142,7 +142,7 @@ class Actors:
 
 
 class _Actor:
-    def __init__(self, make: MakeWorker[Shard, Done], place: Place) -> None:
+    def __init__(self, make: MakeWorker[Shard, Done], place: WorkerPlace) -> None:
         if place.threads is not None and "torch" not in sys.modules:
             os.environ["OMP_NUM_THREADS"] = str(place.threads)
         self._make = make

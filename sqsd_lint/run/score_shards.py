@@ -16,16 +16,16 @@ from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import DataFile, Selection
-from sqsd_lint.distributed.folder import Basis, Manifest, Scorer, ScoresFolder, merged_plans
+from sqsd_lint.distributed.folder import ScoreBasis, ScoredBy, ScoresFolder, ScoresManifest, merged_plans
 from sqsd_lint.distributed.shards import SHARD_ROWS, FilePlan, Shard, plan_file, shards_of, share, unfinished
 from sqsd_lint.distributed.table import About, Done, ScoredSample, read_done, write_shard
 from sqsd_lint.distributed.workers import (
     InProcess,
     Lost,
     MakeWorker,
-    Place,
     Pool,
     Processes,
+    WorkerPlace,
 )
 from sqsd_lint.errors import CannotScoreError, UsageError
 from sqsd_lint.read import DEFAULT_LIMITS
@@ -55,7 +55,7 @@ class ShardWorker:
         folder: of scores.
     """
 
-    def __init__(self, settings: Settings, folder: Path, place: Place) -> None:
+    def __init__(self, settings: Settings, folder: Path, place: WorkerPlace) -> None:
         cache_dir = cache_root(Path(settings.cache_dir) if settings.cache_dir else None)
         settings = replace(settings, device=place.device or settings.device)
         bundle = open_for(settings, cache_dir=cache_dir)
@@ -90,7 +90,7 @@ class ShardWorker:
             CannotScoreError: the data has changed since it was cut into shards, or other workers score under
                 other settings.
         """
-        if Basis(**self.facts()["basis"]).digest != shard.settings:
+        if ScoreBasis(**self.facts()["basis"]).digest != shard.settings:
             raise CannotScoreError(
                 "a worker would score otherwise than the folder's other scores",
                 hint="Name --dtype, --device and --batch-tokens, so that they hold for all workers.",
@@ -136,7 +136,7 @@ def shard_rows(settings: Settings, shard: Shard) -> Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ShardedRun:
     """How shards are to be scored.
 
     Attributes:
@@ -157,7 +157,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ShardsScored:
     """What a run has done, and what of its shards there is now.
 
     Attributes:
@@ -203,7 +203,7 @@ class Outcome:
         return [*self.left_out, *rows, *self.score_notes]
 
 
-def score_into(settings: Settings, plan: Plan, *, progress: Progress | None = None) -> Outcome:
+def score_into(settings: Settings, plan: ShardedRun, *, progress: Progress | None = None) -> ShardsScored:
     """Score the files of `settings.paths` into a folder; shards that are finished there are passed by.
 
     Raises:
@@ -222,15 +222,15 @@ def score_into(settings: Settings, plan: Plan, *, progress: Progress | None = No
         progress.status("starting workers")
     with closing(_pool(make, settings, plan)) as pool:
         facts = _agreed(pool.facts())
-        basis = Basis(**facts["basis"])
+        basis = ScoreBasis(**facts["basis"])
         folder = ScoresFolder(plan.folder)
         known = folder.read()
         if known is not None:
             folder.check_basis(known, basis)
         plans, unreadable = merged_plans(_plans(files, plan.rows, known, progress))
-        manifest = folder.begin(basis, Scorer(facts["bundle"], facts["device"]), plans)
+        manifest = folder.begin(basis, ScoredBy(facts["bundle"], facts["device"]), plans)
         shards = share(shards_of(plans, basis.digest), *plan.part)
-        outcome = Outcome(shards=len(shards), left_out=list(notes))
+        outcome = ShardsScored(shards=len(shards), left_out=list(notes))
         for problem in (*problems, *unreadable):
             outcome.unscored[problem.code] += 1
             outcome.left_out.append(f"{problem.where}: {problem.message}")
@@ -260,7 +260,7 @@ def _check(settings: Settings) -> None:
 
 
 def _plans(
-    files: Sequence[str], rows: int, known: Manifest | None, progress: Progress | None
+    files: Sequence[str], rows: int, known: ScoresManifest | None, progress: Progress | None
 ) -> Iterator[tuple[str, FilePlan | Problem]]:
     before = known.files if known else {}
     for file in files:
@@ -277,7 +277,7 @@ def _agreed(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     first = facts[0]
     for other in facts[1:]:
-        if differences := Basis(**first["basis"]).differences(Basis(**other["basis"])):
+        if differences := ScoreBasis(**first["basis"]).differences(ScoreBasis(**other["basis"])):
             raise CannotScoreError(
                 f"two workers would score otherwise than one another: {'; '.join(differences)}",
                 hint="Name --dtype, --device and --batch-tokens, so that they hold for all workers.",
@@ -286,7 +286,7 @@ def _agreed(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**first, "device": ", ".join(devices)}
 
 
-def _pool(make: MakeWorker[Shard, Done], settings: Settings, plan: Plan) -> Pool[Shard, Done]:
+def _pool(make: MakeWorker[Shard, Done], settings: Settings, plan: ShardedRun) -> Pool[Shard, Done]:
     if plan.engine == "ray":
         from sqsd_lint.distributed.ray_engine import Actors
 
@@ -296,7 +296,7 @@ def _pool(make: MakeWorker[Shard, Done], settings: Settings, plan: Plan) -> Pool
 
 
 def _run(
-    pool: Pool[Shard, Done], waiting: Sequence[Shard], outcome: Outcome, progress: Progress | None
+    pool: Pool[Shard, Done], waiting: Sequence[Shard], outcome: ShardsScored, progress: Progress | None
 ) -> None:
     if progress and waiting:
         progress.status(f"{len(waiting):,} shards to score, {outcome.before:,} finished before")

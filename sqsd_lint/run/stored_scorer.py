@@ -11,7 +11,7 @@ from sqsd_lint.bundle.manifest import from_json
 from sqsd_lint.bundle.resolve import check_served
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
-from sqsd_lint.distributed.folder import Basis, Manifest, ScoresFolder, finished_shards
+from sqsd_lint.distributed.folder import ScoreBasis, ScoresFolder, ScoresManifest, finished_shards
 from sqsd_lint.distributed.stored import StoredScores
 from sqsd_lint.errors import CannotScoreError, UsageError
 from sqsd_lint.run.cached_scorer import CachedScorer, scorer_settings
@@ -29,6 +29,7 @@ class StoredScorer(CachedScorer):
     """
 
     base_place: Path | None = None
+    ready_at: float | None = None  # its speed tells nothing of a model's
 
     def __init__(self, source: StoredSource, settings: Settings, *, exact: bool) -> None:
         super().__init__(
@@ -119,7 +120,7 @@ class StoredSource:
                 f"--scores: {settings.scores} holds no scores",
                 hint="Fill it with `sqsd-lint score DATA --output-dir DIR`.",
             )
-        self.manifest: Manifest = manifest
+        self.manifest: ScoresManifest = manifest
         self.bundle = BundleInfo.of(from_json(manifest.scorer.bundle))
         self.dtype = str(manifest.basis.scorer.get("dtype"))
         check_served(self.bundle, settings, f"the folder {settings.scores}", cache_dir=cache_dir)
@@ -154,4 +155,4 @@ class StoredSource:
                 hint="The manifest was changed by hand: score anew.",
             )
         # How rows are read decides which fingerprints they have, and so is no matter of scores.
-        self.folder.check_basis(self.manifest, Basis(asked, self.manifest.basis.rows))
+        self.folder.check_basis(self.manifest, ScoreBasis(asked, self.manifest.basis.rows))

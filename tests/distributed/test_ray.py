@@ -16,7 +16,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.distributed.ray_engine import _shape
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run import score_shards
-from sqsd_lint.run.score_shards import Plan, score_into
+from sqsd_lint.run.score_shards import ShardedRun, score_into
 from tests.distributed.conftest import digests, finish
 
 Run = Callable[..., Settings]
@@ -53,7 +53,7 @@ def wait_for_shards(folder: Path, count: int, running: subprocess.Popen[bytes] |
 def test_two_nodes_score_as_one_process_does_and_a_killed_driver_loses_no_finished_shard(
     run: Run, command: Command, cluster: str, tmp_path: Path
 ) -> None:
-    score_into(run(), Plan(tmp_path / "one", "1", rows=4))
+    score_into(run(), ShardedRun(tmp_path / "one", "1", rows=4))
     folder = tmp_path / "ray"
     more = ("--output-dir", str(folder), "--shard-rows", "4", "--no-progress")
     on_cluster = command("score", *more, "--engine", "ray", "--ray-address", cluster, "--workers", "2")
@@ -92,10 +92,10 @@ class SlowToDie(score_shards.ShardWorker):
 def test_a_killed_worker_is_replaced_and_its_shard_scored_again(
     run: Run, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score_into(run(), Plan(tmp_path / "one", "1", rows=8))
+    score_into(run(), ShardedRun(tmp_path / "one", "1", rows=8))
     monkeypatch.setattr(score_shards, "ShardWorker", SlowToDie)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    plan = Plan(tmp_path / "ray", "2", rows=8, engine="ray", ray_address=cluster)
+    plan = ShardedRun(tmp_path / "ray", "2", rows=8, engine="ray", ray_address=cluster)
     outcome = score_into(run(), plan)
     assert (tmp_path / "killed").exists()
     assert (outcome.shards, outcome.computed, outcome.lost) == (8, 8, ())
@@ -105,7 +105,7 @@ def test_a_killed_worker_is_replaced_and_its_shard_scored_again(
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    plan = Plan(tmp_path / "ray", "1", engine="ray", ray_address="127.0.0.1:1")
+    plan = ShardedRun(tmp_path / "ray", "1", engine="ray", ray_address="127.0.0.1:1")
     with pytest.raises(UsageError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
         score_into(run(), plan)
     assert not (tmp_path / "ray").exists()
@@ -114,7 +114,7 @@ def test_a_cluster_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
 def test_without_ray_the_extra_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match="Ray is not installed") as error:
-        score_into(run(), Plan(tmp_path / "ray", engine="ray"))
+        score_into(run(), ShardedRun(tmp_path / "ray", engine="ray"))
     assert "sqsd-lint[ray]" in str(error.value.hint)
 
 
