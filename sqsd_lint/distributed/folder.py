@@ -136,7 +136,7 @@ class ScoresFolder:
         known = self.read()
         if known is not None:
             self.check_basis(known, basis)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self._holds_others():
             raise UsageError(
                 f"{self.path} holds other files, and no scores", hint="Name a new folder, or an empty one."
             )
@@ -145,6 +145,13 @@ class ScoresFolder:
         manifest = ScoresManifest(_VERSION, basis, scorer, files)
         self._write(manifest)
         return manifest
+
+    def _holds_others(self) -> bool:
+        """Tell whether there is anything that no run writes: others may begin at this very moment."""
+        ours = (MANIFEST, _SHARDS)
+        return self.path.is_dir() and any(
+            entry.name not in ours and not entry.name.startswith(".") for entry in self.path.iterdir()
+        )
 
     def check_basis(self, known: ScoresManifest, basis: ScoreBasis) -> None:
         """Refuse to mix scores.
@@ -160,7 +167,10 @@ class ScoresFolder:
             )
 
     def end(self, manifest: ScoresManifest) -> None:
-        """Write the manifest with how many shards are finished now."""
+        """Write the manifest with how many shards are finished now, and with what others have added."""
+        known = self.read()
+        files = {**(known.files if known else {}), **manifest.files}
+        manifest = msgspec.structs.replace(manifest, files=files)
         shards = shards_of(manifest.files, manifest.basis.digest)
         finished = self.finished()
         done = sum(shard.name in finished for shard in shards)

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqsd_lint.common.extras import missing_extra
 from sqsd_lint.distributed.shards import Shard
 from sqsd_lint.distributed.table import Done
 from sqsd_lint.distributed.workers import CORES, Lost, MakeWorker, Queue, Worker, WorkerPlace
 from sqsd_lint.errors import CannotScoreError, SqsdLintError, UsageError
 
-_NO_RAY = 'pip install "sqsd-lint[ray]"'
 # Bytes of the object store of a cluster that is started here: descriptors are small.
 _STORE = 80 << 20
 # A worker that cannot be started for so long is named, and waited for no more.
@@ -41,15 +41,15 @@ class Actors:
         device: as the settings have it.
 
     Raises:
-        UsageError: Ray is not installed, or no cluster answers.
-        CannotScoreError: no worker starts.
+        MissingExtraError: Ray is not installed.
+        UsageError: no cluster answers.
     """
 
     def __init__(self, make: MakeWorker[Shard, Done], *, address: str, workers: str, device: str) -> None:
         try:
             import ray
-        except ImportError:
-            raise UsageError("--engine ray: Ray is not installed", hint=_NO_RAY) from None
+        except ModuleNotFoundError as error:
+            raise missing_extra(error) or error from None
         self._ray = ray
         self._ours = not ray.is_initialized()
         if self._ours:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sqsd_lint.common.extras import MissingExtraError
 from sqsd_lint.config import Settings
 from sqsd_lint.distributed.ray_engine import _shape
 from sqsd_lint.errors import UsageError
@@ -113,7 +114,7 @@ def test_a_cluster_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
 
 def test_without_ray_the_extra_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match="Ray is not installed") as error:
+    with pytest.raises(MissingExtraError, match="ray is not installed") as error:
         score_into(run(), ShardedRun(tmp_path / "ray", engine="ray"))
     assert "sqsd-lint[ray]" in str(error.value.hint)
 

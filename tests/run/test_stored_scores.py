@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +170,27 @@ def test_a_bundle_need_not_be_here(run: Run, folder: Path) -> None:
     report = run_check.check(run(scores=str(folder), bundle=None, model=None))
     assert report.coverage.scored == 60
     assert report.head.bundle_id == run_check.check(run()).head.bundle_id
+
+
+LIGHT = """
+import sys
+for name in ("torch", "transformers", "peft", "datasets", "accelerate", "tokenizers", "ray"):
+    sys.modules[name] = None  # importing it is an error
+from sqsd_lint.cli.app import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_judging_needs_neither_torch_nor_a_model(run: Run, folder: Path, data: Path) -> None:
+    check = ["check", str(data), "--scores", str(folder), "--isolated", "--no-progress"]
+    lines = ["--threshold", "1000", "--warning-threshold", "999", "--output-format", "json"]
+    cache = ["--cache-dir", str(folder.parent / "another")]
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, *check, *lines, *cache], capture_output=True, text=True
+    )
+    assert done.returncode == 3, done.stderr  # two rows have no score
+    report = json.loads(done.stdout)
+    assert (report["coverage"]["rows"], report["coverage"]["scored"]) == (62, 60)
 
 
 def test_what_is_no_folder_of_scores_is_refused(run: Run, folder: Path, tmp_path: Path) -> None:
