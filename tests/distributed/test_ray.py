@@ -32,12 +32,14 @@ def cluster() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 80 << 20}
-    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    try:
-        made.add_node(**node)
-        yield made.address
-    finally:
-        made.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # else a busy machine leaves workers nothing
+        made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        try:
+            made.add_node(**node)
+            yield made.address
+        finally:
+            made.shutdown()
 
 
 def wait_for_shards(folder: Path, count: int, running: subprocess.Popen[bytes] | None = None) -> None:
@@ -54,9 +56,9 @@ def wait_for_shards(folder: Path, count: int, running: subprocess.Popen[bytes] |
 def test_two_nodes_score_as_one_process_does_and_a_killed_driver_loses_no_finished_shard(
     run: Run, command: Command, cluster: str, tmp_path: Path
 ) -> None:
-    score_into(run(), ShardedRun(tmp_path / "one", "1", rows=4))
+    score_into(run(), ShardedRun(tmp_path / "one", "1", rows=8))
     folder = tmp_path / "ray"
-    more = ("--output-dir", str(folder), "--shard-rows", "4", "--no-progress")
+    more = ("--output-dir", str(folder), "--shard-rows", "8", "--no-progress")
     on_cluster = command("score", *more, "--engine", "ray", "--ray-address", cluster, "--workers", "2")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     driver = subprocess.Popen(on_cluster, stderr=subprocess.DEVNULL, env=environment)
@@ -68,11 +70,11 @@ def test_two_nodes_score_as_one_process_does_and_a_killed_driver_loses_no_finish
     said = finish(on_cluster, 3)
     resumed = int(said.split(" finished before")[0].rsplit(" ", 1)[1])
     assert resumed >= len(finished) >= 2
-    assert f"15 shards: {15 - resumed} scored now" in said
+    assert f"8 shards: {8 - resumed} scored now" in said
     assert finished.items() <= digests(folder).items()
     assert digests(folder) == digests(tmp_path / "one")
     modified = {path: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()}
-    assert "15 shards: 0 scored now, 15 finished before" in finish(on_cluster, 3)
+    assert "8 shards: 0 scored now, 8 finished before" in finish(on_cluster, 3)
     assert {path: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()} == modified
 
 
