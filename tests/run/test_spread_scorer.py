@@ -10,6 +10,7 @@ import pytest
 from sqsd_lint.config import Settings
 from sqsd_lint.distributed import workers
 from sqsd_lint.distributed.workers import WorkerPlace
+from sqsd_lint.errors import WrongBaseModelError
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import score as run_score
 from sqsd_lint.run import spread_scorer
@@ -62,12 +63,14 @@ def test_two_workers_give_the_scores_of_one(
 
 @pytest.mark.slow
 def test_an_error_of_a_worker_is_the_errors_of_the_run(
-    tiny_run: Run, rows_file: Path, tmp_path: Path
+    tiny_run: Run, rows_file: Path, tiny_folder: Callable[[str, str], Path]
 ) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(Exception, match="empty") as error:
-        run_check.check(tiny_run(rows_file, workers="2", model=str(tmp_path / "empty"), proxy=True))
-    assert getattr(error.value, "hint", None)
+    other = tiny_folder("qwen2", "chatml")
+    with pytest.raises(WrongBaseModelError) as error:
+        run_check.check(tiny_run(rows_file, workers="2", model=str(other)))
+    with pytest.raises(WrongBaseModelError) as alone:
+        run_check.check(tiny_run(rows_file, workers="1", model=str(other)))
+    assert (error.value.message, error.value.hint) == (alone.value.message, alone.value.hint)
 
 
 def test_one_device_needs_no_process(tiny_run: Run, rows_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
