@@ -240,7 +240,7 @@ def _serve(make: MakeWorker[Any, Any], place: WorkerPlace, connection: Connectio
     while True:
         try:
             job = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # the parent has ended, or wants no more
             return
         answer: Any
         try:
