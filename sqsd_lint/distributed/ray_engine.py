@@ -69,11 +69,6 @@ class Actors:
             self.close()
             raise
 
-    @property
-    def pids(self) -> list[int]:
-        """The process numbers of the actors, on whichever node each is."""
-        return list(self._ray.get([actor.pid.remote() for actor in self._actors]))
-
     def _connect(self, address: str) -> None:
         named = address or os.environ.get("RAY_ADDRESS", "")
         if named and not _answers(named):
