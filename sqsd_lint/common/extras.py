@@ -18,6 +18,7 @@ EXTRAS = {
     "prometheus_client": "server",
     "uvicorn": "server",
     "bitsandbytes": "quantized",
+    "ray": "ray",
 }
 
 
