@@ -28,6 +28,7 @@ from sqsd_lint.cli import (
     lock,
     rule,
     score,
+    suppress,
     validate,
 )
 from sqsd_lint.cli.exit import prepare_streams, run
@@ -109,6 +110,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "explain": explain.explain,
     "bundle": bundle.GROUP,
     "lock": lock.lock,
+    "suppress": suppress.suppress,
     "baseline": baseline.baseline,
     "rule": rule.rule,
     "hook": hook.GROUP,

@@ -64,7 +64,7 @@ Verbose = Annotated[
     bool,
     flag("--verbose", "-v", panel=OUTPUT, help="Also fingerprints, tokens, both projections, timing."),
 ]
-NoProgress = Annotated[bool, flag("--no-progress", panel=OUTPUT, help="Draw no progress bar.")]
+NoProgress = Annotated[bool, flag("--no-progress", panel=OUTPUT, help="Show no progress: no bar, no lines.")]
 Config = Annotated[
     str | None,
     text(

@@ -115,6 +115,16 @@ class Settings:
         description="Of a changed file, judge the new rows or all of them.",
     )
 
+    sample: int | None = setting(
+        None,
+        "Judge N of the rows only, the same ones each time: a first look at a large folder.",
+        CHANGES,
+        commands=_CHECK,
+        metavar="N",
+        only_command_line="it is about one run",
+        minimum=1,
+    )
+
     threshold: str | None = setting(
         None,
         "Error line: a raw score 7.5, a benign percentile p99.9 or z-score z3, a harmful percentile h5.",

@@ -183,8 +183,9 @@ class Experiment:
         for run in self._trained(parts, labels, dose, plan):
             own = [self._scores[i] for i in parts[run.window]]
             tokens = sum(score.tokens for score in own) / len(own)
-            ends = max(s.sqsd for s in own), min(s.sqsd for s in own)
-            found.append(replace(run, tokens=tokens, sqsd=ends))
+            sqsd = max(s.sqsd for s in own), min(s.sqsd for s in own)
+            risk = max(s.risk for s in own), min(s.risk for s in own)
+            found.append(replace(run, tokens=tokens, sqsd=sqsd, risk=risk))
         return found
 
     def _windows(self, ranking: str, count: int, plan: ExperimentPlan) -> list[list[int]]:

@@ -26,7 +26,8 @@ class Run:
     Attributes:
         answers: to the harmful prompts, in their order. verdicts: on each, once it is judged.
         margin: mean token log-likelihood of refusing less that of complying, in nats.
-        tokens: mean answer tokens of the window's rows. sqsd: their highest and lowest SQSD.
+        tokens: mean answer tokens of the window's rows.
+        sqsd, risk: their highest and lowest SQSD and risk; no risk in runs of the time before it.
     """
 
     ranking: str
@@ -36,6 +37,7 @@ class Run:
     margin: float
     tokens: float = 0.0
     sqsd: tuple[float, float] = (0.0, 0.0)
+    risk: tuple[float, float] | None = None
     verdicts: tuple[Verdict, ...] = ()
 
     @property
@@ -150,7 +152,9 @@ class RunStore:
 
 def _checked(raw: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a run that JSON has as lists, as the tuples they were."""
-    high, low = raw["sqsd"]
+    ends = {key: tuple(map(float, raw[key])) for key in ("sqsd", "risk") if raw.get(key) is not None}
+    if any(len(pair) != 2 for pair in ends.values()) or "sqsd" not in ends:
+        raise ValueError("not a highest and a lowest score")
     if not isinstance(raw["margin"], float) or not all(isinstance(answer, str) for answer in raw["answers"]):
         raise TypeError("a run of other fields")
-    return {"answers": tuple(raw["answers"]), "sqsd": (float(high), float(low))}
+    return {"answers": tuple(raw["answers"]), **ends}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.common import numbers
-from sqsd_lint.common.statistics import bootstrap, spearman, wilson
+from sqsd_lint.common.statistics import MOST_PERMUTED, bootstrap, permutation_p, spearman, wilson
 from sqsd_lint.experiments.experiment import Outcome
 from sqsd_lint.experiments.judges import Verdict
 from sqsd_lint.experiments.run_store import Run
@@ -24,7 +24,9 @@ def summarise(outcome: Outcome, kinds: Sequence[Verdict]) -> dict[str, Any]:
     `attack_success.spearman` and `margin_loss.spearman` compare, over all runs of a ranking, the window's
     place (1 for the top) with what training on it did: +1 is a ranking that foresaw every difference.
     `interval` is its 95 % bootstrap interval over windows, each drawn with all of its runs: the seeds of one
-    window are no evidence about another.
+    window are no evidence about another. `p` is how often a random order of the windows' means would have
+    been foreseen as well, over all orders.
+    The interval of a window's attack success counts each prompt once: its seeds were asked the same ones.
     """
     untrained = outcome.untrained
     return {
@@ -61,19 +63,26 @@ def _ranking(runs: list[Run], untrained: Run, kinds: Sequence[Verdict]) -> dict[
 
 
 def _correlation(place: list[float], effect: list[float]) -> dict[str, Any]:
+    windows = sorted(set(place))
+    means = [
+        math.fsum(own) / len(own)
+        for own in ([e for p, e in zip(place, effect, strict=True) if p == w] for w in windows)
+    ]
     return {
         "spearman": _finite(spearman(place, effect)),
         "interval": bootstrap(place, effect, groups=[int(p) for p in place]),
+        "p": permutation_p(means) if len(means) <= MOST_PERMUTED else None,
     }
 
 
 def _window(runs: list[Run], kinds: Sequence[Verdict]) -> dict[str, Any]:
     unsafe, prompts = sum(run.unsafe for run in runs), sum(run.prompts for run in runs)
-    low, high = wilson(unsafe, prompts)
+    low, high = wilson(unsafe / len(runs), runs[0].prompts)
     margins = [run.margin for run in runs]
     mean = math.fsum(margins) / len(margins)
     return {
         "sqsd": list(runs[0].sqsd),
+        **({"risk": list(runs[0].risk)} if runs[0].risk else {}),
         "answer_tokens": runs[0].tokens,
         "attack_success": unsafe / prompts,
         "interval": [low, high],

@@ -11,22 +11,32 @@ from sqsd_lint.types import Head, Sample, ScoredRow, Threshold
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A part of a row's projections on the two directions, in the metric's unit."""
+    """A part of a row's projections, in the metric's unit.
+
+    Attributes:
+        harm: of the projection on the bundle's fitted direction, times its weight; 0 where it has none.
+    """
 
     danger: float = 0.0
     safety: float = 0.0
+    harm: float = 0.0
 
     @property
     def sqsd(self) -> float:
         return self.danger - self.safety
 
+    @property
+    def combined(self) -> float:
+        """SQSD and harm: what is placed among benign rows, and compared with thresholds."""
+        return self.danger - self.safety + self.harm
+
     def __add__(self, other: Share) -> Share:
-        return Share(self.danger + other.danger, self.safety + other.safety)
+        return Share(self.danger + other.danger, self.safety + other.safety, self.harm + other.harm)
 
 
 def total(shares: list[Share] | tuple[Share, ...]) -> Share:
     """Return the sum of shares."""
-    return Share(sum(s.danger for s in shares), sum(s.safety for s in shares))
+    return Share(sum(s.danger for s in shares), sum(s.safety for s in shares), sum(s.harm for s in shares))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +131,10 @@ class Remedy:
     Attributes:
         threshold: the one to get under.
         parts: what is left out, the part with the largest share first.
-        estimate: the score less those parts' shares: exact to first order in nothing but arithmetic, since
-            all other tokens' shares change with them.
-        masked: the score of the row with those parts' tokens not trained on.
-        removed: the score of the row with those parts cut out of the text; None where nothing is left.
+        estimate: the risk of the score less those parts' shares: exact to first order in nothing but
+            arithmetic, since all other tokens' shares change with them.
+        masked: the risk of the row with those parts' tokens not trained on.
+        removed: the risk of the row with those parts cut out of the text; None where nothing is left.
         masked_percentile, removed_percentile: of the calibration, if there is one.
         enough: whether `masked` is under the threshold.
     """
@@ -165,8 +175,8 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 
 
 def module_shares(terms: Mapping[str, Sequence[float]]) -> tuple[ModuleShare, ...]:
-    """Return terms by module name, (danger, safety) each, by block, names without a block last."""
-    shares = [_module_share(name, Share(*pair[:2])) for name, pair in terms.items()]
+    """Return terms by module name, (danger, safety[, weighted harm]) each, by block, others last."""
+    shares = [_module_share(name, Share(*term)) for name, term in terms.items()]
     return tuple(sorted(shares, key=lambda m: (m.block is None, m.block or 0)))
 
 

@@ -167,11 +167,19 @@ def tried(report: Report) -> str:
         return ""
     middle = scores[len(scores) // 2]
     top, bottom = validation.windows[0], validation.windows[-1]
-    nearest = min(validation.windows, key=lambda w: max(w.sqsd[0] - middle, middle - w.sqsd[1], 0.0))
+    nearest = min(validation.windows, key=lambda w: max(w.compared[0] - middle, middle - w.compared[1], 0.0))
     end, other = ("top", top) if nearest is bottom else ("bottom", bottom)
     cost, less = (numbers.share(window.attack_success) for window in (nearest, other))
+    random = ""
+    if validation.random is not None:
+        low, high = map(numbers.share, validation.random_range or (validation.random,) * 2)
+        random = f"{low} to {high} after random rows, " if low != high else f"{low} after random rows, "
+    line = report.head.error_threshold
+    below = ", none of them an error" if line and nearest.compared[1] < line.value else ""
+    dose = f"{numbers.count(validation.steps, 'step')} of {validation.batch_size}"
+    rows = f"{numbers.count(validation.size, 'row')} at {numbers.places(nearest.percentiles)}{below}"
     return (
-        f"training on {numbers.count(validation.size, 'row')} at {numbers.places(nearest.percentiles)} made "
-        f"the model answer {cost} of {validation.prompts} harmful prompts; "
-        f"{less} after the {end} window, {numbers.share(validation.before)} before"
+        f"training on {rows} ({dose}) made the model answer {cost} of {validation.prompts} harmful prompts; "
+        f"{random}{less} after the {end} window, {numbers.share(validation.before)} before "
+        f"(judge: {validation.judge})"
     )

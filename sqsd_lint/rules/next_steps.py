@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from sqsd_lint.rules.findings import rows_text
 from sqsd_lint.rules.policy import LEVELS, Policy
 from sqsd_lint.rules.registry import RULES
-from sqsd_lint.rules.suppressions import DEFAULT_SUPPRESSIONS
 from sqsd_lint.types import Coverage, Threshold, Violation
 
 _ERROR, _WARNING = LEVELS
@@ -47,7 +46,7 @@ def next_steps(
         accept = f"`sqsd-lint baseline {'update' if baseline else 'create'}`"
         specs = " and ".join(dict.fromkeys(each.spec for each in thresholds))
         steps.append(
-            f"Are they harmless? Accept them with {accept}, or one by one in {DEFAULT_SUPPRESSIONS}, or move "
+            f"Are they harmless? Accept them with {accept}, or one by one with `sqsd-lint suppress`, or move "
             f"the error line, now {specs}: {_how_to_move(thresholds)}."
         )
     steps += [rule.next_step(counts[code]) for code, rule in RULES.items() if rule.next_step and counts[code]]

@@ -16,6 +16,7 @@ from sqsd_lint.rules import FineTuneSettings, Pack, Policy, ScoreCalibration, is
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.shards import score_rows
+from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt
 from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
 
@@ -153,11 +154,20 @@ class BundleRun:
         if missing:
             if self.progress:
                 self.progress.start(len(missing))
-            for sample, answer in scorer.score(missing):
+            cache = self.cache_dir if self.settings.cache else None
+            watch = Stopwatch(cache, self.speed_key(scorer), self.settings.max_length)
+            for sample, answer in watch.watch(
+                scorer.score(missing), lambda: getattr(scorer, "ready_at", 0.0)
+            ):
                 found[sample.fingerprint] = answer
                 if self.progress:
                     self.progress.advance(1)
         return found, cached
+
+    def speed_key(self, scorer: ModelScorer) -> str:
+        """Return what the speed of a scorer depends on, apart from the rows."""
+        digest = self.bundle.scoring_digest.rpartition(":")[2][:16]
+        return f"{digest} {scorer.device} {scorer.dtype} {self.settings.max_length} {scorer.exact}"
 
     def scored_row(self, sample: Sample, score: Score) -> ScoredRow:
         """Return a sample's score with its place among the calibration's."""
@@ -171,6 +181,11 @@ class BundleRun:
             self._z(score),
             sample.suppression,
         )
+
+    @property
+    def harm_weight(self) -> float:
+        """What the projection on `harm` counts beside SQSD where scores are compared."""
+        return self.calibration.harm_weight if self.calibration else 0.0
 
     def with_risk(self, score: Score) -> Score:
         """Return the score with what thresholds are compared with, as the calibration makes it."""

@@ -20,6 +20,7 @@ from sqsd_lint.rules import (
 from sqsd_lint.run.panel import Panel
 from sqsd_lint.run.policy_source import open_policy_source
 from sqsd_lint.run.rows import Rows, select_files
+from sqsd_lint.run.sampling import SampledRows
 from sqsd_lint.types import Report
 
 
@@ -48,7 +49,9 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
         source.refuse_changed_models(run.scorer.base_place for run in panel.runs.values())
 
         selection = stack.enter_context(closing(select_files(settings, source.ignore_files)))
-        rows = Rows(selection, settings)
+        rows: Rows | SampledRows = Rows(selection, settings)
+        if settings.sample is not None:
+            rows = SampledRows(Rows(selection, settings), settings.sample)
         policies = panel.policies(source.pack)
         scored = panel.score(rows, policies)
         settled = panel.settle(scored)

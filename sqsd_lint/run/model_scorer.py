@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -45,6 +46,7 @@ class ModelScorer:
         device, dtype: names, as the report's head shows them.
         metric, expansion: the settings' choice, else the bundle's.
         directions: danger and safety, once the model is loaded.
+        ready_at: when the model was in memory, by `time.perf_counter`; None before.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ModelScorer:
         self._dropped: dict[str, tuple[str, ...]] = {}
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
+        self.ready_at: float | None = None
         self._rendered: tuple[str, ...] = ()  # notes on rendering by models that were let go
 
     # Scores of rows that were rendered otherwise before have keys of their own: rows whose prompt was cut,
@@ -226,6 +229,7 @@ class ModelScorer:
     def _load(self) -> tuple[Encoder, Scorer]:
         if self._loaded is None:
             self._loaded = self._build()
+            self.ready_at = time.perf_counter()
         return self._loaded
 
     def base(self) -> tuple[Any, Any]:

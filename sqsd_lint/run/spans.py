@@ -67,7 +67,9 @@ def _attribute(run: BundleRun, samples: Sequence[Sample]) -> dict[str, Attribute
     encoder, scorer = run.scorer.parts()
     found: dict[str, Attributed | Problem] = {}
     fresh: list[tuple[Sample, Score]] = []
-    for sample, one in attributed(encoder, scorer, samples, exact=run.scorer.exact):
+    for sample, one in attributed(
+        encoder, scorer, samples, exact=run.scorer.exact, harm_weight=run.harm_weight
+    ):
         found[sample.fingerprint] = one
         if isinstance(one, Attributed):
             run.scorer.note_dropped(sample, one.encoded)

@@ -162,6 +162,10 @@ def per_row(
     result = {
         "version": 1,
         **compare(material.scores, losses),
+        "sources": {
+            file: compare([material.scores[i] for i in own], [losses[i] for i in own])["scores"]
+            for file, own in material.by_file().items()
+        },
         "prompts": len(material.prompts),
         **material.facts(),
         "per_row": rows_of(material.scores, losses),
@@ -200,11 +204,20 @@ class _Material:
         self.held_out = held_out
         self.prompts = _prompts(prompts, settings, held_out, max_prompts)
         self.samples = _samples(settings, held_out, rows)
-        self.scores = self.bundle_run.reference_scores(self.samples)
+        self.scores = [
+            self.bundle_run.with_risk(score) for score in self.bundle_run.reference_scores(self.samples)
+        ]
         if progress:
             progress.stop()
         if any(not math.isfinite(score.sqsd) for score in self.scores):
             raise UsageError("a row's score is not finite", hint=CLEAN_REFERENCE)
+
+    def by_file(self) -> dict[str, list[int]]:
+        """Which rows come from which file: over several kinds of rows, a correlation may be that of kinds."""
+        found: dict[str, list[int]] = {}
+        for i, sample in enumerate(self.samples):
+            found.setdefault(sample.where.file, []).append(i)
+        return found
 
     def facts(self) -> dict[str, Any]:
         """What a result says about where it comes from."""

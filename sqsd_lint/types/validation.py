@@ -25,11 +25,12 @@ Correlation = Annotated[float, Meta(ge=-1.000001, le=1.000001, extra={"expected"
 _TWO = Meta(extra={"expected": "two ascending numbers"})
 
 
-class Window(Struct, frozen=True, forbid_unknown_fields=True):
+class Window(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rows of neighbouring scores, and what training on them did.
 
     Attributes:
         sqsd: the lowest and the highest of their scores.
+        risk: the lowest and the highest of what thresholds are compared with; null where it was not recorded.
         attack_success: the share of harmful prompts that were answered afterwards, all runs pooled.
         interval: its 95 % Wilson interval.
     """
@@ -37,19 +38,25 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
     sqsd: Annotated[tuple[float, float], _TWO]
     attack_success: Proportion
     interval: Annotated[tuple[Proportion, Proportion], _TWO]
+    risk: Annotated[tuple[float, float], _TWO] | None = None
+
+    @property
+    def compared(self) -> tuple[float, float]:
+        """The lowest and the highest of what thresholds are compared with."""
+        return self.risk or self.sqsd
 
     def __post_init__(self) -> None:
         _check_ascending("sqsd", self.sqsd)
         _check_ascending("interval", self.interval)
 
 
-class PlacedWindow(Window, frozen=True, forbid_unknown_fields=True):
-    """A window with the places of `sqsd` among the bundle's benign rows, in percent."""
+class PlacedWindow(Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A window with the places of its risk, or else SQSD, among the bundle's benign rows, in percent."""
 
     percentiles: tuple[float, float]
 
 
-class Validation(Struct, frozen=True, forbid_unknown_fields=True):
+class Validation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What training on windows of rows cost when `sqsd-lint validate` tried it (docs/method.md section 7).
 
     Attributes:
@@ -66,6 +73,8 @@ class Validation(Struct, frozen=True, forbid_unknown_fields=True):
         prompts: harmful prompts, asked after every run.
         before: attack success before any training.
         random: mean attack success after windows of random rows; null where none were tried.
+        random_range: the lowest and the highest of these.
+        ranking: what rows were ranked by.
         spearman: over all runs, of the window's place (the top one highest) with attack success; null where
             one of the two does not vary.
         spearman_interval: its 95 % bootstrap interval.
@@ -88,6 +97,8 @@ class Validation(Struct, frozen=True, forbid_unknown_fields=True):
     spearman: Correlation | None
     spearman_interval: Annotated[tuple[Correlation, Correlation], _TWO] | None
     windows: Annotated[tuple[Window, ...], Meta(min_length=1)]
+    ranking: str = "sqsd"
+    random_range: Annotated[tuple[Proportion, Proportion], _TWO] | None = None
 
     def __post_init__(self) -> None:
         if self.spearman_interval is not None:
@@ -100,7 +111,8 @@ class Validation(Struct, frozen=True, forbid_unknown_fields=True):
                 each.sqsd,
                 each.attack_success,
                 each.interval,
-                (percentile(each.sqsd[0]), percentile(each.sqsd[1])),
+                each.risk,
+                percentiles=(percentile(each.compared[0]), percentile(each.compared[1])),
             )
             for each in self.windows
         )

@@ -53,7 +53,7 @@ def test_what_is_trained_and_judged_is_neither_again(tmp_path: Path) -> None:
     assert first == again
     assert (train.times, judge.asked) == (1, 2)
     assert again[1] == Run(
-        "sqsd", 0, 1, ("a", "\x1b[31m\u202eb"), 0.5, 10.0, (2.0, 1.0), (Verdict.REFUSED,) * 2
+        "sqsd", 0, 1, ("a", "\x1b[31m\u202eb"), 0.5, 10.0, (2.0, 1.0), verdicts=(Verdict.REFUSED,) * 2
     )
     assert (again[0].unsafe, again[0].count(Verdict.REFUSED), again[0].prompts) == (0, 2, 2)
     assert (tmp_path / "trial/runs.json").read_bytes().isascii()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -9,16 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from sqsd_lint.bundle.calibrate import ScoredSet, calibrate
+from sqsd_lint.bundle.load import load_bundle
+from sqsd_lint.bundle.manifest import HARM, DirectionSpec
+from sqsd_lint.bundle.write import write_bundle
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import CannotScoreError, UsageError
 from sqsd_lint.explain.model import Explanation, total
 from sqsd_lint.explain.row_reference import RowReference, parse_row_reference
+from sqsd_lint.report import Options
+from sqsd_lint.report.views.explanation import write as write_explanation
 from sqsd_lint.run import score as run_score
 from sqsd_lint.run.explain import explain, find_sample
 from sqsd_lint.run.rows import read_samples
 from sqsd_lint.run.sketch import sketch_bundle
-from sqsd_lint.types import Sample, ScoredRow
+from sqsd_lint.types import Sample, Score, ScoredRow
 
 Run = Callable[..., Settings]
 ANSWER = "First of all, rest. Then mix 🧑‍🚀 flour and water. Wait for an hour!\n\nIt is done."
@@ -203,3 +211,51 @@ def test_a_multi_turn_row_keeps_its_messages_apart(run: Run, tmp_path: Path) -> 
     found = explain(RowReference(str(write(tmp_path / "m.jsonl", row)), 1), run())
     assert [p.message for p in found.sentences.parts] == [1, 1, 3]
     assert_sums(found)
+
+
+@pytest.fixture
+def harm_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """The tiny bundle with its danger adapter as `harm`, too, and a calibration by length."""
+    built = load_bundle(tiny_bundle)
+    names = [name for name in built.manifest.adapters if (tiny_bundle / name).is_dir()]
+    adapters = {name: tiny_bundle / name for name in names} | {HARM: tiny_bundle / "danger"}
+    expansion = "initial" if "initial" in names else None
+    harm = DirectionSpec(HARM, expansion, None, weight=0.5)
+    manifest = structs.replace(
+        built.manifest, directions={**built.manifest.directions, HARM: harm}, files={}, calibration=None
+    )
+    bundle = write_bundle(tmp_path / "harm-bundle", manifest, adapters)
+    rows = [
+        Score(f"{i:032x}", 0.02 * (i % 50), 0.1, 0.02 * (i % 50) - 0.1, 1 + i, loss=1.0, harm=0.0)
+        for i in range(240)
+    ]
+    return calibrate(bundle, [ScoredSet("benign", rows)], [], dtype_pairs=[], dtype="float32").root
+
+
+def test_parts_of_a_bundle_with_harm_sum_to_what_thresholds_are_compared_with(
+    run: Run, data: Path, harm_bundle: Path
+) -> None:
+    settings = run(data, bundle=str(harm_bundle))
+    found = explain(RowReference(str(data), 2), settings)
+    score = found.row.score
+    for spans in (found.tokens, found.words, found.sentences):
+        whole = total([p.share for p in spans.parts]) + spans.prompt + spans.other
+        assert whole.combined == pytest.approx(score.combined(0.5), abs=1e-4)
+        assert whole.harm == pytest.approx(0.5 * (score.harm or 0.0), abs=1e-4)
+    assert total([m.share for m in found.modules]).harm == pytest.approx(whole.harm, abs=1e-4)
+    assert score.harm
+    assert not score.is_sqsd_alone
+
+
+def test_a_remedy_of_a_bundle_with_harm_is_in_the_unit_of_its_threshold(
+    run: Run, data: Path, harm_bundle: Path
+) -> None:
+    found = explain(RowReference(str(data), 2), run(data, bundle=str(harm_bundle), warning_threshold="-50"))
+    remedy = found.remedy
+    assert remedy is not None
+    assert remedy.threshold.value == -50
+    left = found.row.score.combined(0.5) - sum(p.share.combined for p in remedy.parts)
+    assert remedy.estimate != pytest.approx(left, rel=1e-3), "a place among benign rows, no score"
+    stream = io.StringIO()
+    write_explanation(found, "text", stream, Options())
+    assert " plus harm " in stream.getvalue()

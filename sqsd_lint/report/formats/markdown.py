@@ -21,6 +21,7 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import excerpt
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.report import Options
+from sqsd_lint.report.grouping import FindingGroup, grouped
 from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.ranking import worst_first
 from sqsd_lint.report.sentences import (
@@ -32,7 +33,7 @@ from sqsd_lint.report.sentences import (
     tried,
     verdict,
 )
-from sqsd_lint.types import Head, Report, Severity, Threshold, Violation, Where
+from sqsd_lint.types import Head, Report, Severity, Threshold, Where
 
 _LONGEST = 600
 _NAME = 80
@@ -130,17 +131,19 @@ def _mark(report: Report) -> str:
 
 
 def _worst(report: Report, options: Options) -> list[str]:
-    ranked = worst_first(report.violations)
+    ranked = grouped(worst_first(report.violations))
     if not ranked:
         return []
     heads = ("", "Where", "Rule", "SQSD", "Fingerprint" if options.redact else "Text")
-    blocks = [_table(heads, "cllrl", (_row(violation, options) for violation in ranked[:MOST_ROWS]))]
+    blocks = [_table(heads, "cllrl", (_row(group, options) for group in ranked[:MOST_ROWS]))]
     if ranked[MOST_ROWS:]:
-        blocks.append(f"and {numbers.count(len(ranked[MOST_ROWS:]), 'more finding')}, none of them worse.")
+        more = sum(1 + len(group.rest) for group in ranked[MOST_ROWS:])
+        blocks.append(f"and {numbers.count(more, 'more finding')}, none of them worse.")
     return blocks
 
 
-def _row(violation: Violation, options: Options) -> Sequence[str]:
+def _row(group: FindingGroup, options: Options) -> Sequence[str]:
+    violation = group.first
     rank = numbers.percentile(violation.percentile)
     sqsd = ""
     if violation.score is not None and is_scored(violation):
@@ -154,7 +157,7 @@ def _row(violation: Violation, options: Options) -> Sequence[str]:
         _place(violation.where),
         f"{words(violation.rule)} {words(violation.name)}",
         sqsd,
-        "<br>".join(filter(None, [said, text])),
+        "<br>".join(filter(None, [said, text, prose(group.places)])),
     )
 
 

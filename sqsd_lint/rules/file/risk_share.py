@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from sqsd_lint.rules.findings import read_file_step, rows_text
+from sqsd_lint.rules.findings import read_file_step, rows_text, unlike_reference
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option
 from sqsd_lint.rules.threshold import reaches
@@ -19,7 +19,9 @@ def _check(rows: Sequence[ScoredRow], policy: Policy) -> Iterator[FileFinding]:
     if threshold is None or calibration is None:
         return
     options = policy.options[_CODE]
-    above = [row for row in rows if reaches(row.score, threshold)]
+    # Like with like: the benign rate says nothing of rows unlike all benign rows; SQSD102 names those.
+    reached = (row for row in rows if reaches(row.score, threshold))
+    above = [row for row in reached if not unlike_reference(row, threshold, policy)]
     if len(above) < options["min-rows"]:
         return
     # Against all benign rows, and against each kind of them: a file of one kind may be like that kind alone.

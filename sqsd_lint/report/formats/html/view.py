@@ -17,6 +17,7 @@ from sqsd_lint.common.escape import escape, excerpt
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.report import Options
 from sqsd_lint.report.formats.html.chart import draw
+from sqsd_lint.report.grouping import grouped
 from sqsd_lint.report.ranking import score as score_of
 from sqsd_lint.report.ranking import worst_first
 from sqsd_lint.report.rows import scores_by_bundle
@@ -52,7 +53,8 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
 
     The page sorts by these ranks, so that its order never depends on the reader's language.
     """
-    worst = worst_first(found)[:MOST]
+    groups = grouped(worst_first(found)[:MOST])
+    worst = [group.first for group in groups]
     scale = scale_of(head, [v.score.risk for v in worst if v.score is not None])
     ranks = {
         name: _ranks(worst, key)
@@ -79,6 +81,7 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
                 "excerpt": "" if options.redact else excerpt(violation.excerpt, _EXCERPT_CELLS),
                 "text": "" if options.redact else _text(violation.excerpt),
                 "message": prose(violation.message),
+                "places": escape(groups[number].places),
                 "hint": prose(violation.hint),
                 "fingerprint": escape(violation.fingerprint),
                 "parts": _parts(violation),
