@@ -75,14 +75,14 @@ def way(path: str, root: str) -> Way:
 
 
 def links_below(folder: str) -> Iterator[str]:
-    """The links in a folder and its folders, none of which is followed."""
+    """Yield the links in a folder and its folders, none of which is followed."""
     for at, folders, files in os.walk(folder):
         yield from (path for each in (*folders, *files) if os.path.islink(path := os.path.join(at, each)))
         folders[:] = [each for each in folders if each != ".git"]
 
 
 def _below(rest: str) -> str | None:
-    """What is left of a path at the top folder, "" for nothing; None if it leaves again."""
+    """Return what is left of a path at the top folder, "" for nothing; None if it leaves again."""
     inside = posixpath.normpath(rest or ".")
     if inside.split("/")[0] == "..":
         return None
@@ -90,7 +90,7 @@ def _below(rest: str) -> str | None:
 
 
 def _target(path: str) -> str | None:
-    """Where a link leads, None for anything else."""
+    """Return where a link leads, None for anything else."""
     try:
         return os.readlink(path)
     except (OSError, ValueError):  # ValueError: a NUL in it
