@@ -1,4 +1,4 @@
-"""The way that a path takes through links, as far as a repository could have laid them."""
+"""Resolve a path through links, as far as a repository could have laid them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ResolvedPath:
     """Where a path meets a repository; places are below its top folder, with slashes, "" for that itself.
 
     Attributes:
@@ -33,7 +33,7 @@ class Way:
         return {each for each in (self.name, self.end, *self.met) if each is not None}
 
 
-def way(path: str, root: str) -> Way:
+def resolve(path: str, root: str) -> ResolvedPath:
     """Follow a path, which need not exist, from the root of the file system on.
 
     Args:
@@ -51,7 +51,7 @@ def way(path: str, root: str) -> Way:
         if name is None and within == ():
             name = _below("/".join(reversed(rest)))
         if not rest:
-            return Way(name, tuple(met), None if within is None else "/".join(within))
+            return ResolvedPath(name, tuple(met), None if within is None else "/".join(within))
         part = rest.pop()
         if part in ("", "."):
             continue

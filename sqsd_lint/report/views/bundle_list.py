@@ -33,7 +33,7 @@ class Listed(Protocol):
     def sources(self) -> tuple[str, ...]: ...
 
 
-class Changed(Protocol):
+class ChangedSource(Protocol):
     """One base model whose lock is another one, or new, or gone: `bundle.locking.LockChange`."""
 
     @property
@@ -120,7 +120,7 @@ def print_pruned(
     page.line(f"{_megabytes(size)} {'would be free' if dry_run else 'are free'}")
 
 
-def print_lock(path: str, changes: Sequence[Changed], total: int, stream: IO[str]) -> None:
+def print_lock(path: str, changes: Sequence[ChangedSource], total: int, stream: IO[str]) -> None:
     """Print how a new lock differs from the old one.
 
     Args:
