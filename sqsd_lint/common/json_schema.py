@@ -56,6 +56,16 @@ def _with_words(schema: Any, enums: Mapping[str, Sequence[str]]) -> Any:
     return [_with_words(part, enums) for part in schema] if isinstance(schema, list) else schema
 
 
+def components_of(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
+    """Return the schemas of models and their parts by name, as the components of an OpenAPI document."""
+    _, parts = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    seen: set[Any] = set()
+    for kind in kinds:
+        for model in _models(kind, seen):
+            _describe(parts[model.__name__], model)
+    return dict(sorted(parts.items()))
+
+
 def schema_text(schema: dict[str, Any]) -> str:
     """Return a schema as its file has it."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -70,12 +70,12 @@ def of_file(code: str, severity: Severity, message: str, file: str, fingerprint:
     return Violation(code, rule.name, severity, Where(file, 0, -1), message, fingerprint, hint=rule.hint)
 
 
-def rows_fingerprint(rows: Iterable[ScoredRow]) -> str:
+def rows_fingerprint(fingerprints: Iterable[str]) -> str:
     """Return the identity of a finding that rests on several rows, in whatever order: 32 hex digits.
 
     A row that occurs twice counts twice: a finding that rests on one row more is another finding.
     """
-    text = "\n".join(sorted(row.fingerprint for row in rows))
+    text = "\n".join(sorted(fingerprints))
     return blake2b(
         text.encode("utf-8", "surrogatepass"), digest_size=16, person=b"sqsd-lint/rows/1"
     ).hexdigest()

@@ -80,7 +80,7 @@ def explain(target: RowReference, settings: Settings, *, progress: Progress | No
     fast, exact = bundle_run.scorer.dtype, settings.dtype != "bfloat16"
     if exact:
         bundle_run.scorer = bundle_run.new_scorer(exact=True, cache_scores=False)
-    encoder, scorer = bundle_run.scorer.parts()
+    encoder, scorer = bundle_run.model_scorer.parts()
     if progress:
         progress.status(f"explaining {target}")
     (_, one), *_ = attributed(encoder, scorer, [sample], exact=exact, harm_weight=bundle_run.harm_weight)
@@ -123,7 +123,7 @@ def _nearest(bundle_run: BundleRun, sample: Sample) -> Nearest | None:
     """The training rows whose updates are most like the sample's, where the bundle has sketches of them."""
     if bundle_run.scorer.expansion != bundle_run.bundle.manifest.expansion:
         return None
-    stored = load_sketches(bundle_run.bundle)
+    stored = load_sketches(bundle_run.model_scorer.bundle)
     if stored is None:
         return None
     sketch = sketches(bundle_run, [sample], stored.dims)[sample.fingerprint]
@@ -145,7 +145,7 @@ def _remedy(
     reached = [each for each in thresholds if reaches(bundle_run.with_risk(one.score), each)]
     if not reached:
         return None
-    encoder, scorer = bundle_run.scorer.parts()
+    encoder, scorer = bundle_run.model_scorer.parts()
     calibration = bundle_run.calibration
 
     def risk(score: float, tokens: int) -> float:

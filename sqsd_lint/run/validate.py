@@ -65,7 +65,7 @@ def validate(
         )
     material = _Material(settings, prompts, held_out, rows, max_prompts, progress)
     bundle_run = material.bundle_run
-    scorer = bundle_run.scorer
+    scorer = bundle_run.model_scorer
     ranked = {name: _scores_of(path, material.samples) for name, path in (others or {}).items()}
 
     from sqsd_lint.encode import Encoder
@@ -145,13 +145,13 @@ def per_row(
     from sqsd_lint.experiments.attack import Attack
     from sqsd_lint.experiments.row_effect import compare, margin_losses, rows_of
 
-    encoder, scorer = bundle_run.scorer.parts()
+    encoder, scorer = bundle_run.model_scorer.parts()
     if progress:
         progress.start(len(material.samples))
         progress.status("the margin's gradient")
     losses = margin_losses(
         scorer.model,
-        bundle_run.scorer.directions[0],
+        bundle_run.model_scorer.directions[0],
         Attack(encoder.tokenizer, material.prompts),
         [encoder.encode(sample) for sample in material.samples],
         batch_tokens=settings.batch_tokens,

@@ -7,7 +7,7 @@ travels beside the others to the report: nothing is dropped.
 from __future__ import annotations
 
 from sqsd_lint.types.findings import ConsensusRule, Opinion, ScoredRow, Severity, Threshold, Violation
-from sqsd_lint.types.reports import Coverage, Head, Report
+from sqsd_lint.types.reports import Coverage, Distribution, Head, Report, Unlisted
 from sqsd_lint.types.rows import (
     BESIDE,
     CALLS,
@@ -45,6 +45,7 @@ __all__ = [
     "Correlation",
     "Coverage",
     "DirectionKind",
+    "Distribution",
     "Encoded",
     "Expansion",
     "Head",
@@ -68,6 +69,7 @@ __all__ = [
     "Truncated",
     "Turns",
     "Undesirable",
+    "Unlisted",
     "Update",
     "Validation",
     "Violation",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqsd_lint.types.findings import ConsensusRule, ScoredRow, Threshold, Violation
+from sqsd_lint.types.findings import ConsensusRule, ScoredRow, Severity, Threshold, Violation
 from sqsd_lint.types.validation import Agreement, PlacedValidation
 
 
@@ -42,6 +43,30 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Findings of one rule in one file that a report counts and does not list, since there are too many."""
+
+    rule: str
+    name: str
+    severity: Severity
+    file: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """The risks of all rows by one bundle, as a picture needs them.
+
+    Attributes:
+        bundle: its name, where there are several.
+        risks: how often each occurs; of very many rows rounded (`common.distribution`).
+    """
+
+    bundle: str
+    risks: Mapping[float, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How many rows there were and how many have a score; `files` counts the files that were read.
 
@@ -71,7 +96,11 @@ class Report:
 
     Attributes:
         violations: without those that the baseline or a suppression answers.
+        rows: every row with a score, where they are kept; else there are `distributions` and `files`.
         baselined, suppressed: how many findings those answered.
+        unlisted: further findings, beyond those that are kept.
+        distributions: of the risks of all rows, by bundle.
+        files: those with a row that has a score.
     """
 
     head: Head
@@ -83,3 +112,6 @@ class Report:
     next_steps: tuple[str, ...] = ()
     baselined: int = 0
     suppressed: int = 0
+    unlisted: tuple[Unlisted, ...] = ()
+    distributions: tuple[Distribution, ...] = ()
+    files: tuple[str, ...] = ()

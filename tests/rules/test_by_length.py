@@ -79,13 +79,17 @@ def test_a_row_unlike_all_benign_ones_is_a_warning() -> None:
 
 
 def test_rows_unlike_the_reference_fail_no_file() -> None:
-    like = [scored(9.0, 100, at=i) for i in range(100)]
-    unlike = [scored(9.0, 101, at=i) for i in range(100)]
-    assert list(risk_share.RULE.check(like, policy()))
-    assert not list(risk_share.RULE.check(unlike, policy()))
+    for tokens, found in ((100, True), (101, False)):
+        check = risk_share.RULE.check(policy())
+        for at in range(100):
+            check.add(scored(9.0, tokens, at=at))
+        assert bool(list(check.findings())) == found
 
 
 @pytest.mark.parametrize(("risky", "found"), [(70, False), (100, True)])
 def test_a_file_is_compared_with_the_kind_that_it_is_most_like(risky: int, found: bool) -> None:
     rows = [scored(5.0 if i < risky else 0.0, 100, at=i) for i in range(100)]
-    assert bool(list(risk_share.RULE.check(rows, policy()))) == found
+    check = risk_share.RULE.check(policy())
+    for row in rows:
+        check.add(row)
+    assert bool(list(check.findings())) == found

@@ -41,7 +41,7 @@ from sqsd_lint.rules import (
 )
 from sqsd_lint.rules.published import published
 from sqsd_lint.rules.registry import RULES, find_rule
-from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option, RowRule, Rule, Scope
+from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option, RowRule, Rule, Scope, with_all_rows
 from sqsd_lint.samples import to_sample
 from sqsd_lint.types import Coverage, Report, Row, Sample, Score, ScoredRow, Severity, Suppression, Where
 from tests.report.reports import HEAD
@@ -71,7 +71,7 @@ DUPLICATE = FileRule(
     options={"tolerated": Option(0, {"type": "integer", "minimum": 0}, int)},
     strict={"severity": "warning"},
     next_step=lambda count: f"Remove {count} duplicates.",
-    check=check,
+    check=with_all_rows(check),
 )
 
 
