@@ -31,7 +31,8 @@ def folder(
     monkeypatch.setenv("NO_COLOR", "1")
     (tmp_path / "sqsd-lint.toml").write_text(
         f'paths = ["data"]\nbundle = "{tiny_bundle}"\nmodel = "{tiny_model_folder}"\n'
-        'device = "cpu"\ndtype = "float32"\ncache-dir = "cache"\nthreshold = -1000\nwarning-threshold = -1001\n'
+        'device = "cpu"\ndtype = "float32"\ncache-dir = "cache"\n'
+        "threshold = -1000\nwarning-threshold = -1001\n"
     )
     (tmp_path / "data").mkdir()
     write(ROWS[:3])
