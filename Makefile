@@ -114,6 +114,8 @@ owner:
 	"$(PYTHON)" docs/owner.py "$(NAME)"
 
 generated: $(READY)
+	"$(BIN)/python" -m sqsd_lint.rules.published
+	"$(BIN)/python" -m tests.schemas
 	"$(BIN)/python" docs/generate.py
 	"$(BIN)/python" docs/layouts.py
 

@@ -1,4 +1,4 @@
-"""The one place that names the version and the repository; the build, `--version` and `init` read them here."""
+"""The one place that names the version and the repository; the build, `--version` and `init` read it."""
 
 __version__ = "0.1.0"
 

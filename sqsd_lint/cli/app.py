@@ -28,6 +28,7 @@ from sqsd_lint.cli import (
     lock,
     rule,
     score,
+    serve,
     suppress,
     validate,
 )
@@ -117,6 +118,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "config": config.GROUP,
     "drift": drift.drift,
     "validate": validate.validate,
+    "serve": serve.serve,
     "doctor": doctor.doctor,
     "cache": cache.GROUP,
     "clean": clean.clean,

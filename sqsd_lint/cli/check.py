@@ -196,7 +196,9 @@ def check(
     if not (quiet or no_progress):
         _announce(settings)
     with progress(not no_progress) as bar:
-        found = run_check.check(settings, progress=bar)
+        # What is moved out of a file has to be known row by row.
+        most = None if fix or diff else run_check.MOST_FINDINGS
+        found = run_check.check(settings, progress=bar, keep_rows=False, findings=most)
     if note:
         found = replace(found, head=replace(found.head, notes=(*found.head.notes, note)))
     shown = report.Options(redact=settings.redact, quiet=quiet, verbose=verbose, statistics=statistics)

@@ -52,10 +52,10 @@ def suppress(
     settings = settings_of(context)
     from sqsd_lint.common.escape import escape
     from sqsd_lint.common.numbers import listing
-    from sqsd_lint.explain.target import parse_target
+    from sqsd_lint.explain.row_reference import parse_row_reference
     from sqsd_lint.run.suppress import suppress as run_suppress
 
-    place = parse_target(target)
+    place = parse_row_reference(target)
     with progress(not no_progress) as bar:
         done = run_suppress(place, reason, settings, rules=rule or (), progress=bar)
     for violation in done.found:

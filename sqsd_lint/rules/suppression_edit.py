@@ -1,4 +1,4 @@
-"""An entry into the file of suppressions, added or replaced as text: all else in the file stays as it is."""
+"""Add or replace an entry of the file of suppressions as text, so that all else in it stays as it is."""
 
 from __future__ import annotations
 

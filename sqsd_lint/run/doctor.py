@@ -19,7 +19,7 @@ from typing import Literal
 
 from sqsd_lint._version import __version__
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.load import Bundle, BundleInfo
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.common.file_system import network_file_system
 from sqsd_lint.config import Resolved, Settings
@@ -245,7 +245,7 @@ def _named(settings: Settings) -> str | None:
     return None if settings.proxy else settings.model
 
 
-def place_of_model(bundle: Bundle, settings: Settings, cache: Path) -> Path | None:
+def place_of_model(bundle: BundleInfo, settings: Settings, cache: Path) -> Path | None:
     """The folder of the model that a check would load, if there is one."""
     from sqsd_lint.bundle.base_model import local_folder
     from sqsd_lint.bundle.embedded import EMBEDDED_MODEL_ID, unpacked_folder

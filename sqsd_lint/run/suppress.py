@@ -11,7 +11,7 @@ from sqsd_lint.common.atomic import write_whole
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
-from sqsd_lint.explain.target import Target
+from sqsd_lint.explain.row_reference import RowReference
 from sqsd_lint.rules import (
     DEFAULT_SUPPRESSIONS,
     BundleScores,
@@ -48,7 +48,7 @@ class Suppressed:
 
 
 def suppress(
-    target: Target,
+    target: RowReference,
     reason: str,
     settings: Settings,
     *,

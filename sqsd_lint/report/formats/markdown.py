@@ -12,7 +12,6 @@ becomes a visible escape, `\x60` and `\x7c`, as control characters do (`report.s
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import IO
@@ -30,6 +29,8 @@ from sqsd_lint.report.sentences import (
     coverage_parts,
     is_scored,
     not_scored_line,
+    raw_coverage_notes,
+    rule_counts,
     tried,
     verdict,
 )
@@ -168,7 +169,7 @@ def _place(where: Where) -> str:
 
 
 def _counts(report: Report) -> list[str]:
-    counts = Counter((v.rule, v.name, v.severity) for v in report.violations)
+    counts = rule_counts(report)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     rows = [
         (_MARKS[severity], f"{words(rule)} {words(name)}", f"{count:,}")
@@ -180,7 +181,7 @@ def _counts(report: Report) -> list[str]:
 def _coverage(report: Report) -> str:
     line = coverage_line(report)
     parts = [line if report.coverage.complete else f"**{line}**", *coverage_parts(report)]
-    notes = [prose(note) for note in report.coverage.notes]
+    notes = [prose(note) for note in raw_coverage_notes(report)]
     missing = not_scored_line(report)
     lines = [" · ".join(parts), missing and prose(missing), prose(answered(report))]
     return "\n\n".join(filter(None, ["### Coverage", *lines, _listed(notes)]))

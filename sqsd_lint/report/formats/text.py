@@ -9,7 +9,6 @@ The end of the text report: the verdict, the coverage line, what to do next.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import IO
 
@@ -30,6 +29,7 @@ from sqsd_lint.report.sentences import (
     is_clear,
     not_scored_line,
     opinion_text,
+    rule_counts,
     severity_counts,
     tried,
     verdict,
@@ -45,7 +45,7 @@ _MARGIN = 2
 
 def print_statistics(page: Page, report: Report) -> None:
     """Prints one row per rule, the most frequent first, then a histogram of all scores with the lines."""
-    counts = Counter((v.rule, v.name, v.severity) for v in report.violations)
+    counts = rule_counts(report)
     width = max((len(str(count)) for count in counts.values()), default=0)
     for (rule, name, severity), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         text = Text.assemble(
@@ -62,7 +62,7 @@ def print_statistics(page: Page, report: Report) -> None:
         found = histogram(scores, bins=page.width - 2 * _MARGIN, marks=marks)
         if found:
             by = f" by {escape(name)}" if name else ""
-            page.line(Text(f"SQSD of {numbers.count(len(scores), 'row')}{by}", "dim"))
+            page.line(Text(f"SQSD of {numbers.count(sum(scores.values()), 'row')}{by}", "dim"))
             _print_histogram(page, found, head)
             page.line()
 

@@ -56,8 +56,8 @@ def listed(explanation: Explanation, top: int) -> tuple[str, list[Span], list[Sp
     """What the parts are (words where there is one sentence), the `top` largest ones, and the others."""
     sentences = explanation.sentences.parts
     unit, parts = ("sentence", sentences) if len(sentences) > 1 else ("word", explanation.words.parts)
-    ranked = sorted(parts, key=lambda p: -abs(p.share.sqsd))
-    shown = sorted(ranked[:top], key=lambda p: -p.share.sqsd)
+    ranked = sorted(parts, key=lambda p: -abs(p.share.combined))
+    shown = sorted(ranked[:top], key=lambda p: -p.share.combined)
     return unit, shown, ranked[top:]
 
 
@@ -67,6 +67,12 @@ def rest_name(unit: str, rest: list[Span]) -> str:
 
 def shares(parts: list[Span]) -> Share:
     return total([p.share for p in parts])
+
+
+def harm_part(explanation: Explanation) -> str:
+    """Return what `harm` adds to SQSD, weighted; "" where the bundle has no such direction."""
+    added = total([module.share for module in explanation.modules]).harm
+    return f" plus harm {numbers.score(added)}" if added else ""
 
 
 def standing(explanation: Explanation) -> str:
