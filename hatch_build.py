@@ -1,7 +1,7 @@
 """What the build adds to pyproject.toml: addresses of the project, and a README whose links work anywhere.
 
-In the repository the README's links are relative, so that they lead to the version that is looked at; PyPI shows
-the same text with absolute ones.
+In the repository the README's links are relative, so that they lead to the version that is looked at; PyPI
+shows the same text with absolute ones.
 """
 
 from __future__ import annotations
