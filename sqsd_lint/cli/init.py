@@ -42,8 +42,8 @@ def init(
     pre_commit: _PreCommit = False,
     github: _GitHub = False,
     gitlab: _GitLab = False,
-    scorer: _Scorer = "",
-    baseline: _Baseline = False,
+    scorer_url: _Scorer = "",
+    make_baseline: _Baseline = False,
     diff: _Diff = False,
     no_sample: _NoSample = False,
     yes: _Yes = False,
@@ -58,7 +58,7 @@ def init(
     settings = settings_of(context)
     from sqsd_lint.run.set_up import Wanted, changes, data_paths, find_data
 
-    wanted = Wanted(pre_commit, github, gitlab, scorer)
+    wanted = Wanted(pre_commit, github, gitlab, scorer_url)
     files = find_data(settings)
     _print_files(files)
     asks = sys.stdin.isatty() and not (yes or diff)
@@ -75,11 +75,11 @@ def init(
         _write(change)
     settings = settings_of(context)
     paths = data_paths(files)
-    if scorer:
-        settings = replace(settings, scorer=scorer)
+    if scorer_url:
+        settings = replace(settings, scorer=scorer_url)
     if paths and not no_sample:
         _lint_sample(settings, paths, no_progress=no_progress)
-    if baseline:
+    if make_baseline:
         _make_baseline(settings, no_progress=no_progress)
     _print_next(wanted, paths)
 
@@ -91,7 +91,7 @@ def _print_files(files: Sequence[FoundFile]) -> None:
     folders: Counter[tuple[str, str]] = Counter()
     for file in files:
         folder = os.path.dirname(file.name) or "."
-        folders[folder, file.layout or f"no known layout ({file.problem})"] += 1
+        folders[folder, file.layout or file.problem or "no rows"] += 1
     for (folder, layout), number in sorted(folders.items()):
         typer.echo(f"{escape(folder)}: {count(number, 'file')}, {escape(layout)}")
     if not files:

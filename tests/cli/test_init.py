@@ -189,8 +189,8 @@ def test_a_sample_is_linted_and_the_cost_is_told(
     }.items():
         monkeypatch.setenv(f"SQSD_LINT_{name}", str(value))
     assert main(["init", "--yes", "--no-progress"]) == 0
-    out = capsys.readouterr().out
-    assert "a sample: scored 20 of 20 rows, 20 errors and 0 warnings" in out
+    out, err = capsys.readouterr()
+    assert "a sample: scored 20 of 20 rows, 20 errors and 0 warnings" in out, err
     assert re.search(
         r"all rows: 3 files, .*: 32 rows; (19|20) cached, 1[12] to score, about \d+ s by earlier", out
     )
