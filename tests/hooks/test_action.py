@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sqsd_lint._version import OWNER
 from tests.hooks.actions import ACTION, Runner, load
 from tests.hooks.conftest import ROOT, MakeRepository, Repository, TinyLint, script, text, use
 
@@ -21,7 +22,7 @@ RELEASE = ROOT / ".github" / "workflows" / "release.yml"
 WORKFLOWS = [EXAMPLE, *sorted({*RELEASE.parent.glob("*.yml")} - {RELEASE})]
 FILES = [ACTION, *WORKFLOWS, RELEASE]
 # The example names this repository, which it cannot know, and the commit that its reader trusts.
-OURS = "OWNER/sqsd-lint@COMMIT"
+OURS = f"{OWNER}/sqsd-lint@COMMIT"
 
 
 def steps(path: Path) -> list[dict[str, Any]]:
