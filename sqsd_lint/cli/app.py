@@ -29,6 +29,7 @@ from sqsd_lint.cli import (
     rule,
     score,
     serve,
+    suppress,
     validate,
 )
 from sqsd_lint.cli.exit import prepare_streams, run
@@ -110,6 +111,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "explain": explain.explain,
     "bundle": bundle.GROUP,
     "lock": lock.lock,
+    "suppress": suppress.suppress,
     "baseline": baseline.baseline,
     "rule": rule.rule,
     "hook": hook.GROUP,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.common.schema import nearest, validate
-from sqsd_lint.config.files import find_file, lock_beside, read_file
+from sqsd_lint.config.files import find_file, lock_path, read_file
 from sqsd_lint.config.schema import schema_of
 from sqsd_lint.config.settings import TABLE, TOKEN_VARIABLE, Resolved
 from sqsd_lint.config.table import PREFIX, Setting, Table, alternatives, kind_of
@@ -70,7 +70,7 @@ def load_settings(
         values[name] = value
         origins[name] = "command line"
     if not isolated:
-        values["lock"] = lock_beside(file, cwd)
+        values["lock"] = lock_path(file, cwd)
     if isinstance(values.get("bundle"), list):
         _split_bundles(values)
         origins["opinions"] = origins["bundle"]

@@ -119,6 +119,16 @@ class Settings:
         description="Of a changed file, judge the new rows or all of them.",
     )
 
+    sample: int | None = setting(
+        None,
+        "Judge N of the rows only, the same ones each time: a first look at a large folder.",
+        CHANGES,
+        commands=_CHECK,
+        metavar="N",
+        only_command_line="it is about one run",
+        minimum=1,
+    )
+
     threshold: str | None = setting(
         None,
         "Error line: a raw score 7.5, a benign percentile p99.9 or z-score z3, a harmful percentile h5.",
@@ -185,7 +195,7 @@ class Settings:
     )
     allow: tuple[str, ...] = setting(
         (),
-        "Pass rows without a score for these reasons: SQSD301, SQSD303, SQSD304. Otherwise exit 3.",
+        "Pass rows without a score for these reasons: {words}. Otherwise exit 3.",
         RULES,
         commands=_ROWS,
         metavar="CODE,...",
@@ -354,6 +364,14 @@ class Settings:
         schema={"type": "string", "pattern": "^(https?://[^/?#@\\s]+(/[^?#@\\s]*)?)?$"},
         negation=Negation("Score here, although the configuration names a service.", value=""),
         examples=("https://scorer.example.org",),
+    )
+    scores: str | None = setting(
+        None,
+        "Folder that `score --output-dir` has filled: judge by the scores in it. No model is loaded.",
+        MODEL,
+        commands=_JUDGE,
+        metavar="DIR",
+        only_command_line=_HOSTILE,
     )
     scorer_timeout: int = setting(
         600,
@@ -526,6 +544,18 @@ class Settings:
         metavar="TOKENS",
         description="Tokens per batch, padding included. Without it, found from free memory.",
         minimum=1,
+    )
+    workers: str = setting(
+        "auto",
+        "Processes that score, a device each: auto, one for each CUDA device, or how many. Default: auto.",
+        SPEED,
+        commands=("check", "score"),
+        metavar="auto|N",
+        description="How many processes score, each with a model of its own on a device of its own. auto: one"
+        " for each CUDA device, and no other process without several of them.",
+        schema={"type": ["string", "integer"], "pattern": "^(auto|[1-9][0-9]{0,3})$", "minimum": 1},
+        suggest=("auto",),
+        examples=("auto", "4"),
     )
     cache: bool = setting(
         True,

@@ -15,11 +15,15 @@ from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
 from sqsd_lint.run.shards import score_rows
+from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt
 from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
 
 # How many rows the tolerance between dtypes is measured on.
 _TOLERANCE_ROWS = 100
+
+# Rows near a threshold whose exact scores are looked up together.
+_LOOK_UP = 256
 
 # Float32 scores differ between devices and batch shapes by rounding alone, far below this.
 _FLOAT32_TOLERANCE = 1e-3
@@ -110,26 +114,53 @@ class BundleRun:
             self.progress.stop()
         self.scorer.release()
 
-    def settle(self, rows: Sequence[ScoredRow | Problem]) -> list[ScoredRow | Problem]:
-        """Score rows near a threshold again in exact mode, so that no device or dtype decides a verdict.
+    def settle(self, rows: Iterable[ScoredRow | Problem]) -> Iterator[ScoredRow | Problem]:
+        """Yield rows, those near a threshold scored again in exact mode, so that no device decides a verdict.
+
+        Rows near a threshold come later than the others, unless their exact scores are known; no other row
+        is held.
 
         Args:
-            rows: what `score` has yielded.
+            rows: what `score` yields.
         """
-        if not self._near:
-            return list(rows)
+        exact: SampleScorer | None = None
+        held: list[ScoredRow] = []  # of them, what is still to be looked up comes last
+        looked_up = 0
+        known: dict[str, Score] = {}  # exact scores that were known before
+        for row in rows:
+            if isinstance(row, Problem):
+                yield row
+                continue
+            if row.fingerprint not in self._near:
+                yield self._settled(row, known.get(row.fingerprint))
+                continue
+            held.append(row)
+            if len(held) - looked_up == _LOOK_UP:
+                exact = exact or self.new_scorer(exact=True)
+                fresh = held[looked_up:]
+                found = exact.recall({each.fingerprint: self._near[each.fingerprint] for each in fresh})
+                known.update(found)
+                del held[looked_up:]
+                for each in fresh:
+                    if each.fingerprint in found:
+                        self._near.pop(each.fingerprint, None)  # its sample is not needed any more
+                        yield self._settled(each, found[each.fingerprint])
+                    else:
+                        held.append(each)
+                looked_up = len(held)
+        if not held:
+            return
         if self.progress:
-            self.progress.status(f"scoring {len(self._near)} rows near a line again, exactly")
-        exact = self.new_scorer(exact=True)
-        scores, _ = self._score_with(exact, list(self._near.values()))
+            self.progress.status(f"scoring {len(held)} rows near a line again, exactly")
+        exact = exact or self.new_scorer(exact=True)
+        left = {key: self._near[key] for row in held if (key := row.fingerprint) in self._near}
+        scores, _ = self._score_with(exact, list(left.values()))
         self._cache_notes = exact.cache_notes
         exact.release()
         if self.progress:
             self.progress.stop()
-        return [
-            row if isinstance(row, Problem) else self._settled(row, scores.get(row.fingerprint))
-            for row in rows
-        ]
+        for row in held:
+            yield self._settled(row, scores.get(row.fingerprint) or known.get(row.fingerprint))
 
     def _settled(self, row: ScoredRow, score: Score | Problem | None) -> ScoredRow:
         if not isinstance(score, Score):
@@ -154,11 +185,20 @@ class BundleRun:
         if missing:
             if self.progress:
                 self.progress.start(len(missing))
-            for sample, answer in scorer.score(missing):
+            cache = self.cache_dir if self.settings.cache else None
+            watch = Stopwatch(cache, self.speed_key(scorer), self.settings.max_length)
+            for sample, answer in watch.watch(
+                scorer.score(missing), lambda: getattr(scorer, "ready_at", 0.0)
+            ):
                 found[sample.fingerprint] = answer
                 if self.progress:
                     self.progress.advance(1)
         return found, cached
+
+    def speed_key(self, scorer: SampleScorer) -> str:
+        """Return what the speed of a scorer depends on, apart from the rows."""
+        digest = self.bundle.scoring_digest.rpartition(":")[2][:16]
+        return f"{digest} {scorer.device} {scorer.dtype} {self.settings.max_length} {scorer.exact}"
 
     def scored_row(self, sample: Sample, score: Score) -> ScoredRow:
         """Return a sample's score with its place among the calibration's."""
@@ -172,6 +212,11 @@ class BundleRun:
             self._z(score),
             sample.suppression,
         )
+
+    @property
+    def harm_weight(self) -> float:
+        """What the projection on `harm` counts beside SQSD where scores are compared."""
+        return self.calibration.harm_weight if self.calibration else 0.0
 
     def with_risk(self, score: Score) -> Score:
         """Return the score with what thresholds are compared with, as the calibration makes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ class ModelScorer(CachedScorer):
 
     Attributes:
         directions: danger and safety, once the model is loaded.
+        ready_at: when the model was in memory, by `time.perf_counter`; None before.
     """
 
     bundle: Bundle
@@ -71,6 +73,7 @@ class ModelScorer(CachedScorer):
         self._cache_dir = cache_dir
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
+        self.ready_at: float | None = None
         self._rendered: tuple[str, ...] = ()  # notes on rendering by models that were let go
 
     @property
@@ -124,6 +127,15 @@ class ModelScorer(CachedScorer):
             self.remember(done)
             yield from done
 
+    def forget_rows(self) -> None:
+        """Forget what rows before have left behind: notes, and a smaller batch where memory ran out."""
+        self.forget_dropped()
+        if self._loaded:
+            encoder, scorer = self._loaded
+            encoder.forget_rows()
+            if self._settings.batch_tokens and not self.exact:
+                scorer.batch_tokens = self._settings.batch_tokens
+
     @property
     def _named(self) -> str | None:
         """The base model that the settings name: with --proxy they name what the bundle stands in for."""
@@ -150,6 +162,7 @@ class ModelScorer(CachedScorer):
                 self._loaded = self._build()
             except ImportError as error:
                 raise missing_extra(error) or error from None
+            self.ready_at = time.perf_counter()
         return self._loaded
 
     def base(self) -> tuple[Any, Any]:
@@ -187,7 +200,7 @@ class ModelScorer(CachedScorer):
         from sqsd_lint.adapters.factors import Adapter, load_adapter
         from sqsd_lint.encode import Encoder
         from sqsd_lint.scoring import Direction, Scorer
-        from sqsd_lint.scoring.layers.gradient import Gradient
+        from sqsd_lint.scoring.layers.lora import Gradient
 
         adapters: dict[str | None, Adapter] = {
             name: load_adapter(self.bundle.adapter_dir(name), model)

@@ -73,10 +73,19 @@ class Panel:
         items = run.score(rows, own)
         return [*scored, _checked(scored[0], items) if scored else items]
 
-    def settle(self, scored: Sequence[Iterable[ScoredRow | Problem]]) -> list[list[ScoredRow | Problem]]:
-        """Return what `score` gave, with rows near a threshold scored again in exact mode."""
+    def settle(
+        self, scored: Sequence[Iterable[ScoredRow | Problem]], *, in_order: bool = True
+    ) -> list[Iterable[ScoredRow | Problem]]:
+        """Return what `score` gave, with rows near a threshold scored again in exact mode.
+
+        Args:
+            in_order: as rows were read, for which all are held. Else, of a single bundle, none is held, and
+                those near a threshold come last.
+        """
+        if len(scored) == 1 and not in_order:
+            return [run.settle(items) for run, items in zip(self.runs.values(), scored, strict=True)]
         taken = [list(items) for items in scored]
-        return [run.settle(items) for run, items in zip(self.runs.values(), taken, strict=True)]
+        return [_settled_in_order(run, items) for run, items in zip(self.runs.values(), taken, strict=True)]
 
     def head(self, policies: Sequence[Policy]) -> Head:
         """Return the head of the report, once all rows are scored."""
@@ -100,6 +109,11 @@ class Panel:
             if len(self.runs) == 1:
                 raise
             raise type(error)(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def _settled_in_order(run: BundleRun, items: Sequence[ScoredRow | Problem]) -> list[ScoredRow | Problem]:
+    settled = {row.where: row for row in run.settle(items) if isinstance(row, ScoredRow)}
+    return [settled[item.where] if isinstance(item, ScoredRow) else item for item in items]
 
 
 def _names(bundles: Sequence[BundleInfo]) -> list[str]:

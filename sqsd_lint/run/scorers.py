@@ -17,6 +17,7 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.model_scorer import ModelScorer
+from sqsd_lint.run.spread_scorer import SpreadScorer
 from sqsd_lint.types import Expansion, Metric, Problem, Sample, Score
 
 
@@ -30,6 +31,10 @@ class SampleScorer(Protocol):
     @property
     def dtype(self) -> str:
         """Name of the number format that scores are computed in."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether no device, dtype or neighbour in a batch can move a score."""
 
     @property
     def metric(self) -> Metric:
@@ -104,7 +109,9 @@ class LocalModel:
 
     def scorer(self, *, exact: bool, cache_scores: bool) -> ModelScorer:
         """Return a scorer; its model is loaded once a row needs it."""
-        return ModelScorer(
+        # The few rows that are scored exactly need one device.
+        kind = ModelScorer if exact or self._settings.workers == "1" else SpreadScorer
+        return kind(
             self.bundle,
             self._settings,
             cache_dir=self._cache_dir,
@@ -120,8 +127,13 @@ def open_source(settings: Settings, *, cache_dir: Path, progress: Progress | Non
     Raises:
         BundleError: there is no such bundle, or it is not the locked one.
         ScorerError: a service is named, and cannot be reached.
+        CannotScoreError: a folder of scores is damaged.
         UsageError: settings that contradict each other.
     """
+    if settings.scores:
+        from sqsd_lint.run.stored_scorer import StoredSource
+
+        return StoredSource(settings, cache_dir=cache_dir, progress=progress)
     if settings.scorer:
         from sqsd_lint.run.remote_scorer import ScoringService
 

@@ -68,7 +68,7 @@ def _attribute(run: BundleRun, samples: Sequence[Sample]) -> dict[str, Attribute
     encoder, scorer = model.parts()
     found: dict[str, Attributed | Problem] = {}
     fresh: list[tuple[Sample, Score]] = []
-    for sample, one in attributed(encoder, scorer, samples, exact=model.exact):
+    for sample, one in attributed(encoder, scorer, samples, exact=model.exact, harm_weight=run.harm_weight):
         found[sample.fingerprint] = one
         if isinstance(one, Attributed):
             model.note_dropped(sample, one.encoded.dropped)

@@ -23,13 +23,13 @@ from sqsd_lint.training.data import position, prompt_of
 from sqsd_lint.types import Problem, Sample
 
 if TYPE_CHECKING:
-    from sqsd_lint.experiments.experiment import Plan
+    from sqsd_lint.experiments.experiment import ExperimentPlan
     from sqsd_lint.experiments.run_store import Run
 
 
 def validate(
     settings: Settings,
-    plan: Plan,
+    plan: ExperimentPlan,
     *,
     prompts: Path,
     output: Path,
@@ -73,8 +73,7 @@ def validate(
     from sqsd_lint.experiments.attack import Attack
     from sqsd_lint.experiments.experiment import Experiment
     from sqsd_lint.experiments.judges import make_judge
-    from sqsd_lint.experiments.plot import plot
-    from sqsd_lint.experiments.summary import summarise
+    from sqsd_lint.experiments.summary import plot, summarise
 
     who = make_judge(judge)
     scorer.release()
@@ -164,6 +163,10 @@ def per_row(
     result = {
         "version": 1,
         **compare(material.scores, losses),
+        "sources": {
+            file: compare([material.scores[i] for i in own], [losses[i] for i in own])["scores"]
+            for file, own in material.by_file().items()
+        },
         "prompts": len(material.prompts),
         **material.facts(),
         "per_row": rows_of(material.scores, losses),
@@ -202,11 +205,20 @@ class _Material:
         self.held_out = held_out
         self.prompts = _prompts(prompts, settings, held_out, max_prompts)
         self.samples = _samples(settings, held_out, rows)
-        self.scores = self.bundle_run.reference_scores(self.samples)
+        self.scores = [
+            self.bundle_run.with_risk(score) for score in self.bundle_run.reference_scores(self.samples)
+        ]
         if progress:
             progress.stop()
         if any(not math.isfinite(score.sqsd) for score in self.scores):
             raise UsageError("a row's score is not finite", hint=CLEAN_REFERENCE)
+
+    def by_file(self) -> dict[str, list[int]]:
+        """Which rows come from which file: over several kinds of rows, a correlation may be that of kinds."""
+        found: dict[str, list[int]] = {}
+        for i, sample in enumerate(self.samples):
+            found.setdefault(sample.where.file, []).append(i)
+        return found
 
     def facts(self) -> dict[str, Any]:
         """What a result says about where it comes from."""

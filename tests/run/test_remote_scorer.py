@@ -18,7 +18,7 @@ from sqsd_lint.bundle.lock import Lock, Locked
 from sqsd_lint.config import Settings
 from sqsd_lint.config.settings import TOKEN_VARIABLE
 from sqsd_lint.errors import BundleError, ScorerError, UsageError, WrongBaseModelError
-from sqsd_lint.explain.target import Target
+from sqsd_lint.explain.row_reference import RowReference
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import explain as run_explain
 from sqsd_lint.run import score as run_score
@@ -146,7 +146,7 @@ def test_scores_go_row_by_row(remote: Settings, local: Settings) -> None:
 
 def test_what_looks_into_the_model_is_refused(remote: Settings, rows_file: Path) -> None:
     with pytest.raises(UsageError, match="looks inside the model") as refused:
-        run_explain.explain(Target(str(rows_file), 1), remote)
+        run_explain.explain(RowReference(str(rows_file), 1), remote)
     assert "--no-scorer" in (refused.value.hint or "")
     with pytest.raises(UsageError, match="looks inside the model"):
         list(run_spans.score(remote, "word"))
