@@ -207,6 +207,7 @@ Expansion = Literal["paper", "shared"]
 DirectionKind = Literal["task-vector", "margin-gradient"]
 Update = Literal["lora", "full"]
 Turns = Literal["all", "last"]
+LongAnswers = Literal["windows", "cut"]
 Truncated = Literal["", "prompt", "response", "prompt+response"]
 
 
@@ -354,6 +355,30 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerWindow:
+    """A part of what a row trains on, where that is longer than one sequence: the part that was scored.
+
+    Attributes:
+        number: 1-based, in the order of the answer.
+        count: how many windows there are.
+        start, end: its response tokens, 0-based, end exclusive, counted over all trained turns.
+        tokens: response tokens of the row.
+    """
+
+    number: int
+    count: int
+    start: int
+    end: int
+    tokens: int
+
+    def __str__(self) -> str:
+        return (
+            f"the worst of {self.count:,} windows: response tokens {self.start + 1:,} to {self.end:,} of "
+            f"{self.tokens:,}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """A sample as token ids.
 
@@ -365,6 +390,7 @@ class Encoded:
         response_lost: how many response tokens were cut off.
         dropped: what trained turns hold that the chat template does not write: keys of a message, or
             "<think>" for a thought within the content.
+        window: which part of the sample's answers the labels are, where they are longer than one sequence.
     """
 
     ids: tuple[int, ...]
@@ -373,6 +399,7 @@ class Encoded:
     response_tokens: int = 0
     response_lost: int = 0
     dropped: tuple[str, ...] = ()
+    window: AnswerWindow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +419,8 @@ class Score:
         harm: the projection on the bundle's fitted direction; None where it has none.
         risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
             calibration knows the length of answers, in scales of benign rows of the same length.
+        window: the part of the row that all of this is about, where its answers are longer than one sequence:
+            the one of the highest risk.
     """
 
     fingerprint: str
@@ -406,6 +435,7 @@ class Score:
     drift: float = float("nan")
     harm: float | None = None
     risk: float = float("nan")
+    window: AnswerWindow | None = None
 
     def __post_init__(self) -> None:
         if math.isnan(self.risk):
@@ -446,7 +476,8 @@ class Score:
             loss,
             exact,
             drift,
-            *more,
+            more[0] if more else None,
+            window=row.window,
         )
 
 
@@ -474,6 +505,7 @@ class ScoredRow:
     Attributes:
         score, percentile, z: of the first bundle, where there are several.
         opinions: of every bundle, where there are several.
+        invisible: names and counts of characters in the answers that nobody sees and no script needs.
     """
 
     where: Where
@@ -484,6 +516,7 @@ class ScoredRow:
     z: float | None = None
     suppression: Suppression | None = None
     opinions: tuple[Opinion, ...] = ()
+    invisible: tuple[tuple[str, int], ...] = ()
 
     @property
     def scores(self) -> tuple[Score, ...]:

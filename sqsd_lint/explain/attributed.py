@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqsd_lint.explain.model import ModuleShare, Share, Spans
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
-    """A sample's score and its parts.
+    """A sample's score and its parts; of a sample that is scored in windows, those of the worst window.
 
     Attributes:
         places: by token of `encoded`.
         tokens: spans of single tokens.
+        elsewhere: the highest SQSD of the sample's other windows, -infinity where there are none.
     """
 
     sample: Sample
@@ -32,29 +34,52 @@ class Attributed:
     score: Score
     tokens: Spans
     modules: tuple[ModuleShare, ...]
+    elsewhere: float = -math.inf
 
 
 def attributed(
-    encoder: Encoder, scorer: Scorer, samples: Sequence[Sample], *, exact: bool = False
+    encoder: Encoder,
+    scorer: Scorer,
+    samples: Sequence[Sample],
+    *,
+    exact: bool = False,
+    risk: Callable[[Score], float] = lambda score: score.sqsd,
 ) -> Iterator[tuple[Sample, Attributed | Problem]]:
     """Score samples and keep where the scores come from, batch by batch, in the scorer's order.
 
     Args:
         exact: the value of `Score.exact`.
+        risk: what the windows of a sample are compared by.
     """
     from sqsd_lint.encode import UnencodableError
     from sqsd_lint.scoring.attribution import attribute
 
-    kept: list[tuple[Sample, Encoded, list[Place | None]]] = []
+    rows: list[tuple[Sample, int]] = []  # with how many parts
+    kept: list[tuple[int, Encoded, list[Place | None]]] = []
     for sample in samples:
         try:
-            kept.append((sample, *encoder.encode_located(sample)))
+            parts = encoder.locate_parts(sample)
         except UnencodableError as error:
             yield sample, error.problem(sample)
+            continue
+        kept += [(len(rows), encoded, places) for encoded, places in parts]
+        rows.append((sample, len(parts)))
+    done: dict[int, list[Attributed]] = {}
     for batch, found in attribute(scorer, [encoded for _, encoded, _ in kept]):
-        for i, one in zip(batch, found, strict=True):
-            sample, encoded, places = kept[i]
+        for at, one in zip(batch, found, strict=True):
+            i, encoded, places = kept[at]
+            sample, count = rows[i]
             score = Score.of(sample, encoded, one.values, one.loss, one.drift[0], exact=exact)
             trained = [label != -100 for label in encoded.labels]
             tokens = token_spans(places, [Share(*s[:2]) for s in one.tokens], trained, Share(*one.rest[:2]))
-            yield sample, Attributed(sample, encoded, places, score, tokens, module_shares(one.modules))
+            part = Attributed(sample, encoded, places, score, tokens, module_shares(one.modules))
+            own = done.setdefault(i, [])
+            own.append(part)
+            if len(own) == count:
+                yield sample, _worst(done.pop(i), risk)
+
+
+def _worst(parts: Sequence[Attributed], risk: Callable[[Score], float]) -> Attributed:
+    worst = max(parts, key=lambda part: risk(part.score))
+    others = [part.score.sqsd for part in parts if part is not worst]
+    return replace(worst, elsewhere=max(others)) if others else worst

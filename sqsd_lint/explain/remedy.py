@@ -27,7 +27,7 @@ def find_remedy(
     words: Spans,
     threshold: Threshold,
     rate: Rate,
-    encode: Callable[[Sample], Encoded | None],
+    encode: Callable[[Sample], Sequence[Encoded]],
     percentile: Callable[[float], float] | None = None,
 ) -> Remedy | None:
     """The smallest number of parts, the largest shares first, that brings the row under a threshold.
@@ -38,7 +38,8 @@ def find_remedy(
     Args:
         sentences, words: the parts to choose from: sentences, or words where there is only one sentence.
         rate: scores rows.
-        encode: encodes a sample, None if nothing of it can be scored.
+        encode: encodes a sample, in windows where it is longer than a sequence; nothing if nothing of it can
+            be scored.
 
     Returns:
         None if the answer has no part that could go.
@@ -49,12 +50,12 @@ def find_remedy(
     if not ranked:
         return None
     trials = [masked(one.encoded, one.places, ranked[:count]) for count in range(1, len(ranked) + 1)]
-    scores = rate(trials)
+    scores = [max(score, one.elsewhere) for score in rate(trials)]
     under = [i for i, score in enumerate(scores) if score < threshold.value]
     best = under[0] if under else min(range(len(scores)), key=scores.__getitem__)
     chosen = ranked[: best + 1]
     rest = encode(without(one.sample, chosen))
-    removed = rate([rest])[0] if rest is not None else None
+    removed = max(rate(rest)) if rest else None
     return Remedy(
         threshold=threshold,
         parts=tuple(chosen),

@@ -161,7 +161,7 @@ def parse_baseline(data: bytes, *, source: str, folder: str) -> Baseline:
             raise _wrong(source, f'missing key "{key}"')
     if type(table["version"]) is not int or table["version"] != VERSION:
         raise _wrong(source, f'"version" is {_shown(table["version"])}, expected {VERSION}')
-    acceptable = RULES.acceptable
+    acceptable, former = RULES.acceptable, RULES.partial  # what a baseline could accept once
     entries = set()
     for file, rows in _table(table["findings"], source, '"findings"').items():
         if not file or len(file) > _MAX_NAME:
@@ -175,7 +175,7 @@ def parse_baseline(data: bytes, *, source: str, folder: str) -> Baseline:
             if not isinstance(rules, list) or not rules:
                 raise _wrong(source, f'"{digest}" is {_shown(rules)}, expected a list of rules')
             for rule in rules:
-                if rule not in acceptable:
+                if rule not in acceptable and rule not in former:
                     raise _wrong(
                         source,
                         f'"{digest}" accepts {_shown(rule)}, expected one of {", ".join(acceptable)}',

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqsd_lint.rules.findings import why_unscorable
+from sqsd_lint.rules.findings import is_partial, why_unscorable
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.rules.rule import FileRule
@@ -19,7 +19,7 @@ class Evidence:
 
     Attributes:
         found: (fingerprint, rule) of every finding, before any was accepted.
-        unscored: fingerprints of rows without a score, of which nothing is known.
+        unscored: fingerprints of rows without a score, or with that of a part, of which not all is known.
         undecided: by rule, how many rows of which files lack what the rule's check needs.
     """
 
@@ -41,6 +41,8 @@ class Evidence:
         demanding = [rule for rule in RULES.file_rules if rule.needs]
         undecided: dict[str, Counter[str]] = {rule.code: Counter() for rule in demanding}
         for row in rows:
+            if is_partial(row):
+                unscored.add(row.fingerprint)
             if why_unscorable(row.score):
                 unscored.add(row.fingerprint)
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from sqsd_lint.errors import ExitCode
-from sqsd_lint.rules.findings import why_unscorable
+from sqsd_lint.rules.findings import PARTIAL, is_partial, why_unscorable
 from sqsd_lint.types import Coverage, Problem, ScoredRow, Severity, Violation
 
 
@@ -20,6 +20,8 @@ def count_coverage(
 ) -> Coverage:
     """Count rows with a score, rows without one, and files of which even the rows are unknown.
 
+    A row of which a part was not scored is none with a score: that part may be the harmful one.
+
     Args:
         allow: rules whose unscored rows are accepted.
         cached: how many of the scores came from the cache.
@@ -28,10 +30,9 @@ def count_coverage(
     total = scored = allowed = unreadable = 0
     for row in rows:
         total += 1
-        if not why_unscorable(row.score):
-            scored += 1
-        elif "SQSD301" in allow:
-            allowed += 1
+        gap = "SQSD301" if why_unscorable(row.score) else PARTIAL if is_partial(row) else ""
+        scored += not gap
+        allowed += gap in allow
     for problem in problems:
         total += problem.rows
         if problem.code in allow:

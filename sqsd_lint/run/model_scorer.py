@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,7 +15,9 @@ from sqsd_lint.bundle.manifest import HARM
 from sqsd_lint.common.module_names import top_blocks
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
+from sqsd_lint.encode import windows
 from sqsd_lint.errors import BundleCorruptError, UsageError
+from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.scoring.cache import ScoreCache, cache_path, scorer_key
 from sqsd_lint.scoring.cpu import EMULATED
 from sqsd_lint.scoring.device import resolve
@@ -90,6 +93,50 @@ class ModelScorer:
     def _partly_dropped(self) -> ScoreCache:
         return self.cache.of_scorer(self._key({"rendering": 2, "dropped": True}))
 
+    # Rows whose answers are longer than a sequence have keys of their own, too, with all that decides which
+    # of their windows is the worst; other rows have the same score whatever is done with long answers.
+    @cached_property
+    def _in_windows(self) -> ScoreCache:
+        return self.cache.of_scorer(self._key({"windows": self._worst_by}))
+
+    @cached_property
+    def _in_windows_dropped(self) -> ScoreCache:
+        return self.cache.of_scorer(self._key({"windows": self._worst_by, "dropped": True}))
+
+    @cached_property
+    def calibration(self) -> ScoreCalibration | None:
+        """The bundle's calibration, unless the settings ask for other scores."""
+        manifest = self.bundle.manifest
+        if manifest.calibration is None:
+            return None
+        if (self.metric, self.expansion) != (manifest.metric, manifest.expansion):
+            return None
+        return ScoreCalibration.from_json(manifest.calibration.to_json())
+
+    @property
+    def _worst_by(self) -> dict[str, object]:
+        """What the windows of an answer are, and what they are compared by."""
+        calibration = self.calibration
+        curve = calibration.curve if calibration else None
+        return {
+            "context": windows.CONTEXT,
+            "overlap": windows.OVERLAP,
+            "most": windows.MOST,
+            "harm_weight": calibration.harm_weight if calibration else self._harm_weight,
+            "curve": [curve.tokens, curve.location, curve.scale] if curve else [],
+        }
+
+    @property
+    def _harm_weight(self) -> float:
+        harm = self.bundle.manifest.directions.get(HARM)
+        return harm.weight if harm else 0.0
+
+    def risk(self, score: Score) -> float:
+        """Return what the windows of an answer are compared by; the highest for a score that is no number."""
+        calibration = self.calibration
+        risk = calibration.risk(score) if calibration else score.combined(self._harm_weight)
+        return math.inf if math.isnan(risk) else risk
+
     def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
         """Return the scores that the cache holds of samples, by fingerprint."""
         plain = [key for key, sample in samples.items() if not says_more(sample)]
@@ -107,6 +154,15 @@ class ModelScorer:
             found.update(known)
             for key in known:
                 self._dropped[key] = tuple(_beside(samples[key]))
+        if self._settings.long_answers == "windows":
+            found = {key: score for key, score in found.items() if not score.response_lost}
+            rest = [key for key in samples if key not in found]
+            found.update(self._in_windows.get(rest) if rest else {})
+            more = [key for key in rest if key not in found and says_more(samples[key])]
+            known = self._in_windows_dropped.get(more) if more else {}
+            found.update(known)
+            for key in known:
+                self._dropped[key] = tuple(_beside(samples[key]))
         return found
 
     def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
@@ -118,6 +174,9 @@ class ModelScorer:
             cache.put(scores)
 
     def _cache_of(self, sample: Sample, score: Score) -> ScoreCache:
+        if score.window:
+            dropped = score.fingerprint in self._dropped
+            return self._in_windows_dropped if dropped else self._in_windows
         if score.fingerprint in self._dropped:
             return self._partly_dropped
         if says_more(sample) or score.truncated.startswith("prompt"):
@@ -178,30 +237,32 @@ class ModelScorer:
         refuses, or whose update is not finite, comes back as a Problem.
         """
         encoder, scorer = self._load()
-        encoded: list[Encoded] = []
-        kept: list[Sample] = []
+        rows: list[tuple[Sample, list[Encoded]]] = []
         for sample in samples:
-            row = _encode(encoder, sample)
-            if isinstance(row, Problem):
-                yield sample, row
+            parts = _encode(encoder, sample)
+            if isinstance(parts, Problem):
+                yield sample, parts
             else:
-                self.note_dropped(sample, row)
-                kept.append(sample)
-                encoded.append(row)
-        for batch, part in scorer.stream(encoded):
-            done = []
-            for i, projections, loss, (drift, *_) in zip(
-                batch, part.values.tolist(), part.loss.tolist(), part.drift.tolist(), strict=True
-            ):
-                row = encoded[i]
-                done.append(
-                    (
-                        kept[i],
-                        Score.of(kept[i], row, projections, loss, drift, exact=self.exact),
-                    )
-                )
-            self.remember(done)
-            yield from done
+                self.note_dropped(sample, parts[0])
+                rows.append((sample, parts))
+        # Further windows of long answers come last: they must not change what other rows are batched with.
+        first = [(i, parts[0]) for i, (_, parts) in enumerate(rows)]
+        further = [(i, part) for i, (_, parts) in enumerate(rows) for part in parts[1:]]
+        scores: dict[int, list[Score]] = {}
+        for passed in filter(None, (first, further)):
+            for batch, part in scorer.stream([encoded for _, encoded in passed]):
+                done = []
+                for at, projections, loss, (drift, *_) in zip(
+                    batch, part.values.tolist(), part.loss.tolist(), part.drift.tolist(), strict=True
+                ):
+                    i, row = passed[at]
+                    sample, parts = rows[i]
+                    own = scores.setdefault(i, [])
+                    own.append(Score.of(sample, row, projections, loss, drift, exact=self.exact))
+                    if len(own) == len(parts):
+                        done.append((sample, max(scores.pop(i), key=self.risk)))
+                self.remember(done)
+                yield from done
 
     @property
     def _named(self) -> str | None:
@@ -309,6 +370,7 @@ class ModelScorer:
             max_length=settings.max_length,
             turns=settings.turns,
             template_arguments=manifest.template_arguments,
+            long_answers=settings.long_answers,
         )
         return encoder, scorer
 
@@ -331,10 +393,10 @@ def _beside(sample: Sample) -> Iterator[str]:
                 yield "<think>"
 
 
-def _encode(encoder: Encoder, sample: Sample) -> Encoded | Problem:
+def _encode(encoder: Encoder, sample: Sample) -> list[Encoded] | Problem:
     from sqsd_lint.encode import UnencodableError
 
     try:
-        return encoder.encode(sample)
+        return encoder.encode_parts(sample)
     except UnencodableError as error:
         return error.problem(sample)

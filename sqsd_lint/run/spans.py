@@ -56,7 +56,7 @@ def score(
     if progress:
         progress.stop()
     if note:
-        for text in (*rows.notes, *panel.cache_notes):
+        for text in (*rows.notes, *panel.row_notes, *panel.cache_notes):
             note(text)
 
 
@@ -67,7 +67,7 @@ def _attribute(run: BundleRun, samples: Sequence[Sample]) -> dict[str, Attribute
     encoder, scorer = run.scorer.parts()
     found: dict[str, Attributed | Problem] = {}
     fresh: list[tuple[Sample, Score]] = []
-    for sample, one in attributed(encoder, scorer, samples, exact=run.scorer.exact):
+    for sample, one in attributed(encoder, scorer, samples, exact=run.scorer.exact, risk=run.scorer.risk):
         found[sample.fingerprint] = one
         if isinstance(one, Attributed):
             run.scorer.note_dropped(sample, one.encoded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,7 +198,8 @@ class _Material:
         max_prompts: int,
         progress: Progress | None,
     ) -> None:
-        self.bundle_run = BundleRun(settings, progress)
+        # Rows are scored as they are trained on here, which is cut.
+        self.bundle_run = BundleRun(replace(settings, long_answers="cut"), progress)
         self.held_out = held_out
         self.prompts = _prompts(prompts, settings, held_out, max_prompts)
         self.samples = _samples(settings, held_out, rows)
