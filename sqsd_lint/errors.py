@@ -9,6 +9,7 @@ SqsdLintError
     │   ├── BundleNotFoundError     nothing cached or on disk under that name
     │   ├── BundleCorruptError      a digest or the manifest does not hold
     │   └── WrongBaseModelError     made for another base model
+    ├── ScorerError             a scoring service cannot be reached, refuses, or answers what cannot be
     ├── ModelError              the base model cannot be loaded or run
     │   └── ModelNotFoundError
     └── AdapterError            an adapter that is not LoRA, or does not fit the model
@@ -76,6 +77,10 @@ class BundleCorruptError(BundleError):
 
 
 class WrongBaseModelError(BundleError):
+    pass
+
+
+class ScorerError(CannotScoreError):
     pass
 
 

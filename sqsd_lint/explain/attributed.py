@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqsd_lint.explain.model import ModuleShare, Share, Spans
-from sqsd_lint.explain.module_shares import module_shares
+from sqsd_lint.explain.model import ModuleShare, Share, Spans, module_shares
 from sqsd_lint.explain.spans import token_spans
 from sqsd_lint.types import Encoded, Problem, Sample, Score
 
@@ -25,7 +23,7 @@ class Attributed:
     Attributes:
         places: by token of `encoded`.
         tokens: spans of single tokens.
-        elsewhere: the highest SQSD of the sample's other windows, -infinity where there are none.
+        others: SQSD and weighted harm of the sample's other windows, each with its answer tokens.
     """
 
     sample: Sample
@@ -34,7 +32,7 @@ class Attributed:
     score: Score
     tokens: Spans
     modules: tuple[ModuleShare, ...]
-    elsewhere: float = -math.inf
+    others: tuple[tuple[float, int], ...] = ()
 
 
 def attributed(
@@ -44,12 +42,14 @@ def attributed(
     *,
     exact: bool = False,
     risk: Callable[[Score], float] = lambda score: score.sqsd,
+    harm_weight: float = 0.0,
 ) -> Iterator[tuple[Sample, Attributed | Problem]]:
     """Score samples and keep where the scores come from, batch by batch, in the scorer's order.
 
     Args:
         exact: the value of `Score.exact`.
         risk: what the windows of a sample are compared by.
+        harm_weight: what the projection on `harm` counts beside SQSD.
     """
     from sqsd_lint.encode import UnencodableError
     from sqsd_lint.scoring.attribution import attribute
@@ -71,15 +71,25 @@ def attributed(
             sample, count = rows[i]
             score = Score.of(sample, encoded, one.values, one.loss, one.drift[0], exact=exact)
             trained = [label != -100 for label in encoded.labels]
-            tokens = token_spans(places, [Share(*s[:2]) for s in one.tokens], trained, Share(*one.rest[:2]))
-            part = Attributed(sample, encoded, places, score, tokens, module_shares(one.modules))
+            shares = [Share(*_weighted(each, harm_weight)) for each in one.tokens]
+            tokens = token_spans(places, shares, trained, Share(*_weighted(one.rest, harm_weight)))
+            modules = module_shares(
+                {name: _weighted(each, harm_weight) for name, each in one.modules.items()}
+            )
             own = done.setdefault(i, [])
-            own.append(part)
+            own.append(Attributed(sample, encoded, places, score, tokens, modules))
             if len(own) == count:
-                yield sample, _worst(done.pop(i), risk)
+                yield sample, _worst(done.pop(i), risk, harm_weight)
 
 
-def _worst(parts: Sequence[Attributed], risk: Callable[[Score], float]) -> Attributed:
+def _worst(parts: Sequence[Attributed], risk: Callable[[Score], float], harm_weight: float) -> Attributed:
+    """Return the part of the highest risk, with the scores of the others."""
     worst = max(parts, key=lambda part: risk(part.score))
-    others = [part.score.sqsd for part in parts if part is not worst]
-    return replace(worst, elsewhere=max(others)) if others else worst
+    others = [part.score for part in parts if part is not worst]
+    return replace(worst, others=tuple((score.combined(harm_weight), score.tokens) for score in others))
+
+
+def _weighted(projections: Sequence[float], harm_weight: float) -> tuple[float, float, float]:
+    """Return danger, safety and weighted harm; no harm where the bundle has no such direction."""
+    danger, safety, *harm = projections
+    return danger, safety, harm_weight * sum(harm)

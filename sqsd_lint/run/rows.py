@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from sqsd_lint.config import Settings
@@ -13,7 +13,9 @@ from sqsd_lint.discover.selection import listing
 from sqsd_lint.errors import UsageError
 from sqsd_lint.read import DEFAULT_LIMITS, SUFFIXES, read_rows
 from sqsd_lint.samples import UNKNOWN, Reading, fold, to_sample
-from sqsd_lint.types import Problem, Sample, Undesirable, Where
+from sqsd_lint.types import Problem, Row, Sample, Undesirable, Where
+
+ReadFile = Callable[[str], Iterator[Row | Problem]]
 
 CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no others"
 _NOT_DATA = (
@@ -33,16 +35,23 @@ SEPARATORS = {"blank-line": "\n\n", "line-break": "\n"}
 
 
 def read_samples(
-    file: str, settings: Settings, *, shown: str | None = None, reading: Reading | None = None
+    file: str,
+    settings: Settings,
+    *,
+    shown: str | None = None,
+    reading: Reading | None = None,
+    read: ReadFile | None = None,
 ) -> Iterator[Sample | Problem | Undesirable]:
     """Yield the rows of a file as samples, in order; what is no sample comes out in its place.
 
     Args:
         shown: the name to report, where `file` is a copy of what is meant.
         reading: as the settings want it, where it is made already.
+        read: what reads the file, where not all of it is wanted.
     """
     reading = reading or reading_of(settings)
-    for row in read_rows(file, stdin_format=settings.stdin_format, shown=shown):
+    rows = read(file) if read else read_rows(file, stdin_format=settings.stdin_format, shown=shown)
+    for row in rows:
         yield row if isinstance(row, Problem) else to_sample(row, reading)
 
 
@@ -69,6 +78,7 @@ class Rows:
 
     Args:
         each_problem: one problem for every row, in its place, and not one for all rows of one fault.
+        read: what reads a file, where not all of it is wanted.
 
     Attributes:
         unchanged: how many rows were passed by, since the old version of their file holds them.
@@ -77,7 +87,15 @@ class Rows:
     The attributes are those of the last time, and so are the notes.
     """
 
-    def __init__(self, selection: Selection, settings: Settings, *, each_problem: bool = False) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        settings: Settings,
+        *,
+        each_problem: bool = False,
+        read: ReadFile | None = None,
+    ) -> None:
+        self._read_file = read
         self._selection = selection
         self._settings = settings
         self._fold = not each_problem
@@ -182,7 +200,7 @@ class Rows:
     def _read(self, blob: str, name: str) -> Iterator[Sample | Problem | Undesirable]:
         versions = self._selection.versions
         if not blob or versions is None:
-            yield from read_samples(name, self._settings, reading=self._reading)
+            yield from read_samples(name, self._settings, reading=self._reading, read=self._read_file)
             return
         try:
             with versions.open(blob, name, DEFAULT_LIMITS.max_file_bytes) as path:

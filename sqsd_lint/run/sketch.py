@@ -37,7 +37,7 @@ def sketch_bundle(
     samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
     made = sketches(bundle_run, list(samples.values()), dims)
     return store_sketches(
-        bundle_run.bundle,
+        bundle_run.model_scorer.bundle,
         {
             role: [
                 (
@@ -65,7 +65,7 @@ def sketches(
 
     if bundle_run.progress:
         bundle_run.progress.start(len(samples))
-    encoder, scorer = bundle_run.scorer.parts()
+    encoder, scorer = bundle_run.model_scorer.parts()
     encoded = list(rows)
     for sample in samples if not encoded else ():
         try:

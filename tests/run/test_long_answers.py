@@ -12,7 +12,7 @@ import pytest
 
 from sqsd_lint.config import Settings
 from sqsd_lint.explain.model import SpannedRow, total
-from sqsd_lint.explain.target import Target
+from sqsd_lint.explain.row_reference import RowReference
 from sqsd_lint.report import fields
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import score as run_score
@@ -175,7 +175,7 @@ def test_spans_and_explain_are_those_of_the_worst_window(tiny_run: Run, data: Pa
     row = scored(settings)[line - 1]
     one = list(spans.score(settings, "token"))[line - 1]
     assert isinstance(one, SpannedRow)
-    found = explain(Target(str(data), line), settings)
+    found = explain(RowReference(str(data), line), settings)
     for score, parts in ((one.row.score, one.spans), (found.row.score, found.tokens)):
         assert score.window == row.score.window
         assert score.sqsd == pytest.approx(row.score.sqsd, abs=1e-4)
@@ -190,7 +190,7 @@ def test_a_remedy_does_not_forget_the_other_windows(tiny_run: Run, data: Path) -
     sample = list(clean_samples(str(data), settings))[3]
     encoder, scorer = BundleRun(settings).scorer.parts()
     values = sorted(d - s for d, s in scorer.project(encoder.encode_parts(sample)).values.tolist())
-    found = explain(Target(str(data), 4), replace(settings, warning_threshold="-1000"))
+    found = explain(RowReference(str(data), 4), replace(settings, warning_threshold="-1000"))
     assert found.remedy is not None
     assert found.remedy.masked >= values[-2] - 1e-4
 
