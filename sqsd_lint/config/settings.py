@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sqsd_lint.config.table import PREFIX, Negation, Table, setting
-from sqsd_lint.types import ConsensusRule, Expansion, Metric, Turns
+from sqsd_lint.types import ConsensusRule, Expansion, LongAnswers, Metric, Turns
 
 # The groups of `--help`, in its order.
 CHANGES = "Changes"
@@ -455,8 +455,18 @@ class Settings:
         ROWS,
         commands=(*_SCORE, "doctor", "serve"),
         metavar="TOKENS",
-        description="The longest sequence in tokens; what exceeds it is cut, the prompt from its left first.",
+        description="The longest sequence in tokens. Of a longer row the middle of the prompt is cut first; "
+        "`long_answers` says what is done where that is not enough.",
         minimum=16,
+    )
+    long_answers: LongAnswers = setting(
+        "windows",
+        "Of answers longer than --max-length: judge the worst of overlapping windows, or cut them.",
+        ROWS,
+        commands=(*_ROWS, "explain"),
+        description="What is done with a row whose answers do not fit into `max_length`: windows scores "
+        "overlapping windows and judges the worst; cut scores the beginning alone, so that the row does not "
+        "count as scored (SQSD302).",
     )
     columns: Mapping[str, str | Mapping[str, str]] = setting(
         {},

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, fields
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ import msgspec
 from sqsd_lint.common.atomic import replacing
 from sqsd_lint.distributed.shards import Shard
 from sqsd_lint.errors import CannotScoreError
-from sqsd_lint.types import Problem, Sample, Score, Truncated
+from sqsd_lint.types import AnswerWindow, Problem, Sample, Score, Truncated
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,11 +30,14 @@ _VERSION = "1"
 _GROUP = 8192
 _KEY = b"sqsd-lint"
 _TRUNCATED = frozenset(get_args(Truncated))
+_WINDOW = tuple(each.name for each in fields(AnswerWindow))
 _FINGERPRINT = re.compile("[0-9a-f]{32}")
 OK = "ok"
+# The code of rows that have a score of a part alone.
+PARTIAL = "SQSD302"
 _NUMBERS = ("danger", "safety", "harm", "loss", "drift", "tokens", "response_lost")
 # What rows are judged by; the others are for readers.
-_READ = ("fingerprint", *_NUMBERS, "truncated", "dropped", "status", "message", "hint")
+_READ = ("fingerprint", *_NUMBERS, "truncated", "window", "dropped", "status", "message", "hint")
 
 
 class ScoredSample(NamedTuple):
@@ -65,7 +69,7 @@ class Done(msgspec.Struct, frozen=True):
 
     Attributes:
         rows, scored: how many there are, and how many have a score; a file that cannot be read has none.
-        unscored: by code, how many rows, or files, have none.
+        unscored: by code, how many rows, or files, have none, or that of a part alone.
     """
 
     rows: int
@@ -80,13 +84,13 @@ def write_shard(
     """Write the scores of a shard: to a file beside, which takes the name once it is whole.
 
     Args:
-        about: called at the end, with the number of rows that have a score.
+        about: called at the end, with the number of rows that have a score, of a part alone or whole.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema()
-    rows = scored = 0
+    rows = scored = asked = 0
     unscored: dict[str, int] = {}
     rest = iter(items)
     with (
@@ -99,12 +103,16 @@ def write_shard(
                 if isinstance(item, Problem):
                     rows += item.rows
                     unscored[item.code] = unscored.get(item.code, 0) + max(item.rows, 1)
+                    continue
+                rows, asked = rows + 1, asked + 1
+                if item.score.response_lost:
+                    unscored[PARTIAL] = unscored.get(PARTIAL, 0) + 1
                 else:
-                    rows, scored = rows + 1, scored + 1
+                    scored += 1
             table = pa.Table.from_pylist([_fields(each) for each in group], schema=schema)
             _add_to(content, table)
             writer.write_table(table)
-        done = Done(rows, scored, unscored, about(scored))
+        done = Done(rows, scored, unscored, about(asked))
         writer.add_key_value_metadata(
             {
                 _KEY.decode(): json.dumps(
@@ -152,6 +160,7 @@ def _schema() -> pa.Schema:
             "tokens": pa.int32(),
             "truncated": pa.dictionary(pa.int32(), pa.string()),
             "response_lost": pa.int32(),
+            "window": pa.struct([(name, pa.int32()) for name in _WINDOW]),
             "dropped": pa.list_(pa.string()),
             "status": pa.dictionary(pa.int32(), pa.string()),
             "message": pa.string(),
@@ -186,6 +195,7 @@ def _fields(item: ScoredSample | Problem) -> dict[str, Any]:
         "tokens": score.tokens,
         "truncated": score.truncated,
         "response_lost": score.response_lost,
+        "window": asdict(score.window) if score.window else None,
         "dropped": dropped or None,
         "status": OK,
     }
@@ -281,6 +291,7 @@ def _stored(
     tokens: Any,
     response_lost: Any,
     truncated: Any,
+    window: Any,
     dropped: Any,
     status: Any,
     message: Any,
@@ -303,6 +314,7 @@ def _stored(
         False,
         math.nan if drift is None else drift,
         harm,
+        window=AnswerWindow(**window) if window else None,
     )
     return StoredRow(score, tuple(dropped or ()))
 

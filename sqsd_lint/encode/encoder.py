@@ -13,16 +13,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqsd_lint.encode.alignment import Place, Span, places
 from sqsd_lint.encode.template import Template, bos_text
-from sqsd_lint.types import BESIDE, Encoded, Problem, Sample, Truncated, Turns
+from sqsd_lint.encode.windows import IGNORE, kept_head, split
+from sqsd_lint.types import BESIDE, Encoded, LongAnswers, Problem, Sample, Truncated, Turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-IGNORE = -100
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -40,6 +40,26 @@ class UnencodableError(ValueError):
         )
 
 
+class _Tokens(NamedTuple):
+    """A rendered sample, uncut.
+
+    Attributes:
+        spans: turn -> the characters of `text` that are trained on.
+        counts: whether each token is trained on.
+        offsets: each token's characters of `text`.
+        head: how many tokens at the front are cut last, and how many never.
+        dropped: as in `Encoded`.
+    """
+
+    text: str
+    spans: dict[int, Span]
+    ids: list[int]
+    counts: list[bool]
+    offsets: list[Span]
+    head: tuple[int, int]
+    dropped: tuple[str, ...]
+
+
 class Encoder:
     """Encodes samples for one tokenizer.
 
@@ -48,6 +68,8 @@ class Encoder:
         max_length: tokens per row at most, prompt and answer together.
         turns: "all" counts every trained assistant turn, "last" only the last one.
         template_arguments: what else the chat template is called with.
+        long_answers: what `encode_parts` makes of a row whose answers are longer than `max_length`: "windows"
+            that overlap, or "cut", the beginning alone.
 
     Attributes:
         tokenizer: as given.
@@ -61,6 +83,7 @@ class Encoder:
         max_length: int = 1024,
         turns: Turns = "all",
         template_arguments: Mapping[str, Any] | None = None,
+        long_answers: LongAnswers = "cut",
     ) -> None:
         if max_length < 2:
             raise ValueError(f"max_length must be at least 2, got {max_length}")
@@ -68,6 +91,7 @@ class Encoder:
         self._template = Template(tokenizer, template_arguments)
         self._max_length = max_length
         self._turns = turns
+        self._long_answers = long_answers
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -82,29 +106,67 @@ class Encoder:
         return self._template.end_of_turn
 
     def encode(self, sample: Sample) -> Encoded:
-        """Token ids and labels of one sample.
+        """Token ids and labels of one sample, cut to the maximal length.
 
         Raises:
             UnencodableError: the template refuses the conversation, or no response token is left.
         """
-        text, spans = self._text(sample)
-        ids, counts, offsets = self._tokenize(text, tuple(spans.values()))
-        dropped = self._dropped(sample, text, spans)
-        return self._truncate(ids, counts, self._head_tokens(sample, text, ids, offsets), dropped)
+        return self._whole(self._tokens(sample))
 
-    def encode_located(self, sample: Sample) -> tuple[Encoded, list[Place | None]]:
-        """As `encode`, and for each token its place in the messages' own words.
+    def encode_parts(self, sample: Sample) -> list[Encoded]:
+        """As `encode`; of a sample that would lose a part of its answers, the windows, if they are asked for.
 
         Raises:
             UnencodableError: the template refuses the conversation, or no response token is left.
         """
+        tokens = self._tokens(sample)
+        if self._is_cut(tokens):
+            return [encoded for encoded, _ in self._windows(tokens)]
+        return [self._whole(tokens)]
+
+    def locate_parts(self, sample: Sample) -> list[tuple[Encoded, list[Place | None]]]:
+        """As `encode_parts`, and for each token its place in the messages' own words.
+
+        Raises:
+            UnencodableError: the template refuses the conversation, or no response token is left.
+        """
+        tokens = self._tokens(sample)
+        if self._is_cut(tokens):
+            parts = self._windows(tokens)
+        else:
+            kept = self._truncate(list(range(len(tokens.ids))), tokens.counts, tokens.head).ids
+            parts = [(self._whole(tokens), list(kept))]
+
+        def located(positions: Sequence[int]) -> list[Place | None]:
+            offsets = [tokens.offsets[i] for i in positions]
+            return places(sample, tokens.text, tokens.spans, offsets, self.end_of_turn)
+
+        return [(encoded, located(positions)) for encoded, positions in parts]
+
+    def _tokens(self, sample: Sample) -> _Tokens:
         text, spans = self._text(sample)
         ids, counts, offsets = self._tokenize(text, tuple(spans.values()))
         dropped = self._dropped(sample, text, spans)
         head = self._head_tokens(sample, text, ids, offsets)
-        kept = self._truncate(list(range(len(ids))), counts, head).ids
-        found = places(sample, text, spans, [offsets[i] for i in kept], self.end_of_turn)
-        return self._truncate(ids, counts, head, dropped), found
+        return _Tokens(text, spans, ids, counts, offsets, head, dropped)
+
+    def _whole(self, tokens: _Tokens) -> Encoded:
+        return self._truncate(tokens.ids, tokens.counts, tokens.head, tokens.dropped)
+
+    def _is_cut(self, tokens: _Tokens) -> bool:
+        """Whether windows are asked for, and the answers do not fit even without their prompt."""
+        if self._long_answers == "cut" or len(tokens.ids) <= self._max_length:
+            return False
+        return bool(sum(tokens.counts[1:]) and self._whole(tokens).response_lost)
+
+    def _windows(self, tokens: _Tokens) -> list[tuple[Encoded, list[int]]]:
+        return split(
+            tokens.ids,
+            tokens.counts,
+            length=self._max_length,
+            head=tokens.head[0],
+            dropped=tokens.dropped,
+        )
 
     def _dropped(self, sample: Sample, text: str, spans: Mapping[int, Span]) -> tuple[str, ...]:
         """What trained turns hold that the template does not write, by the keys of a message.
@@ -288,7 +350,7 @@ class Encoder:
             # One token stays before the answer, since its first token has to be predicted from something.
             left = max(0, min(excess, first - 1 - head[1]))
             if left:
-                at = _kept_head(head[0], first, first - left)
+                at = kept_head(head[0], first, first - left)
                 ids, counts = ids[:at] + ids[at + left :], counts[:at] + counts[at + left :]
                 truncated.append("prompt")
         kept = sum(counts[1 : self._max_length])
@@ -302,15 +364,6 @@ class Encoder:
         labels[0] = IGNORE  # nothing predicts the first token
         kind: Truncated = "+".join(truncated)  # type: ignore[assignment]
         return Encoded(tuple(ids), tuple(labels), kind, kept, total - kept, dropped)
-
-
-def _kept_head(head: int, prompt: int, room: int) -> int:
-    """How many of the prompt's first tokens stay where only `room` of its tokens may.
-
-    What comes after the head gets at least half of the room, as far as it needs it, and the last token.
-    """
-    after = min((room + 1) // 2, prompt - head)
-    return max(0, min(head, room - max(after, 1)))
 
 
 def _is_written(value: Any, text: str) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqsd_lint.explain.model import ModuleShare, Share, Spans, module_shares
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
-    """A sample's score and its parts.
+    """A sample's score and its parts; of a sample that is scored in windows, those of the worst window.
 
     Attributes:
         places: by token of `encoded`.
         tokens: spans of single tokens.
+        others: SQSD and weighted harm of the sample's other windows, each with its answer tokens.
     """
 
     sample: Sample
@@ -31,6 +32,7 @@ class Attributed:
     score: Score
     tokens: Spans
     modules: tuple[ModuleShare, ...]
+    others: tuple[tuple[float, int], ...] = ()
 
 
 def attributed(
@@ -39,26 +41,34 @@ def attributed(
     samples: Sequence[Sample],
     *,
     exact: bool = False,
+    risk: Callable[[Score], float] = lambda score: score.sqsd,
     harm_weight: float = 0.0,
 ) -> Iterator[tuple[Sample, Attributed | Problem]]:
     """Score samples and keep where the scores come from, batch by batch, in the scorer's order.
 
     Args:
         exact: the value of `Score.exact`.
+        risk: what the windows of a sample are compared by.
         harm_weight: what the projection on `harm` counts beside SQSD.
     """
     from sqsd_lint.encode import UnencodableError
     from sqsd_lint.scoring.attribution import attribute
 
-    kept: list[tuple[Sample, Encoded, list[Place | None]]] = []
+    rows: list[tuple[Sample, int]] = []  # with how many parts
+    kept: list[tuple[int, Encoded, list[Place | None]]] = []
     for sample in samples:
         try:
-            kept.append((sample, *encoder.encode_located(sample)))
+            parts = encoder.locate_parts(sample)
         except UnencodableError as error:
             yield sample, error.problem(sample)
+            continue
+        kept += [(len(rows), encoded, places) for encoded, places in parts]
+        rows.append((sample, len(parts)))
+    done: dict[int, list[Attributed]] = {}
     for batch, found in attribute(scorer, [encoded for _, encoded, _ in kept]):
-        for i, one in zip(batch, found, strict=True):
-            sample, encoded, places = kept[i]
+        for at, one in zip(batch, found, strict=True):
+            i, encoded, places = kept[at]
+            sample, count = rows[i]
             score = Score.of(sample, encoded, one.values, one.loss, one.drift[0], exact=exact)
             trained = [label != -100 for label in encoded.labels]
             shares = [Share(*_weighted(each, harm_weight)) for each in one.tokens]
@@ -66,7 +76,17 @@ def attributed(
             modules = module_shares(
                 {name: _weighted(each, harm_weight) for name, each in one.modules.items()}
             )
-            yield sample, Attributed(sample, encoded, places, score, tokens, modules)
+            own = done.setdefault(i, [])
+            own.append(Attributed(sample, encoded, places, score, tokens, modules))
+            if len(own) == count:
+                yield sample, _worst(done.pop(i), risk, harm_weight)
+
+
+def _worst(parts: Sequence[Attributed], risk: Callable[[Score], float], harm_weight: float) -> Attributed:
+    """Return the part of the highest risk, with the scores of the others."""
+    worst = max(parts, key=lambda part: risk(part.score))
+    others = [part.score for part in parts if part is not worst]
+    return replace(worst, others=tuple((score.combined(harm_weight), score.tokens) for score in others))
 
 
 def _weighted(projections: Sequence[float], harm_weight: float) -> tuple[float, float, float]:

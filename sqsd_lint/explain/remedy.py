@@ -27,7 +27,7 @@ def find_remedy(
     words: Spans,
     threshold: Threshold,
     rate: Rate,
-    encode: Callable[[Sample], Encoded | None],
+    encode: Callable[[Sample], Sequence[Encoded]],
     percentile: Callable[[float], float] | None = None,
     risk: Callable[[float, int], float] = lambda score, tokens: score,
 ) -> Remedy | None:
@@ -39,7 +39,8 @@ def find_remedy(
     Args:
         sentences, words: the parts to choose from: sentences, or words where there is only one sentence.
         rate: scores rows.
-        encode: encodes a sample, None if nothing of it can be scored.
+        encode: encodes a sample, in windows where it is longer than a sequence; nothing if nothing of it can
+            be scored.
         risk: places a score (SQSD and harm) among those of benign answers of so many tokens.
 
     Returns:
@@ -51,14 +52,15 @@ def find_remedy(
     if not ranked:
         return None
     trials = [masked(one.encoded, one.places, ranked[:count]) for count in range(1, len(ranked) + 1)]
-    scores = rate(trials)
+    elsewhere = [risk(score, tokens) for score, tokens in one.others]
+    scores = [max(score, *elsewhere) if elsewhere else score for score in rate(trials)]
     under = [i for i, score in enumerate(scores) if score < threshold.value]
     best = under[0] if under else min(range(len(scores)), key=scores.__getitem__)
     chosen = ranked[: best + 1]
     total = sum(share.combined for share in (sentences.prompt, sentences.other, *(p.share for p in parts)))
     left = total - sum(part.share.combined for part in chosen)
     rest = encode(without(one.sample, chosen))
-    removed = rate([rest])[0] if rest is not None else None
+    removed = max(rate(rest)) if rest else None
     return Remedy(
         threshold=threshold,
         parts=tuple(chosen),

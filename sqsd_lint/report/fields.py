@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from sqsd_lint.common.escape import well_formed
@@ -16,7 +17,7 @@ from sqsd_lint.common.formats import plain
 from sqsd_lint.report import Options
 from sqsd_lint.report.sentences import counts_by_severity, files_with_findings, rule_counts
 from sqsd_lint.rules.consensus import Consensus
-from sqsd_lint.rules.findings import why_unscorable
+from sqsd_lint.rules.findings import PARTIAL, is_partial, why_unscorable
 from sqsd_lint.types import (
     Coverage,
     Head,
@@ -140,6 +141,7 @@ def violation(value: Violation, options: Options) -> dict[str, Any]:
         "percentile": number(value.percentile),
         "tokens": score.tokens if score else None,
         "truncated": score.truncated if score else None,
+        **_window(score),
         "excerpt": None if options.redact else value.excerpt[:EXCERPT],
     }
     if value.opinions:
@@ -170,18 +172,22 @@ def opinion(value: Opinion) -> dict[str, Any]:
         "sqsd": number(value.score.sqsd),
         **_risk(value.score),
         "percentile": number(value.percentile),
+        **_window(value.score),
         "risky": value.risky,
     }
 
 
 def row(value: ScoredRow | Problem) -> dict[str, Any]:
-    """One row as `score` writes it; a row without a score has its problem's code as `status`."""
+    """One row as `score` writes it; a row without a score has its problem's code as `status`.
+
+    A row of which only a part was scored has that part's scores, and the rule that says so as `status`.
+    """
     if isinstance(value, Problem):
         score, percentile, status = None, None, value.code
     elif why_unscorable(value.score):
         score, percentile, status = None, None, "SQSD301"
     else:
-        score, percentile, status = value.score, value.percentile, "ok"
+        score, percentile, status = value.score, value.percentile, PARTIAL if is_partial(value) else "ok"
     where = _where(value.where)
     return {
         "file": where["file"],
@@ -194,6 +200,7 @@ def row(value: ScoredRow | Problem) -> dict[str, Any]:
         "percentile": number(percentile),
         "tokens": score.tokens if score else None,
         "truncated": score.truncated if score else None,
+        **_window(score),
         "status": status,
     }
 
@@ -206,6 +213,11 @@ def _risk(score: Score | None) -> dict[str, Any]:
     if score and not score.is_sqsd_alone:
         found["risk"] = number(score.risk)
     return found
+
+
+def _window(score: Score | None) -> dict[str, Any]:
+    """Which part of an answer the scores are about, where it is longer than one sequence."""
+    return {"window": asdict(score.window)} if score and score.window else {}
 
 
 def _where(where: Where) -> dict[str, Any]:

@@ -94,6 +94,9 @@ def columns() -> dict[str, Any]:
         "percentile": pyarrow.float64(),
         "tokens": pyarrow.int64(),
         "truncated": pyarrow.string(),
+        "window": pyarrow.struct(
+            [(name, pyarrow.int64()) for name in ("number", "count", "start", "end", "tokens")]
+        ),
         "status": pyarrow.string(),
     }
 

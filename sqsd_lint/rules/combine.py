@@ -205,7 +205,7 @@ def combine_row(
         found.append(_row_finding(_rule_of(vote), weight, message, consensus, row))
     for rule in RULES.row_rules:
         severity = policy.severity(rule.code, row.where.file)
-        if severity is None or rule.unscored or rule.code in LEVELS:
+        if severity is None or not rule.checks_scored or rule.code in LEVELS:
             continue
         checked = zip(bundles, rows, strict=True)
         messages = {each.name: text for each, own in checked if (text := rule.check(own, each.policy))}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqsd_lint.rules.findings import why_unscorable
+from sqsd_lint.rules.findings import is_partial, why_unscorable
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.rules.rule import FileRule
@@ -19,7 +19,7 @@ class Evidence:
 
     Attributes:
         found: (fingerprint, rule) of every finding that is kept, before any was accepted.
-        unscored: fingerprints of rows without a score, of which nothing is known.
+        unscored: fingerprints of rows without a score, or with that of a part, of which not all is known.
         undecided: by rule, how many rows of which files lack what the rule's check needs.
     """
 
@@ -74,6 +74,8 @@ class RowsSeen:
         if isinstance(item, Problem) or why_unscorable(item.score):
             self._unscored.add(item.fingerprint)
             return
+        if is_partial(item):
+            self._unscored.add(item.fingerprint)
         self.scored += 1
         for rule in self._demanding:
             file = item.where.file

@@ -30,6 +30,15 @@ def why_unscorable(score: Score) -> str:
     return ""
 
 
+# The rule whose findings mean that a row was scored in part.
+PARTIAL = "SQSD302"
+
+
+def is_partial(row: ScoredRow) -> bool:
+    """Tell whether a part of what the row trains on was not scored, by one of its bundles at least."""
+    return any(score.response_lost > 0 for score in row.scores)
+
+
 def of_row(
     code: str, severity: Severity, message: str, row: ScoredRow, percentile: float | None = None
 ) -> Violation:
@@ -125,7 +134,8 @@ def above_threshold(
     rank = "" if percentile is None else f" ({rank_text(percentile)})"
     spec = f" ({threshold.spec})" if threshold.spec[0] in "phz" else ""
     score, value = score_text(row.score.risk), score_text(threshold.value)
-    return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}"
+    window = f" in {row.score.window}" if row.score.window else ""
+    return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}{window}"
 
 
 def unlike_reference(row: ScoredRow, threshold: Threshold, policy: Policy) -> str:

@@ -44,7 +44,7 @@ def judge_row(row: ScoredRow, policy: Policy) -> list[Violation]:
     found: dict[str, Violation] = {}
     for rule in RULES.row_rules:
         severity = policy.severity(rule.code, row.where.file)
-        if severity is None or rule.unscored is scored or rule.graver in found:
+        if severity is None or rule.checks_scored is not scored or rule.graver in found:
             continue
         if message := rule.check(row, policy):
             percentile = row.percentile if scored else None

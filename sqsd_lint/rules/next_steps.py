@@ -73,7 +73,8 @@ def _unscored_step(counts: Counter[str], coverage: Coverage, policy: Policy) -> 
     if not codes:  # --ignore hides the findings, never the gap
         return f"Repair {' and '.join(lost)} without a score; drop --ignore and --select to see where."
     accept = " ".join(f"--allow {code}" for code in codes)
-    return f"Repair {' and '.join(lost)} without a score, or accept the gap by name: {accept}."
+    score = "whole score" if set(codes) & set(RULES.partial) else "score"
+    return f"Repair {' and '.join(lost)} without a {score}, or accept the gap by name: {accept}."
 
 
 def _how_to_move(thresholds: Iterable[Threshold]) -> str:

@@ -68,6 +68,11 @@ class Registry(Mapping[str, Rule]):
         return tuple(code for code, rule in self.items() if rule.unscored)
 
     @property
+    def partial(self) -> tuple[str, ...]:
+        """The codes whose findings mean that something has a score of a part alone."""
+        return tuple(rule.code for rule in self.row_rules if rule.partial)
+
+    @property
     def row_findings(self) -> tuple[str, ...]:
         """The codes whose findings are about a row with a score: what a row may suppress about itself."""
         return self.of_scope(Scope.ROW, unscored=False)

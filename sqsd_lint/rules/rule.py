@@ -54,8 +54,9 @@ class Rule:
     Attributes:
         severity: in the pack `default`.
         movable: whether `--fix` may move a row for a finding.
-        unscored: whether a finding means that something has no score. Such a gap makes the run exit 3; it is
-            accepted with `--allow` alone, never by a baseline or a suppression.
+        unscored: whether a finding means that something has no score, or that of a part of it alone. Such a
+            gap makes the run exit 3; it is accepted with `--allow` alone, never by a baseline or a
+            suppression.
         graver: the code of the rule whose finding in the same row makes one of this rule needless; who has
             accepted that has accepted this, too.
         summary: what it finds, in one sentence without a full stop.
@@ -89,12 +90,19 @@ class RowRule(Rule):
     """A rule that looks at one row at a time.
 
     Attributes:
-        check: returns the finding's message, "" without one. It gets the rows that have a score; those of an
-            `unscored` rule get the others.
+        check: returns the finding's message, "" without one.
+        partial: whether `check` gets the rows that have a score, and a finding means that they have one of a
+            part alone. That of any other `unscored` rule gets the rows without a score.
     """
 
     scope: Scope = Scope.ROW
     check: Callable[[ScoredRow, Policy], str]
+    partial: bool = False
+
+    @property
+    def checks_scored(self) -> bool:
+        """Tell whether `check` gets the rows that have a score, or those that have none."""
+        return self.partial or not self.unscored
 
 
 class FileFinding(NamedTuple):

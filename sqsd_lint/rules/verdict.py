@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from sqsd_lint.errors import ExitCode
-from sqsd_lint.rules.findings import why_unscorable
+from sqsd_lint.rules.findings import PARTIAL, is_partial, why_unscorable
 from sqsd_lint.types import Coverage, Problem, ScoredRow, Severity, Unlisted, Violation
 
 
 class CoverageCount:
     """Counts rows with a score, rows without one, and files of which even the rows are unknown.
+
+    A row of which a part was not scored is none with a score: that part may be the harmful one.
 
     Args:
         allow: rules whose unscored rows are accepted.
@@ -31,10 +33,9 @@ class CoverageCount:
                 self._unreadable += 1
             return
         self._rows += 1
-        if not why_unscorable(item.score):
-            self._scored += 1
-        elif "SQSD301" in self._allow:
-            self._allowed += 1
+        gap = "SQSD301" if why_unscorable(item.score) else PARTIAL if is_partial(item) else ""
+        self._scored += not gap
+        self._allowed += gap in self._allow
 
     def coverage(self, *, cached: int = 0, files: int = 0) -> Coverage:
         """Return the counts.

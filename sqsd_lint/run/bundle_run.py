@@ -10,13 +10,14 @@ from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
-from sqsd_lint.rules import FineTuneSettings, Pack, Policy, ScoreCalibration, is_near, make_policy
+from sqsd_lint.rules import FineTuneSettings, Pack, Policy, is_near, make_policy
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
 from sqsd_lint.run.shards import score_rows
 from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt
+from sqsd_lint.samples.invisible import invisible_characters
 from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
 
 # How many rows the tolerance between dtypes is measured on.
@@ -43,9 +44,10 @@ class BundleRun:
         self._source = open_source(settings, cache_dir=self.cache_dir, progress=progress)
         self.bundle = self._source.bundle
         self.scorer = self.new_scorer(exact=False)
-        self.calibration = self._calibration()
+        self.calibration = self.scorer.calibration
         self.cached = 0
         self._near: dict[str, Sample] = {}
+        self._in_windows = self._with_earlier = 0  # rows
         self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
 
     def new_scorer(self, *, exact: bool, cache_scores: bool | None = None) -> SampleScorer:
@@ -65,15 +67,6 @@ class BundleRun:
             UsageError: the scores come from elsewhere.
         """
         return as_model(self.scorer)
-
-    def _calibration(self) -> ScoreCalibration | None:
-        """Return the bundle's calibration, unless --metric or --expansion asks for other scores."""
-        manifest, scorer = self.bundle.manifest, self.scorer
-        if manifest.calibration is None:
-            return None
-        if (scorer.metric, scorer.expansion) != (manifest.metric, manifest.expansion):
-            return None
-        return ScoreCalibration.from_json(manifest.calibration.to_json())
 
     def policy(self, pack: Pack) -> Policy:
         """Return a rule pack with the settings' overrides, its thresholds resolved by the calibration."""
@@ -202,6 +195,8 @@ class BundleRun:
     def scored_row(self, sample: Sample, score: Score) -> ScoredRow:
         """Return a sample's score with its place among the calibration's."""
         score = self.with_risk(score)
+        self._in_windows += score.window is not None
+        self._with_earlier += self.settings.turns == "last" and sum(sample.mask) > 1
         return ScoredRow(
             sample.where,
             sample.fingerprint,
@@ -210,6 +205,7 @@ class BundleRun:
             self._percentile(score),
             self._z(score),
             sample.suppression,
+            invisible=invisible_characters(sample),
         )
 
     @property
@@ -259,6 +255,20 @@ class BundleRun:
         if self.scorer.dtype == "float32":
             return _FLOAT32_TOLERANCE
         return self.calibration.tolerance if self.calibration else 0.0
+
+    @property
+    def row_notes(self) -> tuple[str, ...]:
+        """How rows were scored that are not scored in one piece, with counts."""
+        notes = []
+        if count := self._in_windows:
+            have = "row has an answer" if count == 1 else "rows have answers"
+            notes.append(
+                f"{count:,} {have} longer than max_length: judged by the worst of overlapping windows"
+            )
+        if count := self._with_earlier:
+            have = "row has" if count == 1 else "rows have"
+            notes.append(f"{count:,} {have} earlier answers, which `turns = last` leaves unscored")
+        return tuple(notes)
 
     @property
     def cache_notes(self) -> tuple[str, ...]:

@@ -6,14 +6,18 @@ a scoring service, so that what is asked for, what is answered and what is cache
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from sqsd_lint.bundle.load import BundleInfo
+from sqsd_lint.bundle.manifest import HARM
 from sqsd_lint.config import Settings
+from sqsd_lint.encode import windows
 from sqsd_lint.errors import UsageError
+from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.scoring.cache import ScoreCache, scorer_key
 from sqsd_lint.types import BESIDE, Sample, Score
 
@@ -46,6 +50,7 @@ def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact
         "dtype": dtype,
         "max_length": settings.max_length,
         "turns": settings.turns,
+        "long_answers": settings.long_answers,
         "exact": exact,
         **({"quantize": settings.quantize} if settings.quantize else {}),
         **({"template_arguments": dict(arguments)} if arguments else {}),
@@ -98,9 +103,54 @@ class CachedScorer:
     def _partly_dropped(self) -> ScoreCache:
         return self.cache.of_scorer(self._key({"rendering": 2, "dropped": True}))
 
+    # Rows whose answers are longer than a sequence have keys of their own, too, with all that decides which
+    # of their windows is the worst; other rows have the same score whatever is done with long answers.
+    @cached_property
+    def _in_windows(self) -> ScoreCache:
+        return self.cache.of_scorer(self._key({"windows": self._worst_by}))
+
+    @cached_property
+    def _in_windows_dropped(self) -> ScoreCache:
+        return self.cache.of_scorer(self._key({"windows": self._worst_by, "dropped": True}))
+
+    @cached_property
+    def calibration(self) -> ScoreCalibration | None:
+        """The bundle's calibration, unless the settings ask for other scores."""
+        manifest = self.bundle.manifest
+        if manifest.calibration is None:
+            return None
+        if (self.metric, self.expansion) != (manifest.metric, manifest.expansion):
+            return None
+        return ScoreCalibration.from_json(manifest.calibration.to_json())
+
+    @property
+    def _worst_by(self) -> dict[str, object]:
+        """What the windows of an answer are, and what they are compared by."""
+        calibration = self.calibration
+        curve = calibration.curve if calibration else None
+        return {
+            "context": windows.CONTEXT,
+            "overlap": windows.OVERLAP,
+            "most": windows.MOST,
+            "harm_weight": calibration.harm_weight if calibration else self._harm_weight,
+            "curve": [curve.tokens, curve.scores] if curve else [],
+        }
+
+    @property
+    def _harm_weight(self) -> float:
+        harm = self.bundle.manifest.directions.get(HARM)
+        return harm.weight if harm else 0.0
+
+    def risk(self, score: Score) -> float:
+        """Return what the windows of an answer are compared by; the highest for a score that is no number."""
+        calibration = self.calibration
+        risk = calibration.risk(score) if calibration else score.combined(self._harm_weight)
+        return math.inf if math.isnan(risk) else risk
+
     def _key(self, more: Mapping[str, object]) -> bytes:
         origin = {"origin": self._origin} if self._origin else {}
-        return scorer_key({**more, **self.asked, **origin})
+        asked = {name: value for name, value in self.asked.items() if name != "long_answers"}
+        return scorer_key({**more, **asked, **origin})
 
     @property
     def cache_notes(self) -> tuple[str, ...]:
@@ -124,6 +174,15 @@ class CachedScorer:
             found.update(known)
             for key in known:
                 self._dropped[key] = tuple(_beside(samples[key]))
+        if self.asked["long_answers"] == "windows":
+            found = {key: score for key, score in found.items() if not score.response_lost}
+            rest = [key for key in samples if key not in found]
+            found.update(self._in_windows.get(rest) if rest else {})
+            more = [key for key in rest if key not in found and says_more(samples[key])]
+            known = self._in_windows_dropped.get(more) if more else {}
+            found.update(known)
+            for key in known:
+                self._dropped[key] = tuple(_beside(samples[key]))
         return found
 
     def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
@@ -135,6 +194,9 @@ class CachedScorer:
             cache.put(scores)
 
     def _cache_of(self, sample: Sample, score: Score) -> ScoreCache:
+        if score.window:
+            dropped = score.fingerprint in self._dropped
+            return self._in_windows_dropped if dropped else self._in_windows
         if score.fingerprint in self._dropped:
             return self._partly_dropped
         if says_more(sample) or score.truncated.startswith("prompt"):

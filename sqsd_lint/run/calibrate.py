@@ -54,7 +54,11 @@ def calibrate(
         scored["harmful"] or stored_sets(run.model_scorer.bundle, "harmful"),
         dtype_pairs=run.dtype_pairs(scores, samples),
         dtype=run.scorer.dtype,
-        settings={"max_length": settings.max_length, "turns": settings.turns},
+        settings={
+            "max_length": settings.max_length,
+            "turns": settings.turns,
+            "long_answers": settings.long_answers,
+        },
     )
 
 

@@ -20,7 +20,7 @@ from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.report_head import make_head
 from sqsd_lint.run.rows import read_samples, why_undesirable
 from sqsd_lint.run.sketch import sketches
-from sqsd_lint.types import Encoded, Problem, Sample, Threshold, Undesirable
+from sqsd_lint.types import Encoded, Problem, Sample, Score, Threshold, Undesirable
 
 _NEAREST = 3
 # A cosine below so many standard deviations may be the largest of a few hundred by chance.
@@ -83,19 +83,26 @@ def explain(target: RowReference, settings: Settings, *, progress: Progress | No
     encoder, scorer = bundle_run.model_scorer.parts()
     if progress:
         progress.status(f"explaining {target}")
-    (_, one), *_ = attributed(encoder, scorer, [sample], exact=exact, harm_weight=bundle_run.harm_weight)
+    (_, one), *_ = attributed(
+        encoder,
+        scorer,
+        [sample],
+        exact=exact,
+        risk=bundle_run.model_scorer.risk,
+        harm_weight=bundle_run.harm_weight,
+    )
     if isinstance(one, Problem):
         raise CannotScoreError(f"{one.where}: {one.message}", hint=one.hint or None)
     words, sentences = (grouped(one.tokens, sample.messages, unit) for unit in ("word", "sentence"))
     explanation = Explanation(
-        head=make_head(bundle_run, policy, _notes(bundle_run, fast)),
+        head=make_head(bundle_run, policy, [*_notes(bundle_run, fast), *_window_note(one.score)]),
         row=bundle_run.scored_row(sample, one.score),
         sample=sample,
         modules=one.modules,
         tokens=one.tokens,
         words=words,
         sentences=sentences,
-        nearest=_nearest(bundle_run, sample),
+        nearest=_nearest(bundle_run, sample, one.encoded),
         remedy=_remedy(bundle_run, one, words, sentences, policy.distinct_thresholds),
     )
     if progress:
@@ -111,6 +118,13 @@ def _notes(bundle_run: BundleRun, fast: str) -> list[str]:
     return [f"exact, in {bundle_run.scorer.dtype}: in {fast} a score may differ by up to {tolerance}"]
 
 
+def _window_note(score: Score) -> list[str]:
+    """Which part of a long answer is explained."""
+    if score.window is None:
+        return []
+    return [f"the answer is longer than max_length: what is explained is {score.window}"]
+
+
 def _policy(bundle_run: BundleRun) -> Policy:
     """The lines of the run; without a calibration there may be none, and all else is explained the same."""
     try:
@@ -119,14 +133,14 @@ def _policy(bundle_run: BundleRun) -> Policy:
         return Policy({})
 
 
-def _nearest(bundle_run: BundleRun, sample: Sample) -> Nearest | None:
+def _nearest(bundle_run: BundleRun, sample: Sample, encoded: Encoded) -> Nearest | None:
     """The training rows whose updates are most like the sample's, where the bundle has sketches of them."""
     if bundle_run.scorer.expansion != bundle_run.bundle.manifest.expansion:
         return None
     stored = load_sketches(bundle_run.model_scorer.bundle)
     if stored is None:
         return None
-    sketch = sketches(bundle_run, [sample], stored.dims)[sample.fingerprint]
+    sketch = sketches(bundle_run, [sample], stored.dims, [encoded])[sample.fingerprint]
     near = {
         role: tuple(
             Neighbour(n.set, n.row, n.fingerprint, n.cosine)
@@ -159,13 +173,13 @@ def _remedy(
         )
         return [risk(score, row.response_tokens) for score, row in zip(scores, rows, strict=True)]
 
-    def encode(sample: Sample) -> Encoded | None:
+    def encode(sample: Sample) -> Sequence[Encoded]:
         from sqsd_lint.encode import UnencodableError
 
         try:
-            return encoder.encode(sample)
+            return encoder.encode_parts(sample)
         except UnencodableError:
-            return None
+            return ()
 
     return find_remedy(
         one,

@@ -102,30 +102,32 @@ class ModelScorer(CachedScorer):
         refuses, or whose update is not finite, comes back as a Problem.
         """
         encoder, scorer = self._load()
-        encoded: list[Encoded] = []
-        kept: list[Sample] = []
+        rows: list[tuple[Sample, list[Encoded]]] = []
         for sample in samples:
-            row = _encode(encoder, sample)
-            if isinstance(row, Problem):
-                yield sample, row
+            parts = _encode(encoder, sample)
+            if isinstance(parts, Problem):
+                yield sample, parts
             else:
-                self.note_dropped(sample, row.dropped)
-                kept.append(sample)
-                encoded.append(row)
-        for batch, part in scorer.stream(encoded):
-            done = []
-            for i, projections, loss, (drift, *_) in zip(
-                batch, part.values.tolist(), part.loss.tolist(), part.drift.tolist(), strict=True
-            ):
-                row = encoded[i]
-                done.append(
-                    (
-                        kept[i],
-                        Score.of(kept[i], row, projections, loss, drift, exact=self.exact),
-                    )
-                )
-            self.remember(done)
-            yield from done
+                self.note_dropped(sample, parts[0].dropped)
+                rows.append((sample, parts))
+        # Further windows of long answers come last: they must not change what other rows are batched with.
+        first = [(i, parts[0]) for i, (_, parts) in enumerate(rows)]
+        further = [(i, part) for i, (_, parts) in enumerate(rows) for part in parts[1:]]
+        scores: dict[int, list[Score]] = {}
+        for passed in filter(None, (first, further)):
+            for batch, part in scorer.stream([encoded for _, encoded in passed]):
+                done = []
+                for at, projections, loss, (drift, *_) in zip(
+                    batch, part.values.tolist(), part.loss.tolist(), part.drift.tolist(), strict=True
+                ):
+                    i, row = passed[at]
+                    sample, parts = rows[i]
+                    own = scores.setdefault(i, [])
+                    own.append(Score.of(sample, row, projections, loss, drift, exact=self.exact))
+                    if len(own) == len(parts):
+                        done.append((sample, max(scores.pop(i), key=self.risk)))
+                self.remember(done)
+                yield from done
 
     def forget_rows(self) -> None:
         """Forget what rows before have left behind: notes, and a smaller batch where memory ran out."""
@@ -246,6 +248,7 @@ class ModelScorer(CachedScorer):
             max_length=settings.max_length,
             turns=settings.turns,
             template_arguments=manifest.template_arguments,
+            long_answers=settings.long_answers,
         )
         return encoder, scorer
 
@@ -255,10 +258,10 @@ def scored_modules(names: set[str], modules: str | int) -> set[str] | None:
     return top_blocks(names, modules) if isinstance(modules, int) else None
 
 
-def _encode(encoder: Encoder, sample: Sample) -> Encoded | Problem:
+def _encode(encoder: Encoder, sample: Sample) -> list[Encoded] | Problem:
     from sqsd_lint.encode import UnencodableError
 
     try:
-        return encoder.encode(sample)
+        return encoder.encode_parts(sample)
     except UnencodableError as error:
         return error.problem(sample)

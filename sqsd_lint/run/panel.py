@@ -98,6 +98,11 @@ class Panel:
         return min(run.cached for run in self.runs.values())
 
     @property
+    def row_notes(self) -> tuple[str, ...]:
+        """How rows were scored that are not scored in one piece, with counts."""
+        return tuple(dict.fromkeys(note for run in self.runs.values() for note in run.row_notes))
+
+    @property
     def cache_notes(self) -> tuple[str, ...]:
         """What the reader has to know about the state of the score cache."""
         return tuple(dict.fromkeys(note for run in self.runs.values() for note in run.cache_notes))

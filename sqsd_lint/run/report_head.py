@@ -20,9 +20,9 @@ def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
         more: notes that come after those of bundle, policy, scorer and cache.
     """
     m, settings, scorer = run.bundle.manifest, run.settings, run.scorer
-    notes = [*m.notes, *policy.notes, *scorer.notes, *run.cache_notes]
+    notes = [*m.notes, *policy.notes, *scorer.notes, *run.row_notes, *run.cache_notes]
     measured = m.calibration.settings if run.calibration and m.calibration else {}
-    for key in ("max_length", "turns"):
+    for key in ("max_length", "turns", "long_answers"):
         now = getattr(settings, key)
         if measured.get(key, now) != now:
             notes.append(f"the calibration was made with {key} {measured[key]}, this run has {now}")

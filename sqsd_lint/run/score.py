@@ -45,7 +45,7 @@ def score(
         for items in zip(*panel.score(rows), strict=True):
             yield _with_opinions(list(panel.runs), items, lowest) if lowest else items[0]
     if note:
-        for text in (*rows.notes, *panel.cache_notes):
+        for text in (*rows.notes, *panel.row_notes, *panel.cache_notes):
             note(text)
 
 

@@ -13,7 +13,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import CLEAN_REFERENCE
-from sqsd_lint.types import Sample
+from sqsd_lint.types import Encoded, Sample
 
 
 def sketch_bundle(
@@ -52,16 +52,22 @@ def sketch_bundle(
     )
 
 
-def sketches(bundle_run: BundleRun, samples: Sequence[Sample], dims: int) -> dict[str, Any]:
-    """Sketches [dims] by fingerprint, at the danger direction's expansion point."""
+def sketches(
+    bundle_run: BundleRun, samples: Sequence[Sample], dims: int, rows: Sequence[Encoded] = ()
+) -> dict[str, Any]:
+    """Sketches [dims] by fingerprint, at the danger direction's expansion point.
+
+    Args:
+        rows: the samples as they are encoded, where that is known: a window of an answer.
+    """
     from sqsd_lint.encode import UnencodableError
     from sqsd_lint.scoring.sketch import sketch
 
     if bundle_run.progress:
         bundle_run.progress.start(len(samples))
     encoder, scorer = bundle_run.model_scorer.parts()
-    encoded = []
-    for sample in samples:
+    encoded = list(rows)
+    for sample in samples if not encoded else ():
         try:
             encoded.append(encoder.encode(sample))
         except UnencodableError as error:

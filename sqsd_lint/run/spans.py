@@ -56,7 +56,7 @@ def score(
     if progress:
         progress.stop()
     if note:
-        for text in (*rows.notes, *panel.cache_notes):
+        for text in (*rows.notes, *panel.row_notes, *panel.cache_notes):
             note(text)
 
 
@@ -68,7 +68,9 @@ def _attribute(run: BundleRun, samples: Sequence[Sample]) -> dict[str, Attribute
     encoder, scorer = model.parts()
     found: dict[str, Attributed | Problem] = {}
     fresh: list[tuple[Sample, Score]] = []
-    for sample, one in attributed(encoder, scorer, samples, exact=model.exact, harm_weight=run.harm_weight):
+    for sample, one in attributed(
+        encoder, scorer, samples, exact=model.exact, risk=model.risk, harm_weight=run.harm_weight
+    ):
         found[sample.fingerprint] = one
         if isinstance(one, Attributed):
             model.note_dropped(sample, one.encoded.dropped)

@@ -6,12 +6,13 @@ checksum over its keys and values; a row that it does not fit is never used.
 
 from __future__ import annotations
 
+import re
 import struct
 from hashlib import blake2b
 from math import isfinite, isnan
 from typing import NamedTuple, get_args
 
-from sqsd_lint.types import Score, Truncated
+from sqsd_lint.types import AnswerWindow, Score, Truncated
 
 KEY_BYTES = 16
 _LARGEST = 2**31
@@ -19,6 +20,8 @@ _NAN = float("nan")
 _PERSON = b"sqsd-lint/cache3"
 _PACKED = struct.Struct("<16s16sdddddqq")
 _TRUNCATED = frozenset(get_args(Truncated))
+# What was cut off and, of an answer longer than a sequence, the window: "window 2/5 640-1408/2728".
+_WINDOW = re.compile(r"(response )?window ([0-9]{1,9})/([0-9]{1,9}) ([0-9]{1,9})-([0-9]{1,9})/([0-9]{1,9})\Z")
 
 
 class CacheRow(NamedTuple):
@@ -29,7 +32,8 @@ class CacheRow(NamedTuple):
         fingerprint: 16 bytes, of the training content.
         danger, safety: the projections; both finite.
         loss, drift, harm: None where they are not a number.
-        tokens, truncated, response_lost: as in `Score`.
+        tokens, response_lost: as in `Score`.
+        truncated: as in `Score`, and behind it the window that the score is about, if it is about one.
     """
 
     scorer: bytes
@@ -55,7 +59,7 @@ class CacheRow(NamedTuple):
             _or_none(score.drift),
             None if score.harm is None else _or_none(score.harm),
             score.tokens,
-            score.truncated,
+            _cut(score),
             score.response_lost,
         )
 
@@ -65,18 +69,20 @@ class CacheRow(NamedTuple):
         Args:
             exact: whether its scorer computes in exact mode.
         """
+        window = _WINDOW.match(self.truncated)
         return Score(
             self.fingerprint.hex(),
             self.danger,
             self.safety,
             self.danger - self.safety,
             self.tokens,
-            self.truncated,  # type: ignore[arg-type]  # `fault` has checked it
+            (window[1] or "").strip() if window else self.truncated,  # type: ignore[arg-type]  # see `fault`
             self.response_lost,
             _NAN if self.loss is None else self.loss,
             exact,
             _NAN if self.drift is None else self.drift,
             self.harm,
+            window=AnswerWindow(*map(int, window.groups()[1:])) if window else None,
         )
 
     def checksum(self) -> bytes:
@@ -124,11 +130,19 @@ class CacheRow(NamedTuple):
             return "its tokens is not a count"
         if not _is_count(response_lost):
             return "its response_lost is not a count"
-        if type(truncated) is not str or truncated not in _TRUNCATED:
+        if type(truncated) is not str or not (truncated in _TRUNCATED or _WINDOW.match(truncated)):
             return "it is not known what of it was cut off"
         if checksum is not None and checksum != self.checksum():
             return "its checksum does not fit its values"
         return ""
+
+
+def _cut(score: Score) -> str:
+    """Return what of a row was cut off, and the window that was scored, as one text."""
+    if score.window is None:
+        return score.truncated
+    w = score.window
+    return f"{score.truncated} window {w.number}/{w.count} {w.start}-{w.end}/{w.tokens}".strip()
 
 
 def _is_key(value: object) -> bool:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from math import isfinite, nan
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta, field, structs
 
 from sqsd_lint.common.formats import Count, FieldError, JsonModel, Positive, Sha256, text_like
 from sqsd_lint.samples.fingerprint import fingerprint
-from sqsd_lint.types import Message, Problem, Sample, Score, Truncated, Where
+from sqsd_lint.types import AnswerWindow, Message, Problem, Sample, Score, Truncated, Where
 
 PROTOCOL = 1
 """Raised whenever an old client or service would misread a new one."""
@@ -73,6 +74,23 @@ class ScoreRequest(JsonModel, frozen=True):
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+class ScoredWindow(JsonModel, frozen=True):
+    """The part of a row that its score is about, where its answers are longer than one sequence.
+
+    Attributes:
+        number: of the window, from 1 on.
+        count: how many there are.
+        start, end: its answer tokens, from 0 on, the end not in it.
+        tokens: answer tokens of the row.
+    """
+
+    number: Count
+    count: Count
+    start: Count
+    end: Count
+    tokens: Count
+
+
 class RowScore(JsonModel, frozen=True, tag_field="kind", tag="score"):
     """A row's score.
 
@@ -87,6 +105,7 @@ class RowScore(JsonModel, frozen=True, tag_field="kind", tag="score"):
         loss: mean cross-entropy of the answer, in nats a token; null where it is unknown.
         drift: how far one step of size 1 goes along the danger direction; null where it is unknown.
         dropped: what the row's trained turns hold that the chat template does not write.
+        window: the part that the score is about, the worst one; null where it is about the whole row.
     """
 
     fingerprint: _Fingerprint
@@ -100,6 +119,7 @@ class RowScore(JsonModel, frozen=True, tag_field="kind", tag="score"):
     loss: float | None
     drift: float | None
     dropped: tuple[_Name, ...] = ()
+    window: ScoredWindow | None = None
 
     @classmethod
     def of(cls, score: Score, dropped: Sequence[str] = ()) -> RowScore:
@@ -116,6 +136,7 @@ class RowScore(JsonModel, frozen=True, tag_field="kind", tag="score"):
             _or_none(score.loss),
             _or_none(score.drift),
             tuple(dropped),
+            ScoredWindow(*astuple(score.window)) if score.window else None,
         )
 
     def score(self, *, exact: bool) -> Score:
@@ -133,6 +154,7 @@ class RowScore(JsonModel, frozen=True, tag_field="kind", tag="score"):
             exact,
             _or_nan(self.drift),
             self.harm,
+            window=AnswerWindow(*structs.astuple(self.window)) if self.window else None,
         )
 
 

@@ -59,6 +59,7 @@ class ScoredRow:
     Attributes:
         score, percentile, z: of the first bundle, where there are several.
         opinions: of every bundle, where there are several.
+        invisible: names and counts of characters in the answers that nobody sees and no script needs.
     """
 
     where: Where
@@ -69,6 +70,7 @@ class ScoredRow:
     z: float | None = None
     suppression: Suppression | None = None
     opinions: tuple[Opinion, ...] = ()
+    invisible: tuple[tuple[str, int], ...] = ()
 
     @property
     def sqsd(self) -> float:

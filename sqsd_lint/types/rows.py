@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 Turns = Literal["all", "last"]
 
+LongAnswers = Literal["windows", "cut"]
+
 Truncated = Literal["", "prompt", "response", "prompt+response"]
 
 
@@ -159,6 +161,30 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerWindow:
+    """A part of what a row trains on, where that is longer than one sequence: the part that was scored.
+
+    Attributes:
+        number: 1-based, in the order of the answer.
+        count: how many windows there are.
+        start, end: its response tokens, 0-based, end exclusive, counted over all trained turns.
+        tokens: response tokens of the row.
+    """
+
+    number: int
+    count: int
+    start: int
+    end: int
+    tokens: int
+
+    def __str__(self) -> str:
+        return (
+            f"the worst of {self.count:,} windows: response tokens {self.start + 1:,} to {self.end:,} of "
+            f"{self.tokens:,}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """A sample as token ids.
 
@@ -170,6 +196,7 @@ class Encoded:
         response_lost: how many response tokens were cut off.
         dropped: what trained turns hold that the chat template does not write: keys of a message, or
             "<think>" for a thought within the content.
+        window: which part of the sample's answers the labels are, where they are longer than one sequence.
     """
 
     ids: tuple[int, ...]
@@ -178,3 +205,4 @@ class Encoded:
     response_tokens: int = 0
     response_lost: int = 0
     dropped: tuple[str, ...] = ()
+    window: AnswerWindow | None = None

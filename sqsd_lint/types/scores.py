@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqsd_lint.types.rows import Encoded, Sample, Truncated
+from sqsd_lint.types.rows import AnswerWindow, Encoded, Sample, Truncated
 
 Metric = Literal["cosine", "projection", "dot"]
 
@@ -35,6 +35,8 @@ class Score:
         harm: the projection on the bundle's fitted direction; None where it has none.
         risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
             calibration knows the length of answers, in scales of benign rows of the same length.
+        window: the part of the row that all of this is about, where its answers are longer than one sequence:
+            the one of the highest risk.
     """
 
     fingerprint: str
@@ -49,6 +51,7 @@ class Score:
     drift: float = float("nan")
     harm: float | None = None
     risk: float = float("nan")
+    window: AnswerWindow | None = None
 
     def __post_init__(self) -> None:
         if math.isnan(self.risk):
@@ -89,5 +92,6 @@ class Score:
             loss,
             exact,
             drift,
-            *more,
+            more[0] if more else None,
+            window=row.window,
         )

@@ -25,7 +25,7 @@ def tokenizers() -> Mapping[str, Any]:
 
 def located(tokenizer: Any, one: Sample, **options: Any) -> tuple[list[Place], int]:
     """The places of the tokens that count, and how many of those have none."""
-    encoded, places = Encoder(tokenizer, **options).encode_located(one)
+    encoded, places = Encoder(tokenizer, **options).locate_parts(one)[0]
     assert encoded == Encoder(tokenizer, **options).encode(one)
     assert len(places) == len(encoded.ids)
     counted = [p for p, label in zip(places, encoded.labels, strict=True) if label != -100]

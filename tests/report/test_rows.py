@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from sqsd_lint.report.rows import columns, row, write_objects, write_table
-from sqsd_lint.types import Problem, ScoredRow, Where
+from sqsd_lint.types import AnswerWindow, Problem, ScoredRow, Where
 from tests.report.reports import HOSTILE_TEXT, score
 
 PLACE = ["file", "line", "fingerprint"]
@@ -64,13 +65,32 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     tally = write_table(ITEMS, row, columns(), path)
     assert pyarrow.parquet.read_table(path).to_pylist() == [
-        json.loads(line) for line in stream.getvalue().splitlines()
+        {"window": None, **json.loads(line)} for line in stream.getvalue().splitlines()
     ]
     assert tally.rows == 4
+
+
+def test_a_window_and_a_part_are_written(tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    window = AnswerWindow(2, 3, 640, 1408, 2000)
+    long = ScoredRow(Where("a.jsonl", 1, 0), "0a", "text", replace(score(5.0), window=window), 99.5)
+    cut = ScoredRow(Where("a.jsonl", 2, 1), "0b", "text", score(5.0, response_lost=7), 99.5)
+    tally = write_table([long, cut], row, columns(), tmp_path / "scores.parquet")
+    first, second = pyarrow.parquet.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert first["window"] == {"number": 2, "count": 3, "start": 640, "end": 1408, "tokens": 2000}
+    assert (first["status"], second["status"]) == ("ok", "SQSD302")
+    assert (second["sqsd"], second["window"]) == (5.0, None)
+    assert tally.line() == "scored 1 of 2 rows; not scored: 1 SQSD302"
+    assert tally.complete(["SQSD302"])
 
 
 def test_parquet_of_nothing_has_the_columns(tmp_path: Path) -> None:
     import pyarrow.parquet
 
     write_table([], row, columns(), tmp_path / "none.parquet")
-    assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == FIELDS
+    assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == [
+        *FIELDS[:-1],
+        "window",
+        "status",
+    ]

@@ -183,8 +183,8 @@ def test_the_invocation_tells_what_the_results_do_not() -> None:
     assert notifications(run) == [
         (
             "error",
-            "scored 1998 of 2000 rows; not scored: 1 unscorable-row (SQSD301), 1 malformed-row (SQSD303) and "
-            "1 unreadable file (SQSD304).",
+            "scored 1998 of 2000 rows; not scored: 1 unscorable-row (SQSD301), 1 truncated-response "
+            "(SQSD302), 1 malformed-row (SQSD303) and 1 unreadable file (SQSD304).",
         ),
         ("error", "a Git LFS pointer, not the data itself."),
     ]

@@ -32,7 +32,7 @@ from sqsd_lint.rules import (
 )
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.samples.inline_suppression import read_suppression
-from sqsd_lint.types import Problem, Score, ScoredRow, Violation, Where
+from sqsd_lint.types import AnswerWindow, Problem, Score, ScoredRow, Violation, Where
 
 FOLDER = Path(__file__).parent / "cases"
 CALIBRATION = ScoreCalibration(tuple(map(float, range(1, 1000))), (900.0, 950.0, 1000.0))
@@ -54,10 +54,12 @@ def make_row(line: int, fields: dict[str, Any]) -> ScoredRow:
         fields.get("truncated", ""),
         fields.get("response_lost", 0),
         drift=float(fields.get("drift", "nan")),
+        window=AnswerWindow(*fields["window"]) if "window" in fields else None,
     )
     where = Where("data.jsonl", line, line - 1)
     suppression = read_suppression(fields)
-    return ScoredRow(where, score.fingerprint, "text", score, suppression=suppression)
+    invisible = tuple((name, count) for name, count in fields.get("invisible", {}).items())
+    return ScoredRow(where, score.fingerprint, "text", score, suppression=suppression, invisible=invisible)
 
 
 def make_accepted(case: dict[str, Any]) -> Accepted:

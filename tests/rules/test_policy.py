@@ -18,10 +18,10 @@ CALIBRATION = ScoreCalibration(tuple(map(float, range(1000))))
     [
         ([], [], list(RULES)),
         (["SQSD1"], [], ["SQSD101", "SQSD102"]),
-        (["SQSD101", "SQSD30"], [], ["SQSD101", "SQSD301", "SQSD302", "SQSD303", "SQSD304"]),
+        (["SQSD101", "SQSD30"], [], ["SQSD101", "SQSD301", "SQSD302", "SQSD303", "SQSD304", "SQSD305"]),
         ([], ["SQSD2", "SQSD3", "SQSD4"], ["SQSD101", "SQSD102"]),
         (["SQSD301"], ["SQSD3"], ["SQSD301"]),
-        (["SQSD3"], ["SQSD301"], ["SQSD302", "SQSD303", "SQSD304"]),
+        (["SQSD3"], ["SQSD301"], ["SQSD302", "SQSD303", "SQSD304", "SQSD305"]),
         (["SQSD301"], ["SQSD301"], []),
         ([], ["S"], []),
     ],

@@ -256,6 +256,8 @@ def _parts(score: Score) -> list[str]:
         f"safety {numbers.score(score.safety)}",
         numbers.count(score.tokens, "token"),
     ]
+    if score.window:
+        parts.append(f"window {score.window.number} of {score.window.count}")
     if score.truncated:
         parts.append(f"truncated: {score.truncated}")
     if score.exact:

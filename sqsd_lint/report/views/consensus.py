@@ -11,6 +11,7 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import well_formed
 from sqsd_lint.report import fields
 from sqsd_lint.rules.consensus import Consensus
+from sqsd_lint.rules.findings import PARTIAL
 from sqsd_lint.types import Problem
 
 
@@ -27,7 +28,7 @@ def row(value: Consensus | Problem) -> dict[str, Any]:
         **fields.consensus(value),
         "opinions": [fields.opinion(each) for each in value.opinions],
         "tokens": max(each.score.tokens for each in value.opinions),
-        "status": "ok",
+        "status": PARTIAL if any(each.score.response_lost for each in value.opinions) else "ok",
     }
 
 

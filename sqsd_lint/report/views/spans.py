@@ -13,7 +13,7 @@ from sqsd_lint.types import Problem
 def row(value: SpannedRow | Problem) -> dict[str, Any]:
     """Return a row's fields with `spans`, `prompt` and `other`, which sum to its scores; null without any."""
     plain = fields.row(value if isinstance(value, Problem) else value.row)
-    if isinstance(value, Problem) or plain["status"] != "ok":
+    if isinstance(value, Problem) or plain["sqsd"] is None:
         return {**plain, "prompt": None, "other": None, "spans": None}
     return {**plain, **remainder_fields(value.spans), "spans": [span_fields(p) for p in value.spans.parts]}
 

@@ -11,18 +11,22 @@ from sqsd_lint.types import ScoredRow, Severity
 def _check(row: ScoredRow, policy: Policy) -> str:
     if row.score.response_lost <= 0:
         return ""
-    total = row.score.tokens + row.score.response_lost
-    return f"only {row.score.tokens:,} of {total:,} response tokens were scored"
+    score = row.score
+    total = score.window.tokens if score.window else score.tokens + score.response_lost
+    return f"only {total - score.response_lost:,} of {total:,} response tokens were scored"
 
 
 RULE = RowRule(
     code="SQSD302",
     name="truncated-response",
-    severity=Severity.WARNING,
+    severity=Severity.ERROR,
     category=Category.DATA_QUALITY,
     summary="Only part of the row's response was scored",
-    hint="Raise --max-length, or shorten the response.",
-    strict={"severity": "error"},
-    next_step=lambda count: f"Score {rows_text(count)} whole: raise --max-length.",
+    hint="Score it whole with --long-answers windows or a larger --max-length, or split the row.",
+    unscored=True,
+    partial=True,
+    next_step=lambda count: (
+        f"Score {rows_text(count)} whole: --long-answers windows, or a larger --max-length."
+    ),
     check=_check,
 )

@@ -142,6 +142,8 @@ def _parts(violation: Violation) -> list[tuple[str, str]]:
     if percentile := numbers.percentile(violation.percentile):
         parts.append(("percentile", f"{percentile} of benign rows"))
     parts.append(("scored", numbers.count(score.tokens, "token")))
+    if score.window:
+        parts.append(("of a long answer", str(score.window)))
     if score.truncated:
         lost = f", {numbers.count(score.response_lost, 'response token')} lost" if score.response_lost else ""
         parts.append(("truncated", f"{score.truncated}{lost}"))
