@@ -107,11 +107,11 @@ class CachedScorer:
     # of their windows is the worst; other rows have the same score whatever is done with long answers.
     @cached_property
     def _in_windows(self) -> ScoreCache:
-        return self.cache.of_scorer(self._key({"windows": self._worst_by}))
+        return self.cache.of_scorer(self._key({"windows": self.worst_by}))
 
     @cached_property
     def _in_windows_dropped(self) -> ScoreCache:
-        return self.cache.of_scorer(self._key({"windows": self._worst_by, "dropped": True}))
+        return self.cache.of_scorer(self._key({"windows": self.worst_by, "dropped": True}))
 
     @cached_property
     def calibration(self) -> ScoreCalibration | None:
@@ -124,7 +124,7 @@ class CachedScorer:
         return ScoreCalibration.from_json(manifest.calibration.to_json())
 
     @property
-    def _worst_by(self) -> dict[str, object]:
+    def worst_by(self) -> dict[str, object]:
         """What the windows of an answer are, and what they are compared by."""
         calibration = self.calibration
         curve = calibration.curve if calibration else None

@@ -34,7 +34,7 @@ from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import Rows, notes_on_rows, select_all
 from sqsd_lint.run.shards import score_rows
 from sqsd_lint.run.spread_scorer import local_places
-from sqsd_lint.scoring.cache import SCORER_VERSION
+from sqsd_lint.run.stored_scorer import basis_of
 from sqsd_lint.types import Problem, Row, Sample, Score
 
 Engine = Literal["local", "ray"]
@@ -78,7 +78,7 @@ class ShardWorker:
             "context_separator": s.context_separator,
         }
         return {
-            "basis": {"scorer": {"scorer_version": SCORER_VERSION, **self._scorer.asked}, "rows": rows},
+            "basis": {"scorer": basis_of(self._scorer), "rows": rows},
             "bundle": self._bundle.manifest.to_json(),
             "device": self._scorer.device,
         }

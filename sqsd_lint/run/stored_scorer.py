@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.distributed.folder import ScoreBasis, ScoresFolder, ScoresManifest, finished_shards
 from sqsd_lint.distributed.stored import StoredScores
 from sqsd_lint.errors import CannotScoreError, UsageError
-from sqsd_lint.run.cached_scorer import CachedScorer, scorer_settings
+from sqsd_lint.run.cached_scorer import CachedScorer
 from sqsd_lint.scoring.cache import SCORER_VERSION
 from sqsd_lint.types import Problem, Sample, Score
 
@@ -97,6 +99,15 @@ class StoredScorer(CachedScorer):
         """Keep all: there is no model."""
 
 
+def basis_of(scorer: CachedScorer) -> dict[str, Any]:
+    """Return all that the scores of a scorer depend on besides rows, in plain JSON."""
+    windows = {"windows": scorer.worst_by} if scorer.asked["long_answers"] == "windows" else {}
+    basis: dict[str, Any] = json.loads(
+        json.dumps({"scorer_version": SCORER_VERSION, **scorer.asked, **windows})
+    )
+    return basis
+
+
 class StoredSource:
     """The scores of a folder, and the bundle that they are by.
 
@@ -144,10 +155,8 @@ class StoredSource:
         """
         known = self.manifest.basis.scorer
         dtype = self.dtype if settings.dtype == "auto" else settings.dtype
-        asked: dict[str, Any] = {
-            "scorer_version": SCORER_VERSION,
-            **scorer_settings(self.bundle, settings, dtype=dtype, exact=False),
-        }
+        asked = basis_of(StoredScorer(self, replace(settings, dtype=dtype), exact=False))
+        asked["dtype"] = dtype
         if known.get("bundle") != self.bundle.scoring_digest:
             raise CannotScoreError(
                 f"{self.folder.path}: its scores are by the bundle {str(known.get('bundle'))[:12]}, and the"
