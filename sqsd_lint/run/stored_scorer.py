@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +154,7 @@ class StoredSource:
         """
         known = self.manifest.basis.scorer
         dtype = self.dtype if settings.dtype == "auto" else settings.dtype
-        asked = basis_of(StoredScorer(self, replace(settings, dtype=dtype), exact=False))
+        asked = basis_of(StoredScorer(self, settings, exact=False))
         asked["dtype"] = dtype
         if known.get("bundle") != self.bundle.scoring_digest:
             raise CannotScoreError(
