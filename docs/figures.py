@@ -1,6 +1,6 @@
 """Draws the pictures of the README and the docs: `make figures`.
 
-docs/images/report.svg        what `sqsd-lint check examples/data` prints, 100 columns wide
+docs/images/report.svg        what `sqsd-lint check examples/data/elevated.jsonl` prints, 100 columns wide
 docs/images/validation-*.svg  the risk-window experiments whose results lie in docs/results/
 docs/images/frontier.svg      harm found against false alarms, from docs/results/rates.json
 docs/images/rates.svg         how often rows of each kind reach the thresholds, from the same file
@@ -30,7 +30,7 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 RESULTS = ROOT / "docs" / "results"
-COMMAND = "sqsd-lint check examples/data"
+COMMAND = "sqsd-lint check examples/data/elevated.jsonl"
 COLUMNS = 100
 
 

@@ -19,6 +19,8 @@ OUTSIDE = (
     "CONTRIBUTING.md",
     "SECURITY.md",
     "LICENSE",
+    "Dockerfile",
+    "pyproject.toml",
     "action.yml",
     "rules/**/*",
     "examples/**/*",
@@ -27,7 +29,7 @@ OUTSIDE = (
 # What programs outside may import: a page for each, with a word on it and what is shown.
 # No names: all that is public.
 API: dict[str, tuple[str, tuple[str, ...]]] = {
-    "sqsd_lint": ("Check and score files from Python.", ("check", "score")),
+    "sqsd_lint": ("Check and score files from Python.", ("check", "score", "passing", "ScoredRows")),
     "sqsd_lint.types": ("What runs hand on: rows, samples, scores, problems, violations, reports.", ()),
     "sqsd_lint.errors": ("What may be raised, and the exit code of each.", ()),
     "sqsd_lint.config": ("Settings and where they come from.", ("Settings", "load_settings")),
@@ -68,6 +70,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text += f"      members: [{', '.join(members)}]\n"
         files.append(File.generated(config, f"api/{name}.md", content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Leave out the badges of the README, which would be fetched from elsewhere."""
+    return re.sub(r"^\[!\[.*\n", "", markdown, flags=re.MULTILINE)
 
 
 def on_page_content(content: str, **_: Any) -> str:

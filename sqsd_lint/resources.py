@@ -27,6 +27,12 @@ def recipes_dir() -> Path:
     return packed if packed.is_dir() else _PACKAGE.parent / "examples" / "recipes"
 
 
+def templates_dir() -> Path:
+    """Return the folder of the workflows that `init` writes: the examples of the repository."""
+    packed = _PACKAGE / "_examples"
+    return packed if packed.is_dir() else _PACKAGE.parent / "examples"
+
+
 def bundles_dir() -> Path:
     """Return the folder of embedded direction bundles; the default one is `default` in it."""
     return _PACKAGE / "_bundles"

@@ -64,3 +64,26 @@ def test_the_picture_of_the_rooms_is_what_the_imports_are() -> None:
         [sys.executable, ROOT / "docs" / "rooms.py", "--check"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_first_screen_of_the_readme_says_what_the_verdict_measured() -> None:
+    first, _, _ = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")
+    verdict = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8")
+
+    def measured(kind: str) -> tuple[str, str]:
+        """Return how many rows of a kind there are, and what share of them is warned of now, in percent."""
+        row = next(line for line in verdict.splitlines() if line.startswith(f"| {kind} "))
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        return cells[1], cells[-2].partition(" / ")[0]
+
+    rows, share = measured("all benign")
+    assert f"warns of {share} % of {rows} benign rows" in " ".join(first.split())
+    names = {"jailbreak-answer": "jailbreaks", "pure-bad": "pure-bad", "beavertails-unsafe": "BeaverTails"}
+    for kind, name in names.items():
+        _, share = measured(f"{kind} (harmful)")
+        assert f"{float(share):.0f} % of {name}" in " ".join(first.split())
+    top, bottom = (re.findall(rf"^\| {n} \([^|]*\| ([\d.]+)", METHOD, re.MULTILINE) for n in (1, 5))
+    assert (top, bottom) == (["0.836"], ["0.080"])
+    assert "answered **84 %** of harmful prompts, on those that score lowest **8 %**" in " ".join(
+        first.split()
+    )

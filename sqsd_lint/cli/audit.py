@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import IO
@@ -119,25 +121,31 @@ def _is_movable(violation: Violation) -> bool:
     return rule is not None and rule.movable and violation.where.index >= 0
 
 
-def read_key() -> str:
-    """Return one key of a terminal, or the first letter of the next line that is piped in; "" at the end.
+@contextmanager
+def keys() -> Iterator[Callable[[], str]]:
+    """Yield what returns the next key of a terminal, without Return; else the first letter of the next line.
 
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
+    The terminal is set once for all keys, so that no key typed ahead is lost. Ctrl-C interrupts as always.
     """
-    if not sys.stdin.isatty():
-        line = sys.stdin.readline()
-        return line.strip()[:1] or ("" if not line else " ")
     try:
         import termios
         import tty
-    except ImportError:  # Windows: a line it is, as above
-        return input().strip()[:1] or " "
+    except ImportError:  # Windows: a line it is
+        yield _first_letter
+        return
+    if not sys.stdin.isatty():
+        yield _first_letter
+        return
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:
         tty.setcbreak(descriptor)
-        key = sys.stdin.read(1)
+        yield lambda: os.read(descriptor, 1).decode("ascii", "replace").replace("\x04", "")
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-    return "" if key == "\x04" else key
+
+
+def _first_letter() -> str:
+    """Return the first letter of the next line, "" when there are no more."""
+    line = sys.stdin.readline()
+    return line.strip()[:1] or (" " if line else "")

@@ -119,7 +119,7 @@ def _audit(old: Baseline, acceptable: Sequence[Violation], settings: Settings, *
     """Ask about each finding, move the rows that are to go, and return the baseline as it is then."""
     import sys
 
-    from sqsd_lint.cli.audit import Answer, ask, read_key
+    from sqsd_lint.cli.audit import Answer, ask, keys
     from sqsd_lint.common.escape import escape
     from sqsd_lint.common.numbers import count
     from sqsd_lint.fix import apply, plan
@@ -127,7 +127,8 @@ def _audit(old: Baseline, acceptable: Sequence[Violation], settings: Settings, *
     from sqsd_lint.types import Severity
 
     asked = [violation for violation in acceptable if every or violation not in old]
-    decided = ask(asked, old.__contains__, sys.stdout, read_key, redact=settings.redact)
+    with keys() as read_key:
+        decided = ask(asked, old.__contains__, sys.stdout, read_key, redact=settings.redact)
     rejected, moving = decided.of(Answer.REJECT), decided.of(Answer.MOVE)
     moves = plan(moving, severities=tuple(Severity), reading=reading_of(settings))
     for left in moves.left:
@@ -135,9 +136,7 @@ def _audit(old: Baseline, acceptable: Sequence[Violation], settings: Settings, *
     for moved in apply(moves):
         typer.echo(f"{escape(moved.file)}: {count(moved.rows, 'row')} moved to {escape(moved.quarantine)}")
     for violation in rejected:
-        typer.echo(
-            f"{escape(str(violation.where))}: {violation.rule} rejected: it fails a check until it is mended"
-        )
+        typer.echo(f"{escape(str(violation.where))}: {violation.rule} rejected: it fails until it is mended")
     if decided.open:
         typer.echo(f"{count(decided.open, 'finding')} not decided")
     gone = {(violation.fingerprint, violation.rule) for violation in (*rejected, *moving)}

@@ -181,9 +181,8 @@ class BundleRun:
                 self.progress.start(len(missing))
             cache = self.cache_dir if self.settings.cache else None
             watch = Stopwatch(cache, self.speed_key(scorer), self.settings.max_length)
-            for sample, answer in watch.watch(
-                scorer.score(missing), lambda: getattr(scorer, "ready_at", 0.0)
-            ):
+            answers = watch.watch(scorer.score(missing), lambda: getattr(scorer, "ready_at", 0.0))
+            for sample, answer in answers:
                 found[sample.fingerprint] = answer
                 if self.progress:
                     self.progress.advance(1)

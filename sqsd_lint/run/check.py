@@ -22,9 +22,9 @@ from sqsd_lint.rules import (
     next_steps,
     subtract_accepted,
 )
+from sqsd_lint.run.given_rows import Given, select_given
 from sqsd_lint.run.panel import Panel
 from sqsd_lint.run.policy_source import open_policy_source
-from sqsd_lint.run.rows import Rows, select_files
 from sqsd_lint.run.sampling import SampledRows
 from sqsd_lint.types import Distribution, Problem, Report, ScoredRow
 
@@ -38,6 +38,7 @@ def check(
     progress: Progress | None = None,
     keep_rows: bool = True,
     findings: int | None = None,
+    given: Given | None = None,
 ) -> Report:
     """Score every row under `settings.paths`, or those that changed, and judge them.
 
@@ -45,12 +46,13 @@ def check(
         keep_rows: have every row in the report. Without, memory grows with findings alone, if one bundle
             judges; several hold their rows all the same.
         findings: list so many of each severity, the first ones, and count the others; None lists all.
+        given: what to judge in place of files.
 
     Raises:
         SqsdLintError: wrong settings, a missing bundle, model or commit. Rows and files that cannot be scored
             are no errors but findings.
     """
-    return examine(settings, progress=progress, keep_rows=keep_rows, findings=findings)[0]
+    return examine(settings, progress=progress, keep_rows=keep_rows, findings=findings, given=given)[0]
 
 
 def examine(
@@ -59,6 +61,7 @@ def examine(
     progress: Progress | None = None,
     keep_rows: bool = False,
     findings: int | None = None,
+    given: Given | None = None,
 ) -> tuple[Report, RemainingFindings]:
     """Return what `check` reports, and the judgement behind it, with the findings that were accepted before.
 
@@ -72,10 +75,9 @@ def examine(
         # Only now it is known which models these bundles are made for; nothing of them has been read yet.
         source.refuse_changed_models(run.scorer.base_place for run in panel.runs.values())
 
-        selection = stack.enter_context(closing(select_files(settings, source.ignore_files)))
-        rows: Rows | SampledRows = Rows(selection, settings)
-        if settings.sample is not None:
-            rows = SampledRows(Rows(selection, settings), settings.sample)
+        selection, every_row = select_given(settings, given, source.ignore_files)
+        stack.enter_context(closing(selection))
+        rows = every_row if settings.sample is None else SampledRows(every_row, settings.sample)
         policies = panel.policies(source.pack)
         scored = panel.score(rows, policies)
         settled = panel.settle(scored, in_order=keep_rows)

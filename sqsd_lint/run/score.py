@@ -12,8 +12,8 @@ from sqsd_lint.errors import BundleError
 from sqsd_lint.rules import load_pack
 from sqsd_lint.rules.findings import why_unscorable
 from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.given_rows import Given, select_given
 from sqsd_lint.run.panel import Panel
-from sqsd_lint.run.rows import Rows, select_all
 from sqsd_lint.types import Opinion, Problem, ScoredRow
 
 
@@ -22,6 +22,7 @@ def score(
     *,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
+    given: Given | None = None,
 ) -> Iterator[ScoredRow | Problem]:
     """Yield every row's score, in the order of files and rows, without a judgement.
 
@@ -30,15 +31,17 @@ def score(
 
     Args:
         note: told at the end what the reader has to know about the rows that were read and the score cache.
+        given: what to score in place of files.
 
     Raises:
         SqsdLintError: wrong settings, a missing bundle or model, or a file that changed between two bundles.
     """
     panel = Panel(settings, progress)
     lowest = [_lowest_threshold(run) for run in panel.runs.values()] if len(panel.runs) > 1 else []
-    with closing(select_all(settings)) as selection:
+    settings = replace(settings, staged=False, changed_since=None)
+    selection, rows = select_given(settings, given, each_problem=True)
+    with closing(selection):
         yield from selection.problems
-        rows = Rows(selection, settings, each_problem=True)
         for items in zip(*panel.score(rows), strict=True):
             yield _with_opinions(list(panel.runs), items, lowest) if lowest else items[0]
     if note:

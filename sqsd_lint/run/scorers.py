@@ -16,6 +16,7 @@ from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
+from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.spread_scorer import SpreadScorer
 from sqsd_lint.types import Expansion, Metric, Problem, Sample, Score
@@ -59,6 +60,10 @@ class SampleScorer(Protocol):
     @property
     def base_place(self) -> Path | None:
         """The folder that a base model is read from, if a change could bring it; else None."""
+
+    @property
+    def calibration(self) -> ScoreCalibration | None:
+        """The bundle's calibration, unless the settings ask for other scores."""
 
     def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
         """Return the scores that are known of samples, by fingerprint."""

@@ -201,8 +201,9 @@ class _Material:
         max_prompts: int,
         progress: Progress | None,
     ) -> None:
-        # Rows are scored as they are trained on here, which is cut.
-        self.bundle_run = BundleRun(replace(settings, long_answers="cut"), progress)
+        # The model is trained here, so no service scores; rows are scored as they are trained on: cut.
+        own = replace(settings, scorer=None, long_answers="cut")
+        self.bundle_run = BundleRun(own, progress)
         self.held_out = held_out
         self.prompts = _prompts(prompts, settings, held_out, max_prompts)
         self.samples = _samples(settings, held_out, rows)

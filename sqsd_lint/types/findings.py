@@ -73,6 +73,11 @@ class ScoredRow:
     invisible: tuple[tuple[str, int], ...] = ()
 
     @property
+    def sqsd(self) -> float:
+        """Danger less safety: the score of the paper."""
+        return self.score.sqsd
+
+    @property
     def scores(self) -> tuple[Score, ...]:
         """One of each bundle."""
         return tuple(opinion.score for opinion in self.opinions) or (self.score,)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqsd_lint.types.findings import ConsensusRule, ScoredRow, Severity, Threshold, Violation
+from sqsd_lint.types.tables import to_pandas
 from sqsd_lint.types.validation import Agreement, PlacedValidation
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +120,15 @@ class Report:
     unlisted: tuple[Unlisted, ...] = ()
     distributions: tuple[Distribution, ...] = ()
     files: tuple[str, ...] = ()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the rows with their scores as a data frame; the column "rules" has what was found in each.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        found: dict[tuple[str, int], str] = {}
+        for violation in self.violations:
+            place = (violation.where.file, violation.where.index)
+            found[place] = ", ".join(filter(None, [found.get(place, ""), violation.rule]))
+        return to_pandas(self.rows, found)

@@ -82,6 +82,14 @@ class Problem:
     fold: str = ""
     foreign: bool = False
 
+    @property
+    def sqsd(self) -> None:
+        """None: there is no score. Rows of either kind can be asked alike."""
+
+    @property
+    def percentile(self) -> None:
+        """None, as for `sqsd`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Undesirable:
