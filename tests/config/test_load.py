@@ -193,7 +193,7 @@ def test_settings_and_schema_have_the_same_keys_and_defaults(root: Path) -> None
     assert set(properties["columns"]["properties"]) == {field.name for field in fields(Columns)}
     keys = {key.replace("-", "_") for key in properties if key not in ("$schema", "extend")}
     assert keys == {field.name for field in fields(Settings)} - {
-        *("trust_remote_code", "staged", "policy_ref"),  # of the command line alone
+        *("trust_remote_code", "staged", "policy_ref", "sample", "scores"),  # of the command line alone
         "lock",  # of the place where the configuration lies
         "opinions",  # what `bundle` names, where it names several
     }
