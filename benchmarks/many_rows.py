@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 
 from sqsd_lint.config import Settings
-from sqsd_lint.distributed.workers import Place
+from sqsd_lint.distributed.workers import WorkerPlace
 from sqsd_lint.read import read_rows
 from sqsd_lint.run import score_shards
 from sqsd_lint.run.bundle_run import BundleRun
@@ -34,14 +35,17 @@ _AT_ONCE = 8192
 
 def made_up(fingerprint: str) -> Score:
     """Return a score that follows from the fingerprint, below every line of the default bundle."""
-    danger = -5.0 - int(fingerprint[:8], 16) / 2**32
-    return Score(fingerprint, danger, 1.0, danger - 1.0, 60, loss=1.0, drift=0.0, harm=-5.0)
+    draw = random.Random(fingerprint).random  # as many digits as a real score has
+    danger, safety = -5.0 - draw(), 1.0 + draw()
+    return Score(
+        fingerprint, danger, safety, danger - safety, 60, "", 0, draw(), False, draw() / 1e6, -5.0 - draw()
+    )
 
 
 class MadeUp(score_shards.ShardWorker):
     """A worker of shards that loads no model."""
 
-    def __init__(self, settings: Settings, folder: Path, place: Place) -> None:
+    def __init__(self, settings: Settings, folder: Path, place: WorkerPlace) -> None:
         super().__init__(settings, folder, place)
 
     def _scores(self, samples: Sequence[Sample]) -> dict[str, Score | Problem]:
@@ -65,7 +69,7 @@ def fill_cache(data: Path, cache: Path) -> None:
 
 def fill_folder(data: Path, cache: Path, folder: Path) -> None:
     score_shards.ShardWorker = MadeUp  # type: ignore[misc]
-    score_shards.score_into(_settings(data, cache), score_shards.Plan(folder, "1"))
+    score_shards.score_into(_settings(data, cache), score_shards.ShardedRun(folder, "1"))
 
 
 def _settings(data: Path, cache: Path) -> Settings:
@@ -93,6 +97,7 @@ def _size(folder: Path) -> int:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rows", type=int, nargs="+", default=[20_000, 200_000])
+    p.add_argument("--no-cache", action="store_true", help="leave the score cache out")
     p.add_argument("--fill", nargs=4, metavar=("WHAT", "DATA", "CACHE", "FOLDER"), help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.fill:
@@ -117,18 +122,19 @@ def main() -> None:
             lint = (*lint, "cpu", "--dtype", "float32", "--no-progress")
             fill = (__file__, "--fill")
             paths = (str(data), str(cache), str(folder))
-            measured(*fill, "cache", *paths)
+            if not args.no_cache:
+                measured(*fill, "cache", *paths)
             runs = {
                 "score --output-dir": (*fill, "folder", *paths),
                 "check --scores": (*lint, "--scores", str(folder)),
-                "check, all in the cache": lint,
+                **({} if args.no_cache else {"check, all in the cache": lint}),
             }
             for label, command in runs.items():
                 seconds, cpu, peak = measured(*command)
                 speed = f"{seconds:>8.1f}  {rows / seconds:>8,.0f}  {cpu:>8.1f}"
                 print(f"{rows:>10,}  {label:<24}{speed}  {peak:>8.0f}", flush=True)
-            disk = [_size(path) / rows for path in (folder, cache)]
-            print(f"{rows:>10,}  bytes a row: {disk[0]:.0f} in the folder, {disk[1]:.0f} in the cache")
+            disk = [f"{_size(path) / rows:.0f}" for path in (folder, cache)]
+            print(f"{rows:>10,}  bytes a row: {disk[0]} in the folder, {disk[1]} in the cache", flush=True)
 
 
 if __name__ == "__main__":

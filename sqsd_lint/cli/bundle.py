@@ -130,7 +130,7 @@ GROUP = o.Group(
 
 
 def _folder(settings: Settings, cache: Path | None) -> Path:
-    """Where a bundle lies that may be too damaged to be opened."""
+    """Return where a bundle lies that may be too damaged to be opened."""
     from sqsd_lint.bundle.installed import list_bundles
     from sqsd_lint.bundle.remote.address import is_remote
     from sqsd_lint.bundle.resolve import open_bundle

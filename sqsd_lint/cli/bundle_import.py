@@ -148,7 +148,7 @@ def import_(
 
 
 def _folders(adapters: dict[str, Any], models: dict[str, Path | None]) -> dict[str, Path]:
-    """The folder of each role, adapter or model; the initial state may be missing."""
+    """Return the folder of each role, adapter or model; the initial state may be missing."""
     found = {}
     for role in _ROLES:
         given = [each for each in (adapters[role], models[role]) if each is not None]

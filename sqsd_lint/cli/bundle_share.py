@@ -158,7 +158,7 @@ def prune(
 
 
 def _configured(settings: Settings, cache: Path | None, status: Status | None) -> list[Bundle]:
-    """Every bundle that the lock, else the configuration, fetches from elsewhere."""
+    """Return every bundle that the lock, else the configuration, fetches from elsewhere."""
     from sqsd_lint.bundle.lock import read_lock
     from sqsd_lint.bundle.remote.address import is_remote, parse
     from sqsd_lint.bundle.remote.pull import pull as fetch
@@ -178,7 +178,7 @@ def _configured(settings: Settings, cache: Path | None, status: Status | None) -
 
 
 def _locked(locked: Locked, cache: Path | None, status: Status | None) -> Bundle:
-    """A bundle of the lock: without a look at the network if it is cached, anew if it is damaged there."""
+    """Return a bundle of the lock, without the network if it is cached, anew if it is damaged there."""
     from sqsd_lint.bundle.installed import find_digest, used
     from sqsd_lint.bundle.remote.address import parse
     from sqsd_lint.bundle.remote.pull import pull as fetch

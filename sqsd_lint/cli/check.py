@@ -137,7 +137,7 @@ def _announce(settings: Settings) -> None:
     from sqsd_lint.run.plan import plan, selected_bytes
 
     every_row = not settings.staged and settings.changed_since in (None, "none")
-    if not every_row or settings.policy_ref or "-" in settings.paths:
+    if not every_row or settings.policy_ref or settings.scores or "-" in settings.paths:
         return
     try:
         if selected_bytes(settings) < _LARGE_BYTES:

@@ -39,7 +39,7 @@ def clean(
 
 
 def remove(path: Path) -> int:
-    """Deletes a file or a folder and returns its size in bytes; a link goes, what it points to stays."""
+    """Delete a file or a folder and returns its size in bytes; a link goes, what it points to stays."""
     if path.is_symlink() or path.is_file():
         size = path.lstat().st_size
         path.unlink()

@@ -20,7 +20,7 @@ _PANEL = "Run"
 _PICTURES: dict[str, PictureFormat] = {".png": "png", ".svg": "svg"}
 
 
-class Format(str, Enum):
+class DriftFormat(str, Enum):
     """How the figures are written."""
 
     TEXT = "text"
@@ -72,7 +72,7 @@ _Dark = Annotated[
     ),
 ]
 _Format = Annotated[
-    Format,
+    DriftFormat,
     typer.Option("--output-format", metavar="text|json", rich_help_panel="Output", help="Format to write."),
 ]
 
@@ -82,7 +82,7 @@ def drift(
     run: _Run,
     start: _Start = None,
     allow_unfinished: _AllowUnfinished = False,
-    output_format: _Format = Format.TEXT,
+    output_format: _Format = DriftFormat.TEXT,
     output_file: o.OutputFile = None,
     plot: _Plot = None,
     dark: _Dark = False,
@@ -118,7 +118,7 @@ def drift(
                     dark=dark,
                     title=f"{run.name} along {found.bundle.id}",
                 )
-    write = write_json if output_format is Format.JSON else write_text
+    write = write_json if output_format is DriftFormat.JSON else write_text
     with open_output(output_file) as stream:
         write(run, found.bundle, found.trajectory, stream)
         stream.flush()

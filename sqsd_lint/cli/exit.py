@@ -21,7 +21,7 @@ _WrongUsage = cast("type[Exception]", typer.BadParameter.__base__)
 
 
 def run(call: Callable[[], None], *, debug: bool = False) -> int:
-    """Runs a command to its exit code; whatever goes wrong is one or two lines on standard error.
+    """Run a command to its exit code; whatever goes wrong is one or two lines on standard error.
 
     Args:
         debug: print the traceback of an unexpected exception; SQSD_LINT_DEBUG=1 does so for every one.
@@ -72,7 +72,7 @@ def silence(stream: IO[str]) -> None:
 
 
 def _flushed(code: int) -> int:
-    """A code of our own; the reader of a pipe may be gone by now, which changes no verdict."""
+    """Return a code of our own; the reader of a pipe may be gone by now, which changes no verdict."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -12,7 +12,7 @@ from sqsd_lint.cli.output import check_output_file, open_output, progress
 from sqsd_lint.cli.settings import settings_of
 
 
-class Format(str, Enum):
+class ExplainFormat(str, Enum):
     """The formats of an explanation (`report.explanation.FORMATS`)."""
 
     TEXT = "text"
@@ -35,7 +35,7 @@ _Top = Annotated[
     ),
 ]
 _Format = Annotated[
-    Format,
+    ExplainFormat,
     typer.Option(
         "--output-format", metavar="text|json|html", rich_help_panel="Output", help="Format to write."
     ),
@@ -46,7 +46,7 @@ def explain(
     context: typer.Context,
     target: _Target,
     top: _Top = 5,
-    output_format: _Format = Format.TEXT,
+    output_format: _Format = ExplainFormat.TEXT,
     output_file: o.OutputFile = None,
     verbose: o.Verbose = False,
     no_progress: o.NoProgress = False,

@@ -36,7 +36,7 @@ class HookFiles:
         self._folder = Path(self._git.text("rev-parse", "--git-path", "hooks")).absolute()
 
     def default(self) -> Sequence[str]:
-        """The hook that suits the repository: pre-receive where it is bare, as on a server."""
+        """Return the hook that suits the repository: pre-receive where it is bare, as on a server."""
         bare = self._git.text("rev-parse", "--is-bare-repository") == "true"
         return ("pre-receive",) if bare else ("pre-commit",)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
@@ -223,11 +222,11 @@ def _score_into(
     from sqsd_lint.distributed.shards import SHARD_ROWS
     from sqsd_lint.report.rows import Tally
     from sqsd_lint.report.style.messages import print_note
-    from sqsd_lint.run.score_shards import Plan, score_into, share_of
+    from sqsd_lint.run.score_shards import ShardedRun, score_into, share_of
 
     if ray_address is not None and engine is not EngineName.RAY:
         raise UsageError("--ray-address: no cluster is used", hint="Use one: --engine ray.")
-    plan = Plan(
+    plan = ShardedRun(
         Path(folder),
         settings.workers,
         share_of(shard) if shard else (1, 1),
@@ -237,7 +236,7 @@ def _score_into(
     )
     with progress(bar) as shown:
         found = score_into(settings, plan, progress=shown)
-    tally = Tally(found.rows, found.scored, Counter(found.unscored))
+    tally = Tally(found.rows, found.scored, found.unscored)
     for text in found.lost:
         print_note(f"given up: {text}")
     if not quiet:

@@ -13,12 +13,12 @@ import typer
 from sqsd_lint.cli import options as o
 from sqsd_lint.cli.settings import settings_of
 from sqsd_lint.errors import UsageError
+from sqsd_lint.server.tokens import read_tokens
 
 if TYPE_CHECKING:
     from sqsd_lint.config import Settings
 
 _NETWORK = "Network"
-_SHORTEST_TOKEN = 16
 # Connections at once; beyond them clients are told to come back.
 _CONNECTIONS = 512
 _GRACE_SECONDS = 30
@@ -68,7 +68,7 @@ def serve(
     Rows are neither logged nor kept; their scores are, in the score cache.
     """
     settings = settings_of(context)
-    tokens = _tokens(token_file)
+    tokens = read_tokens(token_file) if token_file else ()
     if not tokens and not _is_loopback(host):
         raise UsageError(
             f"--host {host}: others can reach it, and no token is needed", hint="Give a --token-file."
@@ -123,27 +123,6 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise UsageError(f"--host {host} --port {port}: {error.strerror or error}") from None
-
-
-def _tokens(file: Path | None) -> tuple[str, ...]:
-    """Return the tokens of a file.
-
-    Raises:
-        UsageError: it cannot be read, holds none, or one that is quickly guessed.
-    """
-    if file is None:
-        return ()
-    try:
-        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from None
-    tokens = tuple(line for line in lines if line and not line.startswith("#"))
-    if not tokens or any(len(token) < _SHORTEST_TOKEN or not token.isascii() for token in tokens):
-        raise UsageError(
-            f"{file}: expected tokens of {_SHORTEST_TOKEN} or more ASCII characters, one a line",
-            hint="`openssl rand -hex 32` makes one.",
-        )
-    return tokens
 
 
 def _is_loopback(host: str) -> bool:

@@ -225,7 +225,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def _refuse_window_options(context: typer.Context) -> None:
-    """No option may be given and do nothing."""
+    """Refuse options that would do nothing."""
     for name in _OF_WINDOWS:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":

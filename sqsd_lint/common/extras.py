@@ -7,17 +7,18 @@ from sqsd_lint.errors import CannotScoreError
 # By the name that is imported; a package of a package counts as its own (`torch.nn`: torch).
 EXTRAS = {
     "accelerate": "local",
+    "gguf": "local",
     "peft": "local",
     "tokenizers": "local",
     "torch": "local",
     "transformers": "local",
     "matplotlib": "plots",
     "datasets": "train",
-    "gguf": "train",
     "fastapi": "server",
     "prometheus_client": "server",
     "uvicorn": "server",
     "bitsandbytes": "quantized",
+    "ray": "ray",
 }
 
 

@@ -33,7 +33,7 @@ _JUDGE = ("check", "baseline")  # the commands that compare scores with threshol
 _ROWS = ("check", "score", "baseline")  # the commands that go through files
 _SCORE = ("check", "score", "explain", "baseline", "validate")
 _LOAD = (*_SCORE, "doctor", "bundle calibrate", "serve")  # the commands that have to fit a model into memory
-_REMOTE = ("check", "score", "baseline", "doctor")  # the commands that take scores of a service
+_REMOTE = ("check", "score", "explain", "baseline", "doctor")  # the commands that a service may score for
 _CACHE = (
     *(*_SCORE, "lock", "drift", "doctor", "clean", "cache export", "cache merge", "serve"),
     *(f"bundle {name}" for name in ("list", "show", "verify", "remove", "import", "build")),
@@ -362,11 +362,7 @@ class Settings:
         "know are sent there, and scored by its bundle. https, or http to this machine. Its token is read "
         "from the environment variable SQSD_LINT_SCORER_TOKEN.",
         schema={"type": "string", "pattern": "^(https?://[^/?#@\\s]+(/[^?#@\\s]*)?)?$"},
-        negation=Negation(
-            "Score here, although the configuration names a service.",
-            value="",
-            commands=(*_REMOTE, "explain", "validate"),
-        ),
+        negation=Negation("Score here, although the configuration names a service.", value=""),
         examples=("https://scorer.example.org",),
     )
     scores: str | None = setting(

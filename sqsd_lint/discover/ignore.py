@@ -19,7 +19,7 @@ _EVERYTHING_IN = re.compile(r"/\*\*\s*$")
 
 
 def text_on_disk(path: str) -> str | None:
-    """The text of an ignore file, None where there is none.
+    """Return the text of an ignore file, None where there is none.
 
     Raises:
         OSError: it cannot be read.
@@ -62,7 +62,7 @@ class Ignore:
 
     @classmethod
     def above(cls, folder: str, files: IgnoreFiles = ON_DISK) -> Ignore | None:
-        """What the folders above `folder` say, up to the root of the repository or to the working folder."""
+        """Return what the folders above `folder` hold, up to the repository's root or the working folder."""
         root, above = folder, []
         here = os.getcwd()
         while not os.path.exists(os.path.join(root, ".git")) and root != here:
@@ -78,7 +78,7 @@ class Ignore:
 
     @classmethod
     def of(cls, folder: str, parent: Ignore | None, files: IgnoreFiles = ON_DISK) -> Ignore | None:
-        """What holds in `folder`.
+        """Return what holds in `folder`.
 
         Raises:
             OSError: an ignore file that cannot be read.
@@ -89,7 +89,7 @@ class Ignore:
         return cls(folder, _spec(lines, strict=False), parent) if lines else parent
 
     def matches(self, path: str, *, is_folder: bool = False) -> bool:
-        """Whether an absolute path is to be left out; the innermost folder with an opinion decides."""
+        """Return whether an absolute path is to be left out; the innermost folder with an opinion decides."""
         ignore: Ignore | None = self
         while ignore is not None:
             if ignore._spec is not None:
@@ -113,7 +113,7 @@ class Exclude:
         self._here = os.getcwd() if patterns else ""
 
     def matches(self, path: str, *, is_folder: bool = False) -> bool:
-        """Whether an absolute path is excluded, itself or by a folder above it."""
+        """Return whether an absolute path is excluded, itself or by a folder above it."""
         if self._spec is None:
             return False
         inside = path.startswith(os.path.join(self._here, ""))

@@ -1,4 +1,4 @@
-"""The way that a path takes through links, as far as a repository could have laid them."""
+"""Resolve a path through links, as far as a repository could have laid them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ResolvedPath:
     """Where a path meets a repository; places are below its top folder, with slashes, "" for that itself.
 
     Attributes:
@@ -33,7 +33,7 @@ class Way:
         return {each for each in (self.name, self.end, *self.met) if each is not None}
 
 
-def way(path: str, root: str) -> Way:
+def resolve(path: str, root: str) -> ResolvedPath:
     """Follow a path, which need not exist, from the root of the file system on.
 
     Args:
@@ -51,7 +51,7 @@ def way(path: str, root: str) -> Way:
         if name is None and within == ():
             name = _below("/".join(reversed(rest)))
         if not rest:
-            return Way(name, tuple(met), None if within is None else "/".join(within))
+            return ResolvedPath(name, tuple(met), None if within is None else "/".join(within))
         part = rest.pop()
         if part in ("", "."):
             continue
@@ -75,14 +75,14 @@ def way(path: str, root: str) -> Way:
 
 
 def links_below(folder: str) -> Iterator[str]:
-    """The links in a folder and its folders, none of which is followed."""
+    """Yield the links in a folder and its folders, none of which is followed."""
     for at, folders, files in os.walk(folder):
         yield from (path for each in (*folders, *files) if os.path.islink(path := os.path.join(at, each)))
         folders[:] = [each for each in folders if each != ".git"]
 
 
 def _below(rest: str) -> str | None:
-    """What is left of a path at the top folder, "" for nothing; None if it leaves again."""
+    """Return what is left of a path at the top folder, "" for nothing; None if it leaves again."""
     inside = posixpath.normpath(rest or ".")
     if inside.split("/")[0] == "..":
         return None
@@ -90,7 +90,7 @@ def _below(rest: str) -> str | None:
 
 
 def _target(path: str) -> str | None:
-    """Where a link leads, None for anything else."""
+    """Return where a link leads, None for anything else."""
     try:
         return os.readlink(path)
     except (OSError, ValueError):  # ValueError: a NUL in it

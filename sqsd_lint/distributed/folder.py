@@ -28,7 +28,7 @@ _VERSION = 1
 _LARGEST = 4 << 30  # bytes of a manifest: a shard takes some 150
 
 
-class Basis(msgspec.Struct, frozen=True):
+class ScoreBasis(msgspec.Struct, frozen=True):
     """All that the scores of a folder depend on besides rows.
 
     Attributes:
@@ -44,7 +44,7 @@ class Basis(msgspec.Struct, frozen=True):
         """32 hex digits."""
         return digest(msgspec.to_builtins(self))[:32]
 
-    def differences(self, other: Basis) -> list[str]:
+    def differences(self, other: ScoreBasis) -> list[str]:
         """Return what another basis has otherwise, in words: `dtype float32, not bfloat16`."""
         mine, theirs = {**self.scorer, **self.rows}, {**other.scorer, **other.rows}
         return [
@@ -59,7 +59,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:12]}..."
 
 
-class Scorer(msgspec.Struct, frozen=True):
+class ScoredBy(msgspec.Struct, frozen=True):
     """What a report says of scores that somebody else has computed.
 
     Attributes:
@@ -71,7 +71,7 @@ class Scorer(msgspec.Struct, frozen=True):
     device: str
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScoresManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file `manifest.json`.
 
     Attributes:
@@ -79,8 +79,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     version: int
-    basis: Basis
-    scorer: Scorer
+    basis: ScoreBasis
+    scorer: ScoredBy
     files: dict[str, FilePlan]
     shards: int = 0
     finished: int = 0
@@ -103,7 +103,7 @@ class ScoresFolder:
         except FileNotFoundError:
             return set()
 
-    def read(self) -> Manifest | None:
+    def read(self) -> ScoresManifest | None:
         """Return the manifest; None where there is none yet.
 
         Raises:
@@ -111,7 +111,7 @@ class ScoresFolder:
         """
         path = self.path / MANIFEST
         try:
-            found = msgspec.convert(read_json(path, limit=_LARGEST), Manifest)
+            found = msgspec.convert(read_json(path, limit=_LARGEST), ScoresManifest)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, msgspec.ValidationError) as error:
@@ -126,7 +126,7 @@ class ScoresFolder:
             )
         return found
 
-    def begin(self, basis: Basis, scorer: Scorer, plans: Mapping[str, FilePlan]) -> Manifest:
+    def begin(self, basis: ScoreBasis, scorer: ScoredBy, plans: Mapping[str, FilePlan]) -> ScoresManifest:
         """Write what is to be scored, beside what the folder holds already of other files; return the whole.
 
         Raises:
@@ -136,17 +136,24 @@ class ScoresFolder:
         known = self.read()
         if known is not None:
             self.check_basis(known, basis)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self._holds_others():
             raise UsageError(
                 f"{self.path} holds other files, and no scores", hint="Name a new folder, or an empty one."
             )
         (self.path / _SHARDS).mkdir(parents=True, exist_ok=True)
         files = {**(known.files if known else {}), **plans}
-        manifest = Manifest(_VERSION, basis, scorer, files)
+        manifest = ScoresManifest(_VERSION, basis, scorer, files)
         self._write(manifest)
         return manifest
 
-    def check_basis(self, known: Manifest, basis: Basis) -> None:
+    def _holds_others(self) -> bool:
+        """Tell whether there is anything that no run writes: others may begin at this very moment."""
+        ours = (MANIFEST, _SHARDS)
+        return self.path.is_dir() and any(
+            entry.name not in ours and not entry.name.startswith(".") for entry in self.path.iterdir()
+        )
+
+    def check_basis(self, known: ScoresManifest, basis: ScoreBasis) -> None:
         """Refuse to mix scores.
 
         Raises:
@@ -159,14 +166,17 @@ class ScoresFolder:
                 hint="Name another folder, or score with the settings that it was begun with.",
             )
 
-    def end(self, manifest: Manifest) -> None:
-        """Write the manifest with how many shards are finished now."""
+    def end(self, manifest: ScoresManifest) -> None:
+        """Write the manifest with how many shards are finished now, and with what others have added."""
+        known = self.read()
+        files = {**(known.files if known else {}), **manifest.files}
+        manifest = msgspec.structs.replace(manifest, files=files)
         shards = shards_of(manifest.files, manifest.basis.digest)
         finished = self.finished()
         done = sum(shard.name in finished for shard in shards)
         self._write(msgspec.structs.replace(manifest, shards=len(shards), finished=done))
 
-    def _write(self, manifest: Manifest) -> None:
+    def _write(self, manifest: ScoresManifest) -> None:
         encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
         write_whole(self.path / MANIFEST, encoded)
 
@@ -185,7 +195,7 @@ def merged_plans(
     return plans, problems
 
 
-def finished_shards(folder: ScoresFolder, manifest: Manifest) -> Iterator[tuple[Shard, Path]]:
+def finished_shards(folder: ScoresFolder, manifest: ScoresManifest) -> Iterator[tuple[Shard, Path]]:
     """Yield the finished shards of a manifest, in the order of files and rows, and where their scores are."""
     finished = folder.finished()
     for shard in shards_of(manifest.files, manifest.basis.digest):

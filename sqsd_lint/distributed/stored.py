@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqsd_lint.distributed.shards import Shard
-from sqsd_lint.distributed.table import Done, Lookup, ScoredRow, fingerprints_of, open_lookup, read_done
+from sqsd_lint.distributed.table import Done, Lookup, StoredRow, fingerprints_of, open_lookup, read_done
 from sqsd_lint.types import Where
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class StoredScores:
             rows.append(shard.part.rows)
             numbers.append(number)
 
-    def find(self, wanted: Iterable[tuple[str, Where]]) -> dict[str, ScoredRow]:
+    def find(self, wanted: Iterable[tuple[str, Where]]) -> dict[str, StoredRow]:
         """Return what is stored of rows, by fingerprint; of the others there is nothing.
 
         Args:
@@ -58,7 +58,7 @@ class StoredScores:
         Raises:
             CannotScoreError: a file of scores is damaged.
         """
-        found: dict[str, ScoredRow] = {}
+        found: dict[str, StoredRow] = {}
         by_shard: dict[int, list[str]] = {}
         left: list[str] = []
         for fingerprint, where in wanted:
@@ -87,7 +87,7 @@ class StoredScores:
         at = bisect_right(rows, where.index) - 1
         return numbers[at] if at >= 0 else None
 
-    def _get(self, at: int, fingerprints: list[str]) -> Iterator[tuple[str, ScoredRow]]:
+    def _get(self, at: int, fingerprints: list[str]) -> Iterator[tuple[str, StoredRow]]:
         lookup = self._held.pop(at, None)
         if lookup is None:
             shard, path = self._shards[at]

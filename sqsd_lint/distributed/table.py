@@ -1,7 +1,7 @@
 """The file of a shard's scores: Parquet, a row of the table for each row of the data, in their order.
 
-Pages have checksums, and the descriptor of the shard is in the file: a file that was damaged or renamed is
-never taken for another.
+The descriptor of the shard and a digest of what is judged by are in the file: one that was damaged or renamed
+is never taken for another.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import msgspec
 
@@ -28,9 +29,11 @@ _VERSION = "1"
 _GROUP = 8192
 _KEY = b"sqsd-lint"
 _TRUNCATED = frozenset(get_args(Truncated))
-_LARGEST = 2**31
 _FINGERPRINT = re.compile("[0-9a-f]{32}")
 OK = "ok"
+_NUMBERS = ("danger", "safety", "harm", "loss", "drift", "tokens", "response_lost")
+# What rows are judged by; the others are for readers.
+_READ = ("fingerprint", *_NUMBERS, "truncated", "dropped", "status", "message", "hint")
 
 
 class ScoredSample(NamedTuple):
@@ -41,40 +44,43 @@ class ScoredSample(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
+class About(msgspec.Struct, frozen=True):
+    """What has to be said of a shard's rows and scores, as far as it is known once they are scored.
+
+    Attributes:
+        notes: on the scores.
+        uncovered: the share of the base model that no score covers.
+        undesirable, remarks, not_data: on the rows, as `run.rows.Rows` counts them.
+    """
+
+    notes: tuple[str, ...] = ()
+    uncovered: float = 0.0
+    undesirable: dict[str, int] = {}
+    remarks: dict[str, int] = {}
+    not_data: tuple[str, ...] = ()
+
+
 class Done(msgspec.Struct, frozen=True):
     """What became of a shard.
 
     Attributes:
         rows, scored: how many there are, and how many have a score; a file that cannot be read has none.
         unscored: by code, how many rows, or files, have none.
-        notes: what a report has to say of the scores.
-        uncovered: the share of the base model that no score covers.
     """
 
     rows: int
     scored: int
     unscored: dict[str, int]
-    notes: tuple[str, ...] = ()
-    uncovered: float = 0.0
+    about: About
 
 
-class ShardScorer(Protocol):
-    """What a file of scores says of what they are by."""
-
-    @property
-    def model_notes(self) -> tuple[str, ...]:
-        """Notes that hold for the rows scored."""
-
-    @property
-    def uncovered(self) -> float:
-        """The share of the base model that no score covers."""
-
-
-def write_shard(path: Path, shard: Shard, items: Iterable[ScoredSample | Problem], by: ShardScorer) -> Done:
+def write_shard(
+    path: Path, shard: Shard, items: Iterable[ScoredSample | Problem], about: Callable[[int], About]
+) -> Done:
     """Write the scores of a shard: to a file beside, which takes the name once it is whole.
 
     Args:
-        by: what scores the items; it is asked once all of them are scored.
+        about: called at the end, with the number of rows that have a score.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -85,10 +91,9 @@ def write_shard(path: Path, shard: Shard, items: Iterable[ScoredSample | Problem
     rest = iter(items)
     with (
         replacing(path) as new,
-        pq.ParquetWriter(
-            new, schema, compression="zstd", write_page_checksum=True, store_schema=True
-        ) as writer,
+        pq.ParquetWriter(new, schema, compression="zstd") as writer,
     ):
+        content = _new_digest()
         while group := list(islice(rest, _GROUP)):
             for item in group:
                 if isinstance(item, Problem):
@@ -96,10 +101,10 @@ def write_shard(path: Path, shard: Shard, items: Iterable[ScoredSample | Problem
                     unscored[item.code] = unscored.get(item.code, 0) + max(item.rows, 1)
                 else:
                     rows, scored = rows + 1, scored + 1
-            writer.write_table(pa.Table.from_pylist([_fields(each) for each in group], schema=schema))
-        # Where no row was scored, no model was asked.
-        model = (by.model_notes, by.uncovered) if scored else ((), 0.0)
-        done = Done(rows, scored, unscored, *model)
+            table = pa.Table.from_pylist([_fields(each) for each in group], schema=schema)
+            _add_to(content, table)
+            writer.write_table(table)
+        done = Done(rows, scored, unscored, about(scored))
         writer.add_key_value_metadata(
             {
                 _KEY.decode(): json.dumps(
@@ -107,11 +112,26 @@ def write_shard(path: Path, shard: Shard, items: Iterable[ScoredSample | Problem
                         "version": _VERSION,
                         "shard": msgspec.to_builtins(shard),
                         "done": msgspec.to_builtins(done),
+                        "content": content.hexdigest(),
                     }
                 )
             }
         )
     return done
+
+
+def _new_digest() -> blake2b:
+    return blake2b(digest_size=16, person=b"sqsd-lint/scores")
+
+
+def _add_to(content: blake2b, table: pa.Table) -> None:
+    """Add what rows are judged by to a digest; the same for equal rows, however they are encoded."""
+    for name in _READ:
+        column = table.column(name)
+        if name in _NUMBERS:
+            content.update(column.to_numpy().tobytes())  # what is not known is NaN
+        else:
+            content.update("\n".join(map(repr, column.to_pylist())).encode("utf-8", "surrogatepass"))
 
 
 def _schema() -> pa.Schema:
@@ -202,7 +222,7 @@ class Lookup(NamedTuple):
     table: pa.Table
     path: Path
 
-    def get(self, fingerprints: Sequence[str]) -> Iterator[tuple[str, ScoredRow]]:
+    def get(self, fingerprints: Sequence[str]) -> Iterator[tuple[str, StoredRow]]:
         """Yield what is stored of those that are there.
 
         Raises:
@@ -212,22 +232,16 @@ class Lookup(NamedTuple):
         if not wanted:
             return
         found = self.table.take([self.rows[fingerprint] for fingerprint in wanted]).to_pydict()
-        for number, fingerprint in enumerate(wanted):
-            yield fingerprint, _stored({name: found[name][number] for name in found}, self.path)
+        for values in zip(*(found[name] for name in _READ), strict=True):
+            yield values[0], _stored(self.path, *values)
 
 
-class ScoredRow(NamedTuple):
+class StoredRow(NamedTuple):
     """What is stored of a row: its score, or code, message and hint of why it has none."""
 
     score: Score | None
     dropped: tuple[str, ...] = ()
     why: tuple[str, str, str] = ("", "", "")
-
-
-_READ = (
-    *("fingerprint", "danger", "safety", "harm", "loss", "drift", "tokens", "truncated", "response_lost"),
-    *("dropped", "status", "message", "hint"),
-)
 
 
 def open_lookup(path: Path) -> Lookup:
@@ -240,41 +254,57 @@ def open_lookup(path: Path) -> Lookup:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path) as file:
             table = file.read(columns=list(_READ), use_threads=False)
+            told = json.loads(file.metadata.metadata[_KEY])["content"]
+        if table.schema.types != [_schema().field(name).type for name in _READ]:
+            raise ValueError("its columns are not those of scores")
+        content = _new_digest()
+        for begin in range(0, table.num_rows, _GROUP):
+            _add_to(content, table.slice(begin, _GROUP))
+        if content.hexdigest() != told:
+            raise ValueError("its scores are not those that were written")
         keys = table.column("fingerprint").to_pylist()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from None
     return Lookup({key: at for at, key in enumerate(keys) if key}, table, path)
 
 
-def _stored(row: dict[str, Any], path: Path) -> ScoredRow:
-    if row["status"] != OK:
-        return ScoredRow(None, (), (str(row["status"]), row["message"] or "", row["hint"] or ""))
-    numbers = [row[name] for name in ("danger", "safety")]
-    counts = [row[name] for name in ("tokens", "response_lost")]
-    sound = (
-        all(isinstance(value, float) for value in numbers)
-        and all(isinstance(value, int) and 0 <= value < _LARGEST for value in counts)
-        and row["truncated"] in _TRUNCATED
-    )
-    if not sound:
-        raise _damaged(path, ValueError(f"the row {row['fingerprint']} has no score that can be one"))
-    danger, safety = numbers
+def _stored(
+    path: Path,
+    fingerprint: str,
+    danger: Any,
+    safety: Any,
+    harm: Any,
+    loss: Any,
+    drift: Any,
+    tokens: Any,
+    response_lost: Any,
+    truncated: Any,
+    dropped: Any,
+    status: Any,
+    message: Any,
+    hint: Any,
+) -> StoredRow:
+    """Return a row from its values in the order of `_READ`."""
+    if status != OK:
+        return StoredRow(None, (), (str(status), message or "", hint or ""))
+    if None in (danger, safety, tokens, response_lost) or truncated not in _TRUNCATED:
+        raise _damaged(path, ValueError(f"the row {fingerprint} has no score that can be one"))
     score = Score(
-        row["fingerprint"],
+        fingerprint,
         danger,
         safety,
         danger - safety,
-        row["tokens"],
-        row["truncated"],
-        row["response_lost"],
-        math.nan if row["loss"] is None else row["loss"],
+        tokens,
+        truncated,
+        response_lost,
+        math.nan if loss is None else loss,
         False,
-        math.nan if row["drift"] is None else row["drift"],
-        row["harm"],
+        math.nan if drift is None else drift,
+        harm,
     )
-    return ScoredRow(score, tuple(row["dropped"] or ()))
+    return StoredRow(score, tuple(dropped or ()))
 
 
 def _damaged(path: Path, error: Exception) -> CannotScoreError:
@@ -294,7 +324,7 @@ def fingerprints_of(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path) as file:
             keys = file.read(columns=["fingerprint"], use_threads=False).column(0).to_pylist()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from None

@@ -24,7 +24,7 @@ CORES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerPlace:
     """Where a worker runs.
 
     Attributes:
@@ -60,7 +60,7 @@ class Worker(Protocol[J_in, R_out]):
         """Do a job."""
 
 
-MakeWorker = Callable[[Place], Worker[J, R]]
+MakeWorker = Callable[[WorkerPlace], Worker[J, R]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Queue(Generic[J]):
 class InProcess(Generic[J, R]):
     """One worker, in this very process."""
 
-    def __init__(self, make: MakeWorker[J, R], place: Place) -> None:
+    def __init__(self, make: MakeWorker[J, R], place: WorkerPlace) -> None:
         self._worker = make(place)
 
     def facts(self) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ class Processes(Generic[J, R]):
     A process that dies is replaced, and its job is done again. One whose parent dies ends after its job.
     """
 
-    def __init__(self, make: MakeWorker[J, R], places: Sequence[Place]) -> None:
+    def __init__(self, make: MakeWorker[J, R], places: Sequence[WorkerPlace]) -> None:
         self._make = make
         # A fork would take over threads and the state of CUDA.
         self._context = multiprocessing.get_context("spawn")
@@ -208,7 +208,7 @@ class Processes(Generic[J, R]):
         for worker in self._workers:
             worker.process.join()
 
-    def _start(self, place: Place) -> _Process[J]:
+    def _start(self, place: WorkerPlace) -> _Process[J]:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(self._make, place, theirs), daemon=True)
         process.start()
@@ -218,7 +218,7 @@ class Processes(Generic[J, R]):
 
 @dataclass
 class _Process(Generic[J]):
-    place: Place
+    place: WorkerPlace
     process: BaseProcess
     connection: Connection
     job: J | None = None
@@ -229,7 +229,7 @@ class _Process(Generic[J]):
         return self.process.exitcode
 
 
-def _serve(make: MakeWorker[Any, Any], place: Place, connection: Connection) -> None:
+def _serve(make: MakeWorker[Any, Any], place: WorkerPlace, connection: Connection) -> None:
     """Answer jobs with what they give, until the other end is closed."""
     import signal
 
@@ -240,7 +240,7 @@ def _serve(make: MakeWorker[Any, Any], place: Place, connection: Connection) -> 
     while True:
         try:
             job = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # the parent has ended, or wants no more
             return
         answer: Any
         try:
@@ -256,14 +256,14 @@ def _serve(make: MakeWorker[Any, Any], place: Place, connection: Connection) -> 
             return
 
 
-def places_of(workers: int, devices: Sequence[str], cores: int) -> list[Place]:
+def places_of(workers: int, devices: Sequence[str], cores: int) -> list[WorkerPlace]:
     """Return a place for each worker: a device each, or its part of the CPU cores.
 
     Args:
         devices: names of the devices to spread workers over; none where they share the CPU.
     """
     if devices:
-        return [Place(devices[number % len(devices)]) for number in range(workers)]
+        return [WorkerPlace(devices[number % len(devices)]) for number in range(workers)]
     if workers == 1:
-        return [Place()]
-    return [Place("", max(1, cores // workers)) for _ in range(workers)]
+        return [WorkerPlace()]
+    return [WorkerPlace("", max(1, cores // workers)) for _ in range(workers)]

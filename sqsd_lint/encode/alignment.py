@@ -33,7 +33,7 @@ class _Alignment(NamedTuple):
 def places(
     sample: Sample, text: str, spans: Mapping[int, Span], offsets: Sequence[Span], end_of_turn: str
 ) -> list[Place | None]:
-    """The place of each token of a rendered sample.
+    """Return the place of each token of a rendered sample.
 
     Args:
         text: the rendered conversation.
@@ -69,7 +69,7 @@ def places(
 
 
 def _align(content: str, turn: int, text: str, span: Span, end_of_turn: str) -> _Alignment | None:
-    """Where a message's content stands in its span: whole, trimmed, or (thoughts dropped) in part."""
+    """Return where a message's content stands in its span: whole, trimmed, or (thoughts dropped) in part."""
     begin, end = span
     for words in filter(None, (content, content.strip())):
         lo = text.find(words, begin, end)

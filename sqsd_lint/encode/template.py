@@ -122,7 +122,7 @@ class Template:
         return "".join(parts)
 
     def _find_end_of_turn(self) -> str:
-        """What the template writes after an assistant's words, through the first special token."""
+        """Return what the template writes after an assistant's words, through the first special token."""
         fallback = str(self._tokenizer.eos_token or "")
         try:
             text = self._apply(
@@ -152,7 +152,7 @@ class Template:
 
 
 def bos_text(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The BOS token as text where the tokenizer puts one before plain text, else ""."""
+    """Return the BOS token as text where the tokenizer puts one before plain text, else ""."""
     bos_id = tokenizer.bos_token_id
     ids = tokenizer("a", add_special_tokens=True)["input_ids"]
     return str(tokenizer.bos_token) if bos_id is not None and ids and ids[0] == bos_id else ""

@@ -95,7 +95,7 @@ def _block(data: memoryview, at: int, header_size: int, _body_size: int) -> int:
 
 
 def _header(data: memoryview, at: int) -> tuple[memoryview, int]:
-    """The header of the message at `at`, and where its body begins: `at` itself if the stream ends there."""
+    """Return the header of the message at `at` and where its body begins: `at` itself at the stream's end."""
     (size,) = struct.unpack_from("<I", data, at)
     start = at + 4
     if size == _CONTINUES:  # what came before Arrow 0.15 has no such mark
@@ -158,7 +158,7 @@ class _Table:
         return struct.iter_unpack(form, found)
 
     def _place(self, field: int) -> int:
-        """Where a field lies, 0 where there is none."""
+        """Return where a field lies, 0 where there is none."""
         entry = 4 + 2 * field
         if entry + 2 > self._read("<H", self._fields):
             return 0
@@ -211,7 +211,7 @@ def read_arrow(source: Source) -> Iterator[Row | Problem]:
 def _bounded(
     source: Source, sizes: Iterator[int], batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """The batches, none of which is decompressed before its header has said that it may be."""
+    """Yield the batches, none of which is decompressed before its header has said that it may be."""
     unfolded, rows = 0, 0
     for size in sizes:
         unfolded += size

@@ -57,7 +57,7 @@ def rows_of_batches(
 
 
 def damaged(error: Exception, *, line: int = 0) -> Unreadable:
-    """The error of a file that pyarrow refuses."""
+    """Return the error of a file that pyarrow refuses."""
     return Unreadable(
         f"damaged{f' after {line - 1} rows' if line > 1 else ''}: {str(error)[:200]}",
         hint="write the file again",
@@ -66,7 +66,7 @@ def damaged(error: Exception, *, line: int = 0) -> Unreadable:
 
 
 def _damaged_rows(batch: pa.RecordBatch) -> set[int] | range:
-    """Which rows refer to anything outside of the file's data, or to text that is not UTF-8."""
+    """Return which rows refer to anything outside of the file's data, or to text that is not UTF-8."""
     damage: set[int] = set()
     for column in batch.columns:
         if _is_sound(column):
@@ -127,7 +127,7 @@ def _measured(part: pa.RecordBatch, start: int, damage: set[int] | range, limits
 def _rows(
     source: Source, part: pa.RecordBatch, index: int, faults: dict[int, str] | None
 ) -> Iterator[Row | Problem]:
-    """The rows of a part that is the file's from `index` on."""
+    """Yield the rows of a part that is the file's from `index` on."""
     together = _python(part) if faults is None else None
     for i in range(part.num_rows):
         where = Where(source.file, index + i + 1, index + i)
@@ -140,7 +140,7 @@ def _rows(
 
 
 def _python(part: pa.RecordBatch) -> list[dict[str, Any]] | None:
-    """The rows as Python objects, None where one of them is damaged beyond that."""
+    """Return the rows as Python objects, None where one of them is damaged beyond that."""
     import pyarrow as pa
 
     try:
@@ -168,7 +168,7 @@ def _column(column: pa.Array) -> list[Any]:
 
 
 def _value(scalar: pa.Scalar) -> Any:
-    """A value as Python has it; a time beyond Python's as the number that the file holds.
+    """Return a value as Python has it; a time beyond Python's as the number that the file holds.
 
     An unrelated column must not cost a row, nor a time inside of a message the conversation.
 
@@ -207,7 +207,7 @@ def _check_schema(schema: pa.Schema, max_depth: int) -> None:
 
 
 def _inner(kind: pa.DataType) -> list[pa.DataType]:
-    """The types that a type is made of."""
+    """Return the types that a type is made of."""
     import pyarrow as pa
 
     if isinstance(kind, pa.BaseExtensionType):

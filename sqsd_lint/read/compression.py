@@ -127,7 +127,7 @@ class _Decompressor(Protocol):
 
 
 class _Streams:
-    """Reads streams of bz2 or xz one after another, never more at once than is asked for.
+    """Read streams of bz2 or xz one after another, never more at once than is asked for.
 
     The library's own file objects do the same, but hide how much a single block unfolds to: 45 bytes of bz2
     may be 46 MB.
@@ -170,7 +170,7 @@ class _Streams:
 
 
 def _opener(kind: str) -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
-    """How to begin a stream of a kind, and the errors of its library."""
+    """Return how to begin a stream of a kind, and the errors of its library."""
     try:
         if kind == "bz2":
             from bz2 import BZ2Decompressor
@@ -216,7 +216,7 @@ def decompressed(stream: BinaryIO, kind: str, limits: Limits) -> io.BufferedRead
 
 
 def limited(stream: BinaryIO, limits: Limits) -> io.BufferedReader:
-    """Standard input, with max_file_bytes enforced as it is read."""
+    """Open standard input, with max_file_bytes enforced as it is read."""
 
     def check(total: int) -> None:
         if total > limits.max_file_bytes:

@@ -30,7 +30,7 @@ class Decoder:
         self._json = json.JSONDecoder(object_pairs_hook=self._object, parse_int=integer)
 
     def decode(self, text: str) -> tuple[Any, str]:
-        """The value of a whole text and its fault, "" when it is sound.
+        """Return the value of a whole text and its fault, "" when it is sound.
 
         Raises:
             JSONDecodeError: the text is not one JSON value.
@@ -41,7 +41,7 @@ class Decoder:
         return value, self._fault(value, text, 0, len(text))
 
     def scan(self, text: str, start: int) -> tuple[Any, int, str]:
-        """The value that starts at `start`, where it ends, and its fault.
+        """Return the value that starts at `start`, where it ends, and its fault.
 
         Raises:
             JSONDecodeError, RecursionError: as `decode`.
@@ -79,7 +79,7 @@ def too_deep(max_depth: int) -> str:
 
 
 def deeper_than(value: Any, depth: int) -> bool:
-    """Whether lists and dicts nest in more than `depth` levels; walks level by level, never recursing."""
+    """Return whether lists and dicts nest in more than `depth` levels, level by level without recursion."""
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(depth):
         if not level:
@@ -90,7 +90,7 @@ def deeper_than(value: Any, depth: int) -> bool:
 
 
 def not_json(error: JSONDecodeError, *, line: int, column: int) -> str:
-    """What was expected, what was found instead, and where (both counted from 1)."""
+    """Return what was expected, what was found instead, and where (both counted from 1)."""
     found = error.doc[error.pos : error.pos + _FOUND].strip()
     what = error.msg[:1].lower() + error.msg[1:].removesuffix(" starting at").removesuffix(" at")
     return f"not JSON at line {line}, column {column}: {what}, found {repr(found) if found else 'the end'}"

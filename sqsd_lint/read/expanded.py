@@ -40,7 +40,7 @@ def rows_size(batch: pa.RecordBatch, budget: int) -> int:
 
 
 class _Meter:
-    """Adds up what arrays take."""
+    """Add up what arrays take."""
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
@@ -125,7 +125,7 @@ class _Meter:
 
 
 def _counted(indices: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Which indices occur, and how often each; nulls are none."""
+    """Return which indices occur, and how often each; nulls are none."""
     import numpy as np
 
     places, counts = np.unique(indices.drop_null().to_numpy(zero_copy_only=False), return_counts=True)
@@ -133,7 +133,7 @@ def _counted(indices: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, A
 
 
 def _runs(array: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The places of a run-end encoded array's values, and how many rows each stands in."""
+    """Return the places of a run-end encoded array's values, and how many rows each stands in."""
     import numpy as np
 
     first, count = array.find_physical_offset(), array.find_physical_length()
@@ -142,7 +142,7 @@ def _runs(array: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 
 def _text_lengths(array: pa.Array) -> np.ndarray[Any, Any] | None:
-    """The bytes of each text, None where an array holds something else; what a null refers to counts."""
+    """Return the bytes of each text, None where an array holds something else; what nulls refer to counts."""
     import numpy as np
     from pyarrow import types
 
@@ -176,7 +176,7 @@ def _width(kind: pa.DataType) -> int:
 
 
 def _is(name: str, kind: pa.DataType) -> bool:
-    """Whether a type is of a kind that the oldest pyarrow we run with may not know."""
+    """Return whether a type is of a kind that the oldest pyarrow we run with may not know."""
     from pyarrow import types
 
     check = getattr(types, f"is_{name}", None)

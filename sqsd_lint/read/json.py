@@ -160,7 +160,7 @@ class Document:
                 return NOTHING
 
     def starts_array_of_objects(self) -> bool:
-        """Whether an array comes next that is empty or begins with an object; moves to its bracket."""
+        """Return whether an array comes next that is empty or begins with an object; moves to its bracket."""
         if self.peek() != "[":
             return False
         while True:
@@ -169,7 +169,7 @@ class Document:
                 return self._text[at : at + 1] in ("{", "]")
 
     def damage(self, expected: str) -> Unreadable:
-        """The error of a document that goes on otherwise than `expected`."""
+        """Return the error of a document that goes on otherwise than `expected`."""
         found = repr(self._text[self.pos : self.pos + 12]) if self.peek() else "the end of the file"
         line = self.line_at(self.pos)
         return Unreadable(
@@ -234,7 +234,7 @@ def read_json(source: Source) -> Iterator[Row | Problem]:
 
 
 def holds_lines(source: Source) -> tuple[bool, Source]:
-    """Whether a file of JSON has a row on each line, by its first lines; the source with them put back.
+    """Return whether a file of JSON has a row on each line, by its first lines, and the whole source.
 
     Raises:
         Unreadable: each line holds an array, which is no row.
@@ -251,7 +251,7 @@ def holds_lines(source: Source) -> tuple[bool, Source]:
 
 
 def _are_lines(first: bytes, rest: bytes, source: Source) -> bool:
-    """Whether a file named after JSON Lines holds them; where one line is broken, the others are still rows.
+    """Return whether a file named after JSON Lines holds them; one broken line leaves the others rows.
 
     Args:
         first: the first line that is not blank.
@@ -308,7 +308,7 @@ class _Chain(io.RawIOBase):
 
 
 def _told_apart(items: Iterator[Row | Problem]) -> Iterator[Row | Problem]:
-    """The same rows, with their numbers where several begin on one line."""
+    """Yield the same rows, with their numbers where several begin on one line."""
     held: Row | Problem | None = None
     late: Exception | None = None
     before = 0  # the line of the row before the one that is held
@@ -367,7 +367,7 @@ class _Rows:
         return malformed_row(where, fault, text=text) if fault else Row(where, raw, span)
 
     def _next_row(self) -> Row | Problem:
-        """The value that comes next as a row."""
+        """Return the value that comes next as a row."""
         document = self._document
         document.peek()
         line = document.line_at(document.pos)
@@ -375,7 +375,7 @@ class _Rows:
         return self._row(raw, fault, line, text, span)
 
     def refuse_values(self) -> None:
-        """Raises Unreadable at an array of arrays of plain values, a table whose columns have no names."""
+        """Raise Unreadable at an array of arrays of plain values, a table whose columns have no names."""
         first = self._document.first_of_array()
         plain = (str, int, float, type(None))
         if isinstance(first, list) and first and all(isinstance(cell, plain) for cell in first):
@@ -386,7 +386,7 @@ class _Rows:
             )
 
     def array(self) -> Iterator[Row | Problem]:
-        """The elements of the array that starts here."""
+        """Yield the elements of the array that starts here."""
         document = self._document
         document.expect("[")
         if document.accept("]"):
@@ -400,7 +400,7 @@ class _Rows:
                 raise document.damage("another row was expected behind the comma")
 
     def objects(self) -> Iterator[Row | Problem]:
-        """The rows in the object that starts here, or the object and those behind it, each of them a row."""
+        """Yield the rows in the object that starts here, or the object and those behind it, each a row."""
         document = self._document
         start = document.line_at(document.pos)
         first_byte = document.byte_at(document.pos)
@@ -457,7 +457,7 @@ class _Rows:
             yield self._next_row()
 
     def _rows_next(self, key: str, whole: dict[str, Any]) -> bool:
-        """Whether the value of a key is an array of rows, rather than a part of one."""
+        """Return whether the value of a key is an array of rows, rather than a part of one."""
         if not self._document.starts_array_of_objects():
             return False
         if key in CONTAINERS:
@@ -465,7 +465,7 @@ class _Rows:
         return not looks_like_row(whole) and looks_like_row(self._document.first_of_array())
 
     def _unread(self, whole: dict[str, Any], line: int) -> Iterator[Problem]:
-        """What stands beside the rows and looks like rows, too: that it was not read is said."""
+        """Yield what stands beside the rows and looks like rows, too: that it was not read is said."""
         known = ", ".join(CONTAINERS)
         where = Where(self._document.file, line, -1)
         for key, value in whole.items():

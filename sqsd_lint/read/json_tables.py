@@ -14,7 +14,7 @@ _CONVERSATIONS = frozenset(("messages", "conversations", "conversation", "chosen
 
 
 def looks_like_row(value: Any) -> bool:
-    """Whether a value is an object with the columns of a row of training data, under their usual names."""
+    """Return whether a value is an object with the columns of a row of training data, by usual names."""
     if not isinstance(value, dict):
         return False
     keys = value.keys()
@@ -22,7 +22,7 @@ def looks_like_row(value: Any) -> bool:
 
 
 def looks_like_messages(value: list[Any]) -> bool:
-    """Whether the first element of an array is a message: an object with a role and a text."""
+    """Return whether the first element of an array is a message: an object with a role and a text."""
     first = value[0] if value else None
     return isinstance(first, dict) and bool(
         ("role" in first and first.keys() & {"content", "tool_calls"})

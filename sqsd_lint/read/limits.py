@@ -36,7 +36,7 @@ class Limits:
 
 
 def in_words(size: int) -> str:
-    """A number of bytes as people write it: `in_words(16 * MIB)` is "16 MiB"."""
+    """Return a number of bytes as people write it: `in_words(16 * MIB)` is "16 MiB"."""
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if size >= unit:
             return f"{size / unit:.4g} {name}"

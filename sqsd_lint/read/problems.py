@@ -25,7 +25,7 @@ class Unreadable(Exception):
 
 
 def refuse_bomb(unfolded: int, size: int, limits: Limits, *, line: int = 0) -> None:
-    """Raises Unreadable if `size` compressed bytes unfold to more bytes than they may."""
+    """Raise Unreadable if `size` compressed bytes unfold to more bytes than they may."""
     if unfolded <= limits.unfolded_at_most(size):
         return
     if unfolded > limits.max_decompressed_bytes:
@@ -55,7 +55,7 @@ def malformed_row(where: Where, message: str, *, hint: str = "", text: bytes | s
 
 
 def bad_utf8(error: UnicodeDecodeError, offset: int) -> str:
-    """Which byte is not UTF-8, and where: `offset` is the file offset at which the decoded bytes began."""
+    """Return which byte is not UTF-8, and where: the decoded bytes began at the file's `offset`."""
     byte = error.object[error.start]
     return f"not UTF-8: byte 0x{byte:02x} at byte offset {offset + error.start}"
 

@@ -51,7 +51,7 @@ class Options:
 
 
 def write(report: Report, format: str, stream: IO[str], options: Options | None = None) -> None:
-    """Writes `report` to `stream` in one of `FORMATS`.
+    """Write `report` to `stream` in one of `FORMATS`.
 
     Raises:
         UsageError: no such format.

@@ -36,7 +36,7 @@ def identities(violations: Sequence[Violation], paths: Mapping[str, str]) -> lis
 
 
 def with_path(identity: str, path: str) -> str:
-    """An identity that holds across files, too: 32 hex digits."""
+    """Return an identity that holds across files, too: 32 hex digits."""
     return _digest(path, identity)
 
 

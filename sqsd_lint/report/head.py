@@ -15,7 +15,7 @@ _DIGEST_DIGITS = 12
 
 
 def print_head(page: Page, head: Head, scale: Scale | None) -> None:
-    """Prints model, bundle and settings, then one row per line (which is the bars' legend), then notes."""
+    """Print model, bundle and settings, then one row per line (which is the bars' legend), then notes."""
     several = f"{len(head.bundles)} bundles, consensus: {head.consensus}" if head.bundles else ""
     title = escape(several or head.base_model)
     page.line(Text.assemble(("sqsd-lint", "bold"), (page.glyphs.dot + title, "dim")))
@@ -43,7 +43,7 @@ def _print_bundle(page: Page, head: Head, scale: Scale | None) -> None:
 
 
 def short_digest(digest: str) -> str:
-    """The first digits of a digest, without the name of its algorithm."""
+    """Return the first digits of a digest, without the name of its algorithm."""
     return escape(digest.rpartition(":")[2][:_DIGEST_DIGITS])
 
 
@@ -53,7 +53,7 @@ def bar_width(page: Page) -> int:
 
 
 def mark(page: Page, severity: Severity) -> tuple[str, str]:
-    """The glyph of a severity and its style; severities differ without colour, too."""
+    """Return the glyph of a severity and its style; severities differ without colour, too."""
     glyph = page.glyphs.error if severity is Severity.ERROR else page.glyphs.warning
     return glyph, f"bold {STYLES[severity]}"
 
@@ -82,7 +82,7 @@ def _print_line(
 
 
 def _spec(line: Threshold) -> str:
-    """What the user wrote, unless it is the raw score itself."""
+    """Return what the user wrote, unless it is the raw score itself."""
     try:
         float(line.spec)
     except ValueError:

@@ -25,7 +25,7 @@ class Root:
     cwd: Path
 
     def path(self, file: str) -> str:
-        """The file's path below the root; an absolute path where it lies elsewhere.
+        """Return the file's path below the root; an absolute path where it lies elsewhere.
 
         Symbolic links are not followed: the name in the repository is the one to show.
         """
@@ -37,14 +37,14 @@ class Root:
         return absolute.as_posix()
 
     def uri(self, file: str) -> str:
-        """The same as a percent-encoded URI reference (RFC 3986): relative, or `file:///...`."""
+        """Return the same as a percent-encoded URI reference (RFC 3986): relative, or `file:///...`."""
         path = self.path(file)
         encoded = quote(path, safe="/-._~", errors="surrogateescape") if _encodable(path) else _quoted(path)
         return f"file://{encoded}" if path.startswith("/") else encoded
 
 
 def find_root() -> Root:
-    """Looks for a `.git` (a folder, or a file in worktrees and submodules) from here upwards."""
+    """Look for a `.git` (a folder, or a file in worktrees and submodules) from here upwards."""
     cwd = Path.cwd()
     for folder in (cwd, *cwd.parents):
         if (folder / ".git").exists():
@@ -53,7 +53,7 @@ def find_root() -> Root:
 
 
 def _encodable(path: str) -> bool:
-    """Whether the name is text or bytes that the file system gave, and no other lone surrogate."""
+    """Return whether the name is text or bytes that the file system gave, and no other lone surrogate."""
     try:
         path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -39,7 +39,7 @@ def _key(violation: Violation) -> tuple[bool, bool, float, str, int, int, str]:
 
 
 def score(violation: Violation) -> float:
-    """The finding's SQSD, of several bundles the mean percentile; minus infinity where there is none."""
+    """Return the finding's SQSD, of several bundles the mean percentile, minus infinity without one."""
     if violation.opinions:
         value = Consensus.of(violation).mean_percentile
     else:

@@ -38,7 +38,7 @@ def calibrate(
     Raises:
         UsageError: a row of a reference set cannot be scored.
     """
-    run = BundleRun(replace(settings, bundle=bundle), progress)
+    run = BundleRun(replace(settings, bundle=bundle, scorer=None), progress)
     scored = {
         role: [
             ScoredSet(name, run.reference_scores(rows), [excerpt(row) for row in rows])
@@ -111,7 +111,7 @@ def agree(
         raise UsageError(
             "the target's name is missing", hint="name it with --model, or its bundle with --target-bundle"
         )
-    run = BundleRun(replace(settings, bundle=bundle, proxy=True), progress)
+    run = BundleRun(replace(settings, bundle=bundle, proxy=True, scorer=None), progress)
     samples: dict[str, Sample] = {}
     for file in files:
         for item in read_samples(file, settings):

@@ -1,6 +1,7 @@
 """What `doctor` finds: whether a check could run here, and what is missing with the command that mends it.
 
-Nothing is fetched and nothing is scored. Torch is imported only to ask it for the device.
+Nothing is fetched but what a scoring service says of itself, and nothing is scored. Torch is imported only to
+ask it for the device.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqsd_lint._version import __version__
 from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.load import Bundle, BundleInfo
 from sqsd_lint.bundle.resolve import open_bundle
+from sqsd_lint.common.extras import MissingExtraError
 from sqsd_lint.common.file_system import network_file_system
 from sqsd_lint.config import Resolved, Settings
 from sqsd_lint.errors import ConfigError, SqsdLintError
@@ -71,6 +73,13 @@ def examine(resolve: Callable[[], Resolved]) -> Iterator[Fact]:
         yield _missing("configuration", error)
     cache = cache_root(Path(settings.cache_dir) if settings.cache_dir else None)
     yield _cache(cache)
+    if settings.scorer:
+        scorer = _scorer(settings, cache)
+        yield scorer
+        if scorer.level == "ok":
+            yield _rules(settings)
+        yield _git()
+        return
     device = _device(settings)
     yield device
     bundle = None
@@ -129,10 +138,23 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _scorer(settings: Settings, cache: Path) -> Fact:
+    """Whether the scoring service that the settings name answers, and with which bundle."""
+    from sqsd_lint.run.remote_scorer import ScoringService
+
+    try:
+        bundle = ScoringService(settings, cache_dir=cache).bundle
+    except SqsdLintError as error:
+        return _missing("scorer", error)
+    return Fact("scorer", f"{settings.scorer} with {bundle.id}@{bundle.digest[:12]}; rows are sent there")
+
+
 def _device(settings: Settings) -> Fact:
     # Asked anew, without the answer that the cache holds: a doctor does not go by yesterday's visit.
     from sqsd_lint.scoring.device import resolve
 
+    if _version("torch") is None:
+        return _missing("device", MissingExtraError("local", "torch"))
     try:
         device, dtype = resolve(settings.device, settings.dtype, None)
         from sqsd_lint.scoring.device import describe

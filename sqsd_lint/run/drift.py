@@ -65,7 +65,7 @@ def drift(
 
 
 def _base(bundle: Bundle, settings: Settings, cache_dir: Path, progress: Progress | None) -> Start:
-    """The base model that the bundle was made for: where a full fine-tune of it begins."""
+    """Return the base model that the bundle was made for: where a full fine-tune of it begins."""
     from sqsd_lint.adapters.factors import load_adapter
     from sqsd_lint.adapters.peft_folder import inspect_adapter
     from sqsd_lint.drift.full import Start

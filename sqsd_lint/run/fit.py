@@ -110,7 +110,7 @@ class Fit:
 
 
 def estimate(bundle: Bundle, model: Path, settings: Settings) -> Fit:
-    """What a check with these settings would take.
+    """Return what a check with these settings would take.
 
     Args:
         model: a folder with the model's config.json.
@@ -172,7 +172,7 @@ def estimate(bundle: Bundle, model: Path, settings: Settings) -> Fit:
 
 
 def remedies(fit: Fit, settings: Settings) -> Iterator[str]:
-    """What would make it fit, each by itself, with the memory that it then takes."""
+    """Yield what would make it fit, each by itself, with the memory that it then takes."""
 
     def needed(activations: float, weights: int = fit.weights) -> int:
         return max(round(weights + fit.adapters + activations + fit.runtime), fit.loading)
@@ -218,17 +218,17 @@ def _points(bundle: Bundle, settings: Settings) -> list[tuple[Shapes, int]]:
 
 
 def _merged(bundle: Bundle, settings: Settings) -> str | None:
-    """The base adapter, where it goes into the weights and is no more."""
+    """Return the base adapter, where it goes into the weights and is no more."""
     return None if settings.quantize or settings.device_map else bundle.manifest.base_adapter
 
 
 def _loading(bundle: Bundle, parameters: int, settings: Settings) -> int:
-    """A base adapter is merged into float32 weights, whatever they become then."""
+    """Return the bytes of float32 weights that a base adapter is merged into, whatever they become then."""
     return 4 * parameters if _merged(bundle, settings) else 0
 
 
 def _adapter_bytes(bundle: Bundle, points: list[tuple[Shapes, int]], width: int, settings: Settings) -> int:
-    """The factors as they are read, in float32, and per pass those of the expansion point and P and Q."""
+    """Return the bytes of the factors as read, in float32, and per pass the expansion point, P and Q."""
     merged = _merged(bundle, settings)
 
     def numbers(shapes: Shapes) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqsd_lint.bundle.base_model import base_folder, base_place, check_base_model
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import HARM
+from sqsd_lint.common.extras import missing_extra
 from sqsd_lint.common.module_names import top_blocks
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
@@ -157,7 +158,10 @@ class ModelScorer(CachedScorer):
 
     def _load(self) -> tuple[Encoder, Scorer]:
         if self._loaded is None:
-            self._loaded = self._build()
+            try:
+                self._loaded = self._build()
+            except ImportError as error:
+                raise missing_extra(error) or error from None
             self.ready_at = time.perf_counter()
         return self._loaded
 

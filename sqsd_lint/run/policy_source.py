@@ -103,7 +103,7 @@ def _at(policy: PolicyRef, settings: Settings) -> PolicySource:
 
 
 def _judges_itself(settings: Settings, policy: PolicyRef) -> bool:
-    """Whether rows are taken from the very commit that judges them, so that they cannot loosen it."""
+    """Return whether rows are taken from the very commit that judges them, so that they cannot loosen it."""
     _, dots, judged = (settings.changed_since or "").partition(RANGE)
     return bool(dots) and policy.git.commit(judged) == policy.commit
 
@@ -130,7 +130,7 @@ def _accepted(settings: Settings, policy: PolicyRef, *, inline: bool) -> Accepte
 
 
 def _named(name: str | None, default: str, policy: PolicyRef) -> str:
-    """The file of a setting; that of the default name if it is there, "" for none."""
+    """Return the file of a setting; that of the default name if it is there, "" for none."""
     if name is None:
         return "" if policy.read(default) is None else default
     return os.path.expanduser(name)

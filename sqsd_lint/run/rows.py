@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sqsd_lint.config import Settings
@@ -83,6 +83,9 @@ class Rows:
     Attributes:
         unchanged: how many rows were passed by, since the old version of their file holds them.
         partial: the files of which some were.
+        undesirable: rows that training pushes away from, by the sign that says so.
+        remarks: what of rows is not scored, or not as they say, and of how many.
+        not_data: files that were found and hold no row that looks like a sample.
 
     The attributes are those of the last time, and so are the notes.
     """
@@ -105,27 +108,18 @@ class Rows:
         self.unchanged = 0
         self.partial: set[str] = set()
         self._old_versions: list[str] = []
-        self._undesirable: Counter[str] = Counter()
-        self._remarks: Counter[str] = Counter()
-        self._not_data: list[str] = []
+        self.undesirable: Counter[str] = Counter()
+        self.remarks: Counter[str] = Counter()
+        self.not_data: list[str] = []
         self._reading = reading_of(self._settings)
         self._any = self._seen_known = False
 
     @property
     def notes(self) -> list[str]:
         """What was left out or not scored, with counts, and old versions that could not be compared with."""
-        signs = [
-            f"{count:,} row{' is' if count == 1 else 's are'} not judged: `{sign}` is false, so that"
-            " preference training pushes away from the answer (a trainer that reads no such column learns it)"
-            for sign, count in sorted(self._undesirable.items())
-        ]
-        remarks = [
-            f"{text} ({count:,} row{'' if count == 1 else 's'})"
-            for text, count in sorted(self._remarks.items())
-        ]
-        not_data = [listing(self._not_data, *_NOT_DATA)] if self._not_data else []
         unused = self._reading.unused() if self._any else []
-        return [*self._old_versions, *signs, *remarks, *not_data, *unused]
+        counted = notes_on_rows(self.undesirable, self.remarks, self.not_data)
+        return [*self._old_versions, *counted, *unused]
 
     def __iter__(self) -> Iterator[Sample | Problem]:
         self._clear()
@@ -161,7 +155,7 @@ class Rows:
                 yield item
         alone = sum(item.rows for item in held) == 1
         if held and not self._seen_known and (alone or all(item.foreign for item in held)):
-            self._not_data.append(file.name)
+            self.not_data.append(file.name)
         else:
             yield from held
 
@@ -176,10 +170,10 @@ class Rows:
                 self.unchanged += 1
                 self.partial.add(file.name)
             elif isinstance(item, Undesirable):
-                self._undesirable[item.sign] += 1
+                self.undesirable[item.sign] += 1
             else:
                 if isinstance(item, Sample):
-                    self._remarks.update(item.remarks)
+                    self.remarks.update(item.remarks)
                 yield item
 
     def _fingerprints(self, file: DataFile) -> set[str]:
@@ -208,6 +202,19 @@ class Rows:
         except NotInRepositoryError as error:
             where = Where(name, 0, -1)
             yield Problem("SQSD304", where, f"{error} (object {blob[:12]})", "`git fetch` it", rows=0)
+
+
+def notes_on_rows(
+    undesirable: Mapping[str, int], remarks: Mapping[str, int], not_data: Sequence[str]
+) -> list[str]:
+    """Return what was left out or not scored, with counts; the arguments are as in `Rows`."""
+    signs = [
+        f"{count:,} row{' is' if count == 1 else 's are'} not judged: `{sign}` is false, so that"
+        " preference training pushes away from the answer (a trainer that reads no such column learns it)"
+        for sign, count in sorted(undesirable.items())
+    ]
+    texts = [f"{text} ({count:,} row{'' if count == 1 else 's'})" for text, count in sorted(remarks.items())]
+    return [*signs, *texts, *([listing(not_data, *_NOT_DATA)] if not_data else [])]
 
 
 def select_all(settings: Settings) -> Selection:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,22 +16,22 @@ from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import DataFile, Selection
-from sqsd_lint.distributed.folder import Basis, Manifest, Scorer, ScoresFolder, merged_plans
+from sqsd_lint.distributed.folder import ScoreBasis, ScoredBy, ScoresFolder, ScoresManifest, merged_plans
 from sqsd_lint.distributed.shards import SHARD_ROWS, FilePlan, Shard, plan_file, shards_of, share, unfinished
-from sqsd_lint.distributed.table import Done, ScoredSample, read_done, write_shard
+from sqsd_lint.distributed.table import About, Done, ScoredSample, read_done, write_shard
 from sqsd_lint.distributed.workers import (
     InProcess,
     Lost,
     MakeWorker,
-    Place,
     Pool,
     Processes,
+    WorkerPlace,
 )
 from sqsd_lint.errors import CannotScoreError, UsageError
 from sqsd_lint.read import DEFAULT_LIMITS
 from sqsd_lint.read.ranges import Part, content_of_part, read_part
 from sqsd_lint.run.model_scorer import ModelScorer
-from sqsd_lint.run.rows import Rows, select_all
+from sqsd_lint.run.rows import Rows, notes_on_rows, select_all
 from sqsd_lint.run.shards import score_rows
 from sqsd_lint.run.spread_scorer import local_places
 from sqsd_lint.scoring.cache import SCORER_VERSION
@@ -54,7 +55,7 @@ class ShardWorker:
         folder: of scores.
     """
 
-    def __init__(self, settings: Settings, folder: Path, place: Place) -> None:
+    def __init__(self, settings: Settings, folder: Path, place: WorkerPlace) -> None:
         cache_dir = cache_root(Path(settings.cache_dir) if settings.cache_dir else None)
         settings = replace(settings, device=place.device or settings.device)
         bundle = open_for(settings, cache_dir=cache_dir)
@@ -89,7 +90,7 @@ class ShardWorker:
             CannotScoreError: the data has changed since it was cut into shards, or other workers score under
                 other settings.
         """
-        if Basis(**self.facts()["basis"]).digest != shard.settings:
+        if ScoreBasis(**self.facts()["basis"]).digest != shard.settings:
             raise CannotScoreError(
                 "a worker would score otherwise than the folder's other scores",
                 hint="Name --dtype, --device and --batch-tokens, so that they hold for all workers.",
@@ -112,24 +113,30 @@ class ShardWorker:
             item if isinstance(item, Problem) else ScoredSample(*item, scorer.dropped(item[0].fingerprint))
             for item in score_rows(rows, self._scores)
         )
-        return write_shard(self._folder.shard_path(shard), shard, items, scorer)
+
+        def about(scored: int) -> About:
+            # Where no row was scored, no model was asked.
+            model = (scorer.model_notes, scorer.uncovered) if scored else ((), 0.0)
+            return About(*model, dict(rows.undesirable), dict(rows.remarks), tuple(rows.not_data))
+
+        return write_shard(self._folder.shard_path(shard), shard, items, about)
 
     def _scores(self, samples: Sequence[Sample]) -> dict[str, Score | Problem]:
         return {sample.fingerprint: answer for sample, answer in self._scorer.score(samples)}
 
 
-def shard_rows(settings: Settings, shard: Shard) -> Iterator[Sample | Problem]:
-    """Yield the rows of a shard as samples, as `score FILE` reads them."""
+def shard_rows(settings: Settings, shard: Shard) -> Rows:
+    """Return the rows of a shard as samples, as `score FILE` reads them."""
 
     def read(name: str) -> Iterator[Row | Problem]:
         return read_part(name, shard.part, DEFAULT_LIMITS)
 
     selection = Selection(files=[DataFile(shard.file)])
-    return iter(Rows(selection, settings, each_problem=True, read=read))
+    return Rows(selection, settings, each_problem=True, read=read)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ShardedRun:
     """How shards are to be scored.
 
     Attributes:
@@ -150,7 +157,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ShardsScored:
     """What a run has done, and what of its shards there is now.
 
     Attributes:
@@ -159,7 +166,7 @@ class Outcome:
         computed: how many it has finished itself.
         rows, scored, unscored: of all finished ones, as in `Done`.
         lost: the shards that were given up, and why.
-        notes: what a report has to say of the scores, and of rows that were passed by.
+        left_out, score_notes, undesirable, remarks, not_data: what `notes` says.
         fresh_rows: of the shards that it has finished itself, in so many seconds.
     """
 
@@ -168,9 +175,13 @@ class Outcome:
     computed: int = 0
     rows: int = 0
     scored: int = 0
-    unscored: dict[str, int] | None = None
+    unscored: Counter[str] = field(default_factory=Counter)
     lost: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    left_out: list[str] = field(default_factory=list)
+    score_notes: dict[str, None] = field(default_factory=dict)
+    undesirable: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
+    not_data: list[str] = field(default_factory=list)
     fresh_rows: int = 0
     seconds: float = 0.0
 
@@ -178,13 +189,21 @@ class Outcome:
         """Count the rows of a finished shard."""
         self.rows += done.rows
         self.scored += done.scored
-        self.unscored = self.unscored or {}
-        for code, count in done.unscored.items():
-            self.unscored[code] = self.unscored.get(code, 0) + count
-        self.notes = tuple(dict.fromkeys((*self.notes, *done.notes)))
+        self.unscored.update(done.unscored)
+        about = done.about
+        self.score_notes.update(dict.fromkeys(about.notes))
+        self.undesirable.update(about.undesirable)
+        self.remarks.update(about.remarks)
+        self.not_data += about.not_data
+
+    @property
+    def notes(self) -> list[str]:
+        """What a report has to say of the scores, and of rows and files that were passed by."""
+        rows = notes_on_rows(self.undesirable, self.remarks, self.not_data)
+        return [*self.left_out, *rows, *self.score_notes]
 
 
-def score_into(settings: Settings, plan: Plan, *, progress: Progress | None = None) -> Outcome:
+def score_into(settings: Settings, plan: ShardedRun, *, progress: Progress | None = None) -> ShardsScored:
     """Score the files of `settings.paths` into a folder; shards that are finished there are passed by.
 
     Raises:
@@ -203,17 +222,18 @@ def score_into(settings: Settings, plan: Plan, *, progress: Progress | None = No
         progress.status("starting workers")
     with closing(_pool(make, settings, plan)) as pool:
         facts = _agreed(pool.facts())
-        basis = Basis(**facts["basis"])
+        basis = ScoreBasis(**facts["basis"])
         folder = ScoresFolder(plan.folder)
         known = folder.read()
         if known is not None:
             folder.check_basis(known, basis)
         plans, unreadable = merged_plans(_plans(files, plan.rows, known, progress))
-        manifest = folder.begin(basis, Scorer(facts["bundle"], facts["device"]), plans)
+        manifest = folder.begin(basis, ScoredBy(facts["bundle"], facts["device"]), plans)
         shards = share(shards_of(plans, basis.digest), *plan.part)
-        outcome = Outcome(shards=len(shards), unscored={}, notes=notes)
+        outcome = ShardsScored(shards=len(shards), left_out=list(notes))
         for problem in (*problems, *unreadable):
-            outcome.add(Done(0, 0, {problem.code: 1}, (f"{problem.where}: {problem.message}",)))
+            outcome.unscored[problem.code] += 1
+            outcome.left_out.append(f"{problem.where}: {problem.message}")
         waiting = list(unfinished(shards, folder.finished()))
         outcome.before = len(shards) - len(waiting)
         missing = {shard.name for shard in waiting}
@@ -240,7 +260,7 @@ def _check(settings: Settings) -> None:
 
 
 def _plans(
-    files: Sequence[str], rows: int, known: Manifest | None, progress: Progress | None
+    files: Sequence[str], rows: int, known: ScoresManifest | None, progress: Progress | None
 ) -> Iterator[tuple[str, FilePlan | Problem]]:
     before = known.files if known else {}
     for file in files:
@@ -257,7 +277,7 @@ def _agreed(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     first = facts[0]
     for other in facts[1:]:
-        if differences := Basis(**first["basis"]).differences(Basis(**other["basis"])):
+        if differences := ScoreBasis(**first["basis"]).differences(ScoreBasis(**other["basis"])):
             raise CannotScoreError(
                 f"two workers would score otherwise than one another: {'; '.join(differences)}",
                 hint="Name --dtype, --device and --batch-tokens, so that they hold for all workers.",
@@ -266,7 +286,7 @@ def _agreed(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**first, "device": ", ".join(devices)}
 
 
-def _pool(make: MakeWorker[Shard, Done], settings: Settings, plan: Plan) -> Pool[Shard, Done]:
+def _pool(make: MakeWorker[Shard, Done], settings: Settings, plan: ShardedRun) -> Pool[Shard, Done]:
     if plan.engine == "ray":
         from sqsd_lint.distributed.ray_engine import Actors
 
@@ -276,7 +296,7 @@ def _pool(make: MakeWorker[Shard, Done], settings: Settings, plan: Plan) -> Pool
 
 
 def _run(
-    pool: Pool[Shard, Done], waiting: Sequence[Shard], outcome: Outcome, progress: Progress | None
+    pool: Pool[Shard, Done], waiting: Sequence[Shard], outcome: ShardsScored, progress: Progress | None
 ) -> None:
     if progress and waiting:
         progress.status(f"{len(waiting):,} shards to score, {outcome.before:,} finished before")

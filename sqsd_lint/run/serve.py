@@ -109,7 +109,8 @@ def settings_for(bundle: Bundle, own: Settings, asked: Mapping[str, Any]) -> Set
     changes = {}
     for name, value in asked.items():
         setting = TABLE.by_name.get(name)
-        if setting is not None and name not in ("bundle", "dtype", "quantize"):
+        changeable = setting is not None and not setting.only_command_line
+        if setting is not None and changeable and name not in ("bundle", "dtype", "quantize"):
             document = {setting.key: value}
             validate(document, schema_of(TABLE), source="settings", label=lambda path: path)
             changes[name] = value

@@ -33,7 +33,7 @@ def sketch_bundle(
     Raises:
         UsageError: a row cannot be sketched, or a direction has none.
     """
-    bundle_run = BundleRun(replace(settings, bundle=bundle), progress)
+    bundle_run = BundleRun(replace(settings, bundle=bundle, scorer=None), progress)
     samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
     made = sketches(bundle_run, list(samples.values()), dims)
     return store_sketches(

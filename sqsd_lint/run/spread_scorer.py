@@ -16,7 +16,7 @@ from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.types import Problem, Sample, Score
 
 if TYPE_CHECKING:
-    from sqsd_lint.distributed.workers import Place, Processes
+    from sqsd_lint.distributed.workers import Processes, WorkerPlace
 
 # Samples that a worker gets at once: enough for batches of rows of like length, and few enough that no worker
 # waits long for the last one. It does not depend on how many workers there are, so neither does a score.
@@ -47,7 +47,7 @@ class ChunkScores:
 class ChunkWorker:
     """Scores chunks in a process of its own; the cache is the parent's."""
 
-    def __init__(self, bundle: Bundle, settings: Settings, cache_dir: Path, place: Place) -> None:
+    def __init__(self, bundle: Bundle, settings: Settings, cache_dir: Path, place: WorkerPlace) -> None:
         settings = replace(settings, device=place.device or settings.device)
         self._scorer = ModelScorer(bundle, settings, cache_dir=cache_dir, cache_scores=False)
 
@@ -71,7 +71,7 @@ class SpreadScorer(ModelScorer):
 
     def __init__(self, bundle: Bundle, settings: Settings, *, cache_dir: Path, **more: Any) -> None:
         super().__init__(bundle, settings, cache_dir=cache_dir, **more)
-        self._places: list[Place] | None = None
+        self._places: list[WorkerPlace] | None = None
         self._pool: Processes[Chunk, ChunkScores] | None = None
         self._chunks = 0
         self._worker_notes: dict[str, None] = {}
@@ -115,7 +115,7 @@ class SpreadScorer(ModelScorer):
             found.append(Chunk(str(self._chunks), tuple(samples[begin : begin + CHUNK])))
         return found
 
-    def _workers(self, places: Sequence[Place]) -> Processes[Chunk, ChunkScores]:
+    def _workers(self, places: Sequence[WorkerPlace]) -> Processes[Chunk, ChunkScores]:
         if self._pool is None:
             from sqsd_lint.distributed.workers import Processes
 
@@ -137,7 +137,7 @@ class SpreadScorer(ModelScorer):
         super().release()
 
 
-def local_places(settings: Settings, workers: str) -> list[Place]:
+def local_places(settings: Settings, workers: str) -> list[WorkerPlace]:
     """Return where workers run on this machine.
 
     Args:

@@ -11,7 +11,7 @@ from sqsd_lint.bundle.manifest import from_json
 from sqsd_lint.bundle.resolve import check_served
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
-from sqsd_lint.distributed.folder import Basis, Manifest, ScoresFolder, finished_shards
+from sqsd_lint.distributed.folder import ScoreBasis, ScoresFolder, ScoresManifest, finished_shards
 from sqsd_lint.distributed.stored import StoredScores
 from sqsd_lint.errors import CannotScoreError, UsageError
 from sqsd_lint.run.cached_scorer import CachedScorer, scorer_settings
@@ -29,6 +29,7 @@ class StoredScorer(CachedScorer):
     """
 
     base_place: Path | None = None
+    ready_at: float | None = None  # its speed tells nothing of a model's
 
     def __init__(self, source: StoredSource, settings: Settings, *, exact: bool) -> None:
         super().__init__(
@@ -50,7 +51,7 @@ class StoredScorer(CachedScorer):
             f"{near:,} row{' lies' if near == 1 else 's lie'} so near a line that another device may decide"
             " otherwise: with stored scores no row is scored again exactly",
         )
-        rendered = dict.fromkeys(note for done in source.stored.used.values() for note in done.notes)
+        rendered = dict.fromkeys(note for done in source.stored.used.values() for note in done.about.notes)
         return (
             f"scores are those of {source.folder.path}: no model was loaded",
             *(unsettled if near else ()),
@@ -61,7 +62,7 @@ class StoredScorer(CachedScorer):
     @property
     def uncovered(self) -> float:
         """The share of the base model that no score covers."""
-        return max((done.uncovered for done in self._source.stored.used.values()), default=0.0)
+        return max((done.about.uncovered for done in self._source.stored.used.values()), default=0.0)
 
     def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
         """Return nothing for the run's own scorer, which has `score`; of an exact one what is stored."""
@@ -119,7 +120,7 @@ class StoredSource:
                 f"--scores: {settings.scores} holds no scores",
                 hint="Fill it with `sqsd-lint score DATA --output-dir DIR`.",
             )
-        self.manifest: Manifest = manifest
+        self.manifest: ScoresManifest = manifest
         self.bundle = BundleInfo.of(from_json(manifest.scorer.bundle))
         self.dtype = str(manifest.basis.scorer.get("dtype"))
         check_served(self.bundle, settings, f"the folder {settings.scores}", cache_dir=cache_dir)
@@ -154,4 +155,4 @@ class StoredSource:
                 hint="The manifest was changed by hand: score anew.",
             )
         # How rows are read decides which fingerprints they have, and so is no matter of scores.
-        self.folder.check_basis(self.manifest, Basis(asked, self.manifest.basis.rows))
+        self.folder.check_basis(self.manifest, ScoreBasis(asked, self.manifest.basis.rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,7 +201,7 @@ class _Material:
         max_prompts: int,
         progress: Progress | None,
     ) -> None:
-        self.bundle_run = BundleRun(settings, progress)
+        self.bundle_run = BundleRun(replace(settings, scorer=None), progress)  # its model is trained here
         self.held_out = held_out
         self.prompts = _prompts(prompts, settings, held_out, max_prompts)
         self.samples = _samples(settings, held_out, rows)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
+from sqsd_lint.common.extras import MissingExtraError
 from sqsd_lint.common.json_io import read_small_json as read_json
 from sqsd_lint.common.json_io import write_small_json as write_json
 from sqsd_lint.common.numbers import count
-from sqsd_lint.errors import ModelError
 from sqsd_lint.scoring.cpu import CPU_LIMITS
 
 
@@ -40,10 +41,13 @@ def resolve(device: str, dtype: str, cache_root: Path | None) -> tuple[str, str]
 
     Raises:
         UsageError: a device or dtype that is unknown or absent.
-        ModelError: torch is not installed.
+        MissingExtraError: torch is not installed, and the device is one that only torch knows.
     """
     if device == "cpu" and dtype == "float32":
         return device, dtype
+    if device in ("auto", "cpu") and find_spec("torch") is None:
+        # Nothing is computed here; a cache is asked for what most machines without a GPU compute.
+        return "cpu", "float32" if dtype == "auto" else dtype
     key = _key(device, dtype)
     path = cache_root / "device.json" if cache_root else None
     known = _read(path)
@@ -77,7 +81,7 @@ def _key(device: str, dtype: str) -> str:
     try:
         torch_version = version("torch")
     except PackageNotFoundError as error:
-        raise ModelError("torch is not installed", hint="pip install torch") from error
+        raise MissingExtraError("local", "torch") from error
     limits = [os.environ.get(name, "all") for name in ("CUDA_VISIBLE_DEVICES", *CPU_LIMITS)]
     return " ".join((device, dtype, torch_version, platform.node(), platform.machine(), *limits))
 

@@ -95,21 +95,21 @@ class ScoringClient:
         url: see `checked_url`.
         token: that lets the client in, if the service wants one.
         timeout: seconds for one request for scores, with the queue and all attempts.
-        pauses: seconds before each new attempt.
+        pauses: seconds before each new attempt; None: PAUSES.
 
     Raises:
         UsageError: no such URL, or a token that no header can hold.
     """
 
     def __init__(
-        self, url: str, *, token: str = "", timeout: float = 600.0, pauses: Sequence[float] = PAUSES
+        self, url: str, *, token: str = "", timeout: float = 600.0, pauses: Sequence[float] | None = None
     ) -> None:
         self.url = checked_url(url)
         if not (token.isascii() and token.isprintable()):
             raise UsageError("SQSD_LINT_SCORER_TOKEN: expected printable ASCII", hint="Copy the token anew.")
         self._token = token
         self._timeout = timeout
-        self._pauses = tuple(pauses)
+        self._pauses = tuple(PAUSES if pauses is None else pauses)
 
     def info(self) -> tuple[ServiceInfo, BundleInfo]:
         """Return what the service scores with, its bundle's digests computed anew.
@@ -168,7 +168,9 @@ class ScoringClient:
                             session.exchange, "POST", SCORES_PATH, body, limit, self._timeout
                         )
                         waiting[future] = rows
-                    for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    finished = wait(waiting, return_when=FIRST_COMPLETED).done
+                    # Answers first: a fault ends the run, and they are worth keeping.
+                    for done in sorted(finished, key=lambda each: each.exception() is not None):
                         rows = waiting.pop(done)
                         yield self._checked(done.result(), rows, settings, bundle)
             finally:

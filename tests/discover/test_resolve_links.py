@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sqsd_lint.discover.resolve_links import Way, way
+from sqsd_lint.discover.resolve_links import ResolvedPath, resolve
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="symbolic links")
 
@@ -29,24 +29,24 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (".", Way("", (), "")),
-        ("a/b", Way("a/b", (), "a/b")),
-        ("a/none/x", Way("a/none/x", (), "a/none/x")),
-        ("a/../other", Way("other", (), "other")),
-        ("..", Way(None, (), None)),
-        ("../outside/x", Way(None, (), None)),
-        ("../repo/a", Way("a", (), "a")),
-        ("a/out/x", Way("a/out/x", ("a/out",), None)),
-        ("a/back/x", Way("a/back/x", ("a/back",), "other/x")),
-        ("../into/out/x", Way("a/out/x", ("a/out",), None)),
-        ("a/back/../b", Way("a/b", ("a/back",), "b")),
-        ("a/out/../repo/a", Way("a/repo/a", ("a/out",), "a")),
-        ("inner/x", Way("inner/x", ("inner",), "inner/x")),
+        (".", ResolvedPath("", (), "")),
+        ("a/b", ResolvedPath("a/b", (), "a/b")),
+        ("a/none/x", ResolvedPath("a/none/x", (), "a/none/x")),
+        ("a/../other", ResolvedPath("other", (), "other")),
+        ("..", ResolvedPath(None, (), None)),
+        ("../outside/x", ResolvedPath(None, (), None)),
+        ("../repo/a", ResolvedPath("a", (), "a")),
+        ("a/out/x", ResolvedPath("a/out/x", ("a/out",), None)),
+        ("a/back/x", ResolvedPath("a/back/x", ("a/back",), "other/x")),
+        ("../into/out/x", ResolvedPath("a/out/x", ("a/out",), None)),
+        ("a/back/../b", ResolvedPath("a/b", ("a/back",), "b")),
+        ("a/out/../repo/a", ResolvedPath("a/repo/a", ("a/out",), "a")),
+        ("inner/x", ResolvedPath("inner/x", ("inner",), "inner/x")),
     ],
 )
-def test_ways(root: Path, path: str, expected: Way) -> None:
-    assert way(path, str(root)) == expected
-    assert way(str(root / path), str(root)) == expected
+def test_ways(root: Path, path: str, expected: ResolvedPath) -> None:
+    assert resolve(path, str(root)) == expected
+    assert resolve(str(root / path), str(root)) == expected
     real = os.path.realpath(path)
     led_inside = real == str(root) or real.startswith(f"{root}/")
     assert (expected.end is not None) == led_inside
@@ -55,10 +55,10 @@ def test_ways(root: Path, path: str, expected: Way) -> None:
 
 
 def test_a_loop_ends(root: Path) -> None:
-    assert way("a/loop/x", str(root)).name == "a/loop/x"
+    assert resolve("a/loop/x", str(root)).name == "a/loop/x"
 
 
 def test_a_link_above_the_repository_changes_nothing(root: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to("repo")
-    assert way(str(tmp_path / "alias" / "a" / "b"), str(root)) == Way("a/b", (), "a/b")
-    assert way(str(root / "a"), str(tmp_path / "alias")) == Way("a", (), "a")
+    assert resolve(str(tmp_path / "alias" / "a" / "b"), str(root)) == ResolvedPath("a/b", (), "a/b")
+    assert resolve(str(root / "a"), str(tmp_path / "alias")) == ResolvedPath("a", (), "a")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint.distributed.workers import ATTEMPTS, InProcess, Lost, Place, Processes, Queue, places_of
+from sqsd_lint.distributed.workers import ATTEMPTS, InProcess, Lost, Processes, Queue, WorkerPlace, places_of
 from sqsd_lint.errors import ModelError, SqsdLintError
 
 
@@ -25,7 +25,7 @@ class Job:
 class Counter:
     """Notes every job that it begins in a file, and ends, fails or dies as the job's name says."""
 
-    def __init__(self, log: Path, place: Place) -> None:
+    def __init__(self, log: Path, place: WorkerPlace) -> None:
         self._log, self._place = log, place
 
     def facts(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Counter:
 
 @contextmanager
 def processes(log: Path, count: int = 2) -> Iterator[Processes[Job, str]]:
-    pool: Processes[Job, str] = Processes(partial(Counter, log), [Place(f"d{i}") for i in range(count)])
+    pool: Processes[Job, str] = Processes(partial(Counter, log), [WorkerPlace(f"d{i}") for i in range(count)])
     try:
         yield pool
     finally:
@@ -96,7 +96,7 @@ def test_a_worker_that_dies_costs_its_job_one_attempt_and_no_other(tmp_path: Pat
 def test_an_error_of_a_job_ends_that_job_alone(tmp_path: Path, workers: int) -> None:
     log = tmp_path / "log"
     if workers == 1:
-        found = list(InProcess(partial(Counter, log), Place()).run(jobs("a", "fail", "b")))
+        found = list(InProcess(partial(Counter, log), WorkerPlace()).run(jobs("a", "fail", "b")))
     else:
         with processes(log) as pool:
             found = list(pool.run(jobs("a", "fail", "b")))
@@ -135,8 +135,8 @@ def test_a_job_is_tried_a_few_times_and_comes_first_again() -> None:
 
 
 def test_workers_share_devices_or_cores() -> None:
-    assert places_of(1, [], 8) == [Place()]
-    assert places_of(3, [], 8) == [Place("", 2)] * 3
-    assert places_of(9, [], 8) == [Place("", 1)] * 9
-    assert places_of(2, ["cuda:0", "cuda:1"], 8) == [Place("cuda:0"), Place("cuda:1")]
-    assert places_of(3, ["cuda:0", "cuda:1"], 8)[2] == Place("cuda:0")
+    assert places_of(1, [], 8) == [WorkerPlace()]
+    assert places_of(3, [], 8) == [WorkerPlace("", 2)] * 3
+    assert places_of(9, [], 8) == [WorkerPlace("", 1)] * 9
+    assert places_of(2, ["cuda:0", "cuda:1"], 8) == [WorkerPlace("cuda:0"), WorkerPlace("cuda:1")]
+    assert places_of(3, ["cuda:0", "cuda:1"], 8)[2] == WorkerPlace("cuda:0")

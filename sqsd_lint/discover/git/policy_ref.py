@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqsd_lint.discover.git.objects import NotInRepositoryError, Objects
 from sqsd_lint.discover.git.repository import Git
-from sqsd_lint.discover.resolve_links import links_below, way
+from sqsd_lint.discover.resolve_links import links_below, resolve
 from sqsd_lint.errors import ConfigError, UsageError
 
 OPTION = "--policy-ref"
@@ -48,7 +48,7 @@ class PolicyRef:
 
         None outside of the repository; a link that leads into it from outside is followed.
         """
-        return way(path, self.git.root or os.getcwd()).name  # a bare one stands as if it were checked out
+        return resolve(path, self.git.root or os.getcwd()).name  # a bare one stands as if it were checked out
 
     def holds(self, path: str) -> bool:
         """Whether a path lies inside of the repository, so that the commit decides what is there."""
@@ -97,8 +97,8 @@ class PolicyRef:
         walked: set[str | None] = {None}
         paths = [path]
         while paths:
-            ways = [way(each, self.git.root) for each in paths]
-            new = {place for each in ways for place in each.places} - held
+            resolved = [resolve(each, self.git.root) for each in paths]
+            new = {place for each in resolved for place in each.places} - held
             if changed := self._changed(sorted(new)):
                 raise UsageError(
                     f"{what} {path} differs from what it is at {self.label}: {changed}",
@@ -106,7 +106,7 @@ class PolicyRef:
                 )
             held |= new
             # A link that a change brought was refused just now: those that are left can be followed.
-            ends = {each.end for each in ways} - walked
+            ends = {each.end for each in resolved} - walked
             walked |= ends
             paths = [link for end in ends for link in links_below(os.path.join(self.git.root, end or ""))]
 

@@ -36,7 +36,7 @@ _TOOL = "sqsd-lint"
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes at most ten commands of each level, what they leave out, the verdict and the coverage."""
+    """Write at most ten commands of each level, what they leave out, the verdict and the coverage."""
     root = find_root()
     lines: list[str] = []
     left: list[str] = []
@@ -57,7 +57,7 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
 
 
 def command(name: str, properties: dict[str, str], message: str) -> str:
-    """A workflow command; values are escaped for display first, then as the runner undoes it."""
+    """Return a workflow command; values are escaped for display first, then as the runner undoes it."""
     listed = ",".join(f"{key}={_property(escape(value))}" for key, value in properties.items())
     return f"::{name} {listed}::{_data(escape(message))}"
 

@@ -22,7 +22,7 @@ _CELLS = 120
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes the findings, one object per line of the array."""
+    """Write the findings, one object per line of the array."""
     root = find_root()
     paths = {file: root.path(file) for file in {v.where.file for v in report.violations}}
     ordered = by_place(report.violations)

@@ -12,7 +12,7 @@ from sqsd_lint.types import Report
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes the report, indented by two blanks, with a final newline."""
+    """Write the report, indented by two blanks, with a final newline."""
     found = [] if options.statistics else [fields.violation(v, options) for v in report.violations]
     document = {
         "version": fields.VERSION,

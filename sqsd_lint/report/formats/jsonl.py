@@ -13,7 +13,7 @@ from sqsd_lint.types import Report
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes the violations (none with `statistics`), then the summary line."""
+    """Write the violations (none with `statistics`), then the summary line."""
     if not options.statistics:
         for violation in report.violations:
             stream.write(fields.dump(fields.violation(violation, options)) + "\n")

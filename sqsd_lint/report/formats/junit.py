@@ -38,7 +38,7 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes `<testsuites>`, in ASCII with character references."""
+    """Write `<testsuites>`, in ASCII with character references."""
     names = report.files or dict.fromkeys(row.where.file for row in report.rows)
     files: dict[str, list[Violation]] = {name: [] for name in names}
     for violation in by_place(report.violations):

@@ -53,12 +53,12 @@ _LIST_NUMBER = re.compile(r"\d+[.)]")
 
 
 def code(text: str, cells: int = _LONGEST) -> str:
-    """A code span that shows the start of `text`; empty where there is none."""
+    """Return a code span that shows the start of `text`; empty where there is none."""
     return _span(excerpt(text, cells))
 
 
 def prose(text: str) -> str:
-    """A sentence of ours that may quote foreign text: plain words stay, everything else becomes code.
+    """Return a sentence of ours that may quote foreign text: plain words stay, everything else becomes code.
 
     What stands between two backticks is code as a whole.
     """
@@ -73,7 +73,7 @@ def prose(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """A name or a number: as it is where it means nothing in Markdown, else as code."""
+    """Return a name or a number: as it is where it means nothing in Markdown, else as code."""
     shown = excerpt(text, _NAME)
     return shown if all(map(_is_plain, shown.split())) else _span(shown)
 
@@ -97,7 +97,7 @@ def _is_plain(word: str) -> bool:
 
 
 def _span(shown: str) -> str:
-    """A code span around text that is escaped already."""
+    """Return a code span around text that is escaped already."""
     text = shown.replace("`", r"\x60").replace("|", r"\x7c")
     return f"`{text}`" if text.strip() else ""
 
@@ -110,7 +110,7 @@ _MARKS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️"}
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes the summary; with `statistics` the counts per rule in place of the rows."""
+    """Write the summary; with `statistics` the counts per rule in place of the rows."""
     table = _counts(report) if options.statistics else _worst(report, options)
     steps = _listed([prose(step) for step in report.next_steps])
     said = tried(report)
@@ -188,7 +188,7 @@ def _coverage(report: Report) -> str:
 
 
 def _details(head: Head) -> str:
-    """What two machines must share to report the same findings, folded away."""
+    """Return what two machines must share to report the same findings, folded away."""
     lines = _facts(head)
     if head.bundles:  # one item each, however many there are
         lines = [", ".join(filter(None, _facts(each))) for each in head.bundles]

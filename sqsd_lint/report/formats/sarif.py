@@ -48,7 +48,7 @@ PAPER = "https://arxiv.org/abs/2605.04572"
 
 
 def descriptors(violations: Iterable[Violation]) -> list[dict[str, Any]]:
-    """Every rule there is, in order of codes, so that runs differ in results only.
+    """Return every rule there is, in order of codes, so that runs differ in results only.
 
     A finding of a rule that the catalogue does not have gets a descriptor made from the finding.
     """
@@ -128,7 +128,7 @@ _PLACEHOLDER = re.compile(r"\{(?=\d)")
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes the log, one result per line."""
+    """Write the log, one result per line."""
     root = find_root()
     rules = descriptors(report.violations)
     lines = _fitting(_results(report, rules, root, options))
@@ -196,7 +196,7 @@ def _message(violation: Violation) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Every text in a value escaped for display."""
+    """Return every text in a value escaped for display."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, dict):
@@ -242,7 +242,7 @@ def _invocation(report: Report, root: Root, left: int) -> dict[str, Any]:
 
 
 def _notifications(report: Report, root: Root, left: int) -> list[dict[str, Any]]:
-    """What a reader of the results alone would miss."""
+    """Return what a reader of the results alone would miss."""
     found = []
     if not report.coverage.complete:
         found.append(_notification("error", f"{coverage_line(report)}; {not_scored_line(report)}"))

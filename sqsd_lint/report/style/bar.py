@@ -26,14 +26,14 @@ class Histogram:
     high: float
 
     def column(self, score: float) -> int:
-        """The bin that `score` falls into; outside the range: the nearest."""
+        """Return the bin that `score` falls into; outside the range: the nearest."""
         if self.high <= self.low:
             return 0
         at = int((score - self.low) / (self.high - self.low) * len(self.counts))
         return min(max(at, 0), len(self.counts) - 1)
 
     def start(self, column: int) -> float:
-        """The lowest score of a bin."""
+        """Return the lowest score of a bin."""
         return self.low + (self.high - self.low) * column / len(self.counts)
 
 
@@ -55,7 +55,7 @@ def histogram(scores: Iterable[float], bins: int, marks: Sequence[float] = ()) -
 
 
 def rows(counts: Sequence[int], height: int, glyphs: Glyphs) -> list[str]:
-    """Draws the bins as `height` rows, the top one first; whatever a bin holds shows at least as a trace."""
+    """Draw the bins as `height` rows, the top one first; whatever a bin holds shows at least as a trace."""
     steps = len(glyphs.levels)
     tallest = max(counts, default=0) or 1
     levels = [max(round(count / tallest * height * steps), 1) if count else 0 for count in counts]
@@ -78,7 +78,7 @@ class Scale:
     high: float
 
     def filled(self, score: float) -> float:
-        """Returns a share between 0 and 1; the middle of the bar where the scale has no extent."""
+        """Return a share between 0 and 1; the middle of the bar where the scale has no extent."""
         if not math.isfinite(score) or not self.high > self.low:
             return 0.5
         at = _WARNING_AT + (score - self.low) / (self.high - self.low) * (_ERROR_AT - _WARNING_AT)
@@ -86,7 +86,7 @@ class Scale:
 
 
 def scale_of(head: Head, scores: Iterable[float]) -> Scale | None:
-    """The scale of a report, or None when there is nothing to measure by.
+    """Return the scale of a report, or None when there is nothing to measure by.
 
     Where a user's own lines do not stand warning below error, the scores themselves set the scale.
     """
@@ -104,7 +104,7 @@ def scale_of(head: Head, scores: Iterable[float]) -> Scale | None:
 
 
 def bar(filled: float, width: int, glyphs: Glyphs) -> tuple[str, str]:
-    """Returns the filled part and the empty track, `width` cells together; half cells are drawn."""
+    """Return the filled part and the empty track, `width` cells together; half cells are drawn."""
     halves = max(round(filled * width * 2), 1)
     full = glyphs.bar * (halves // 2) + (glyphs.half if halves % 2 else "")
     return full, glyphs.track * (width - len(full))

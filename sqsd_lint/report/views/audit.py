@@ -42,7 +42,7 @@ def print_finding(
 
 
 def _text(raw: str, ellipsis: str) -> list[str]:
-    """The row's text line by line, every line escaped, cut where it is very long."""
+    """Return the row's text line by line, every line escaped, cut where it is very long."""
     lines = raw[:_CHARACTERS].replace("\r\n", "\n").strip("\n").split("\n")
     shown = [escape(line) for line in lines[:_LINES]]
     if len(raw) > _CHARACTERS or len(lines) > _LINES:

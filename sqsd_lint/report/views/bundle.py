@@ -26,7 +26,7 @@ _VALIDATION_LABEL = 13
 
 
 def print_validation(page: Page, facts: Mapping[str, Any] | None) -> None:
-    """The part of `bundle show` about it; nothing where the bundle was not tried.
+    """Print the part of `bundle show` about it; nothing where the bundle was not tried.
 
     Args:
         facts: a `tried.Validation` as plain data.
@@ -76,7 +76,7 @@ _LABEL = 13
 
 
 def print_bundle(facts: Mapping[str, Any], thresholds: Sequence[Threshold], stream: IO[str]) -> None:
-    """One bundle in full.
+    """Print one bundle in full.
 
     Args:
         facts: `bundle.show.describe(bundle)`.
@@ -113,14 +113,14 @@ def print_bundle(facts: Mapping[str, Any], thresholds: Sequence[Threshold], stre
 
 
 def print_json(facts: Mapping[str, Any], thresholds: Sequence[Threshold], stream: IO[str]) -> None:
-    """What `print_bundle` shows, as one JSON object with the thresholds under `lines`."""
+    """Print what `print_bundle` shows, as one JSON object with the thresholds under `lines`."""
     stream.write(
         fields.dump({**facts, "lines": [fields.threshold(each) for each in thresholds]}, indent=2) + "\n"
     )
 
 
 def print_wrong(findings: Sequence[tuple[str, str]], stream: IO[str]) -> None:
-    """What is wrong with a bundle: (file or folder, message) each."""
+    """Print what is wrong with a bundle: (file or folder, message) each."""
     page = open_page(stream)
     for where, message in findings:
         page.line(
@@ -155,7 +155,7 @@ def _thresholds(bundle: Bundle) -> dict[str, str]:
 
 
 def print_good(text: str, stream: IO[str]) -> None:
-    """One line that says that something went well."""
+    """Print in one line that something went well."""
     page = open_page(stream)
     page.line(Text.assemble((f"{page.glyphs.clear} ", "bold green"), page.prose(escape(text))))
 

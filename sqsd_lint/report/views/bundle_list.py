@@ -33,7 +33,7 @@ class Listed(Protocol):
     def sources(self) -> tuple[str, ...]: ...
 
 
-class Changed(Protocol):
+class ChangedSource(Protocol):
     """One base model whose lock is another one, or new, or gone: `bundle.locking.LockChange`."""
 
     @property
@@ -45,7 +45,7 @@ class Changed(Protocol):
 
 
 def print_list(bundles: Sequence[Listed], stream: IO[str], *, now: float | None = None) -> None:
-    """One row per bundle: id, digest, size, last use, base model, and how it scores.
+    """Print one row per bundle: id, digest, size, last use, base model, and how it scores.
 
     Args:
         now: seconds since 1970.
@@ -71,7 +71,7 @@ def print_list(bundles: Sequence[Listed], stream: IO[str], *, now: float | None 
 
 
 def print_list_json(bundles: Sequence[Listed], stream: IO[str]) -> None:
-    """What `print_list` shows, as a JSON list."""
+    """Print what `print_list` shows, as a JSON list."""
     rows = []
     for each in bundles:
         manifest = each.entry.manifest
@@ -97,7 +97,7 @@ def print_list_json(bundles: Sequence[Listed], stream: IO[str]) -> None:
 def print_pruned(
     bundles: Sequence[Listed], leftovers: int, size: int, stream: IO[str], *, dry_run: bool
 ) -> None:
-    """What was removed, or would be.
+    """Print what was removed, or would be.
 
     Args:
         leftovers: how many things killed pulls had left.
@@ -120,8 +120,8 @@ def print_pruned(
     page.line(f"{_megabytes(size)} {'would be free' if dry_run else 'are free'}")
 
 
-def print_lock(path: str, changes: Sequence[Changed], total: int, stream: IO[str]) -> None:
-    """What a new lock says otherwise than the old one.
+def print_lock(path: str, changes: Sequence[ChangedSource], total: int, stream: IO[str]) -> None:
+    """Print how a new lock differs from the old one.
 
     Args:
         total: how many bundles it holds.

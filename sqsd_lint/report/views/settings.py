@@ -17,7 +17,7 @@ _WIDEST_VALUE = 32
 
 
 def print_settings(settings: Sequence[Described], files: Sequence[str], stream: IO[str]) -> None:
-    """The files in force, then a line per setting; those that somebody set stand out.
+    """Print the files in force, then a line per setting; those that somebody set stand out.
 
     Args:
         files: the configuration file and those that it extends, the strongest first.
@@ -36,7 +36,7 @@ def print_settings(settings: Sequence[Described], files: Sequence[str], stream: 
 
 
 def print_settings_json(settings: Sequence[Described], files: Sequence[str], stream: IO[str]) -> None:
-    """The same as one JSON object."""
+    """Print the same as one JSON object."""
     document = {
         "version": fields.VERSION,
         "files": list(files),

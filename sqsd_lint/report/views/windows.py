@@ -108,7 +108,7 @@ def _foreseen(rankings: Mapping[str, Any]) -> Table:
 
 
 def _kinds(verdicts: Mapping[str, int]) -> list[str]:
-    """The ways not to answer, where the judge tells them apart."""
+    """Return the ways not to answer, where the judge tells them apart."""
     kinds = [kind for kind in verdicts if kind != "answered"]
     return kinds if len(kinds) > 1 else []
 

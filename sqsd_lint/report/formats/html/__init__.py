@@ -17,5 +17,5 @@ from sqsd_lint.types import Report
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes the page; the same report gives the same bytes."""
+    """Write the page; the same report gives the same bytes."""
     write_page(Path(__file__).resolve().parent, page_view(report, options), stream)

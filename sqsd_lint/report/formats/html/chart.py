@@ -193,7 +193,7 @@ class _Plot:
                 last = y
 
     def marks(self) -> Iterator[Mark]:
-        """The labels stand on two levels, so that they cannot meet, and on the side where there is room."""
+        """Yield the marks; labels stand on two levels, so that none meet, and where there is room."""
         for severity, line in self.lines:
             x, label = self.x(line.value), _label(severity, line)
             room = _LETTER * len(label)
@@ -215,7 +215,7 @@ def _label(severity: Severity, line: Threshold) -> str:
 
 
 def _nice(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20 ... times a power of ten that is at least `least`."""
+    """Return the smallest of 1, 2, 5, 10, 20 ... times a power of ten that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10, 20) if factor * power >= least)
 

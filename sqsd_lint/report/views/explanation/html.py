@@ -25,12 +25,12 @@ _PROMPT_AT_MOST = 600
 
 
 def write(explanation: Explanation, stream: IO[str], options: Options, top: int) -> None:
-    """Writes the page; the same explanation gives the same bytes."""
+    """Write the page; the same explanation gives the same bytes."""
     write_page(Path(__file__).resolve().parent, view(explanation, options, top), stream)
 
 
 def view(explanation: Explanation, options: Options, top: int) -> dict[str, Any]:
-    """What the template shows, all of it text that is already escaped for a page's reader."""
+    """Return what the template shows, all of it text that is already escaped for a page's reader."""
     row, head, score = explanation.row, explanation.head, explanation.row.score
     reached = [
         name
@@ -132,7 +132,7 @@ def _bars(named: Mapping[str, Share]) -> list[dict[str, Any]]:
 
 
 def _bar(share: Share, largest: float) -> dict[str, Any]:
-    """A share with a bar of 0 to 20 twentieths; style attributes are forbidden, so widths are classes."""
+    """Return a share with a bar of 0 to 20 twentieths; styles are forbidden, so widths are classes."""
     filled = min(abs(share.combined) / largest, 1.0) if largest > 0 else 0.0
     return {
         "value": wording.signed(share.combined, largest),

@@ -12,12 +12,12 @@ VERSION = 1
 
 
 def write(explanation: Explanation, stream: IO[str], options: Options, top: int) -> None:
-    """Writes the object, indented; without the answer's words where they are redacted."""
+    """Write the object, indented; without the answer's words where they are redacted."""
     stream.write(fields.dump(explanation_fields(explanation, options), indent=2) + "\n")
 
 
 def explanation_fields(value: Explanation, options: Options) -> dict[str, Any]:
-    """All that is known of the row."""
+    """Return all that is known of the row."""
 
     def spans(parts: tuple[Span, ...]) -> list[dict[str, Any]]:
         return [{**span_fields(p), "text": None if options.redact else part_text(value, p)} for p in parts]
@@ -47,7 +47,7 @@ def explanation_fields(value: Explanation, options: Options) -> dict[str, Any]:
 
 
 def share_fields(share: Share) -> dict[str, Any]:
-    """A share of the projections; danger less safety is sqsd, and harm is weighted, where there is any."""
+    """Return a share of the projections; danger less safety is sqsd, harm, where there is any, weighted."""
     return {
         "danger": fields.number(share.danger),
         "safety": fields.number(share.safety),
@@ -57,7 +57,7 @@ def share_fields(share: Share) -> dict[str, Any]:
 
 
 def span_fields(span: Span) -> dict[str, Any]:
-    """A span by 0-based message and characters (code points), its end not in it."""
+    """Return a span by 0-based message and characters (code points), its end not in it."""
     return {
         "message": span.message,
         "start": span.start,
@@ -68,7 +68,7 @@ def span_fields(span: Span) -> dict[str, Any]:
 
 
 def remainder_fields(spans: Spans) -> dict[str, Any]:
-    """What belongs to no span of the answers."""
+    """Return what belongs to no span of the answers."""
     return {"prompt": share_fields(spans.prompt), "other": share_fields(spans.other)}
 
 

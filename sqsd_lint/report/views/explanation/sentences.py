@@ -19,7 +19,7 @@ NEAREST_MEANS = "how alike two updates are: cosine, mean over the layers"
 
 
 def largest(values: Iterable[float]) -> float:
-    """The largest size of those that are numbers."""
+    """Return the largest size of those that are numbers."""
     return max((abs(value) for value in values if math.isfinite(value)), default=0.0)
 
 
@@ -35,25 +35,25 @@ def signed(value: float, beside: float) -> str:
 
 
 def other_name(explanation: Explanation) -> str:
-    """What `Spans.other` is made of in this row."""
+    """Return what `Spans.other` is made of in this row."""
     calls = any(m.extra.get("tool_calls") for m in explanation.sample.messages)
     return "tool calls, end of turn" if calls else "end of turn"
 
 
 def part_text(explanation: Explanation, part: Span) -> str:
-    """A part's words, as they stand in the row."""
+    """Return a part's words, as they stand in the row."""
     return explanation.sample.messages[part.message].content[part.start : part.end]
 
 
 def part_place(explanation: Explanation, part: Span) -> str:
-    """Where a part stands, for who may not see its words."""
+    """Return where a part stands, for who may not see its words."""
     several = len({p.message for p in explanation.tokens.parts}) > 1
     message = f"message {part.message + 1}, " if several else ""
     return f"{message}characters {part.start + 1} to {part.end}"
 
 
 def listed(explanation: Explanation, top: int) -> tuple[str, list[Span], list[Span]]:
-    """What the parts are (words where there is one sentence), the `top` largest ones, and the others."""
+    """Return what the parts are (words of a single sentence), the `top` largest ones, and the others."""
     sentences = explanation.sentences.parts
     unit, parts = ("sentence", sentences) if len(sentences) > 1 else ("word", explanation.words.parts)
     ranked = sorted(parts, key=lambda p: -abs(p.share.combined))
@@ -76,7 +76,7 @@ def harm_part(explanation: Explanation) -> str:
 
 
 def standing(explanation: Explanation) -> str:
-    """Where the score stands to the lines, in a few words."""
+    """Return where the score stands to the lines, in a few words."""
     head, score = explanation.head, explanation.row.score
     for name, line in (("error", head.error_threshold), ("warning", head.warning_threshold)):
         if line and reaches(score, line):
@@ -107,7 +107,7 @@ _LABEL_WORDS = 3
 
 
 def is_label(explanation: Explanation) -> bool:
-    """Whether all that is trained on is a label of a word or a few."""
+    """Return whether all that is trained on is a label of a word or a few."""
     sample = explanation.sample
     answers = [m.content for m, trained in zip(sample.messages, sample.mask, strict=True) if trained]
     return sum(len(answer.split()) for answer in answers) <= _LABEL_WORDS and not any(
@@ -116,12 +116,12 @@ def is_label(explanation: Explanation) -> bool:
 
 
 def no_remedy(explanation: Explanation) -> str:
-    """What to do about a row of which no part stands out."""
+    """Return what to do about a row of which no part stands out."""
     return LABEL_ADVICE if is_label(explanation) else NO_REMEDY
 
 
 def remedy_advice(remedy: Remedy) -> str:
-    """What to do about it."""
+    """Return what to do about it."""
     removed = remedy.removed is not None and remedy.removed < remedy.threshold.value
     if remedy.enough and removed:
         return "Mask or cut these parts, or rewrite them."

@@ -1,0 +1,58 @@
+"""The scoring service as an application of Ray Serve: `serve run sqsd_lint.run.ray_serve:app`.
+
+Each replica is a whole service with a model of its own, so that its engine batches what Serve gives it. Its
+settings come from its environment (SQSD_LINT_BUNDLE, SQSD_LINT_DEVICE, ...): no file of whatever folder it
+starts in is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqsd_lint.config import load_settings
+from sqsd_lint.errors import UsageError
+from sqsd_lint.server.tokens import read_tokens
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+_ARGUMENTS = {"token_file": str, "queue": int, "keep_models": int}
+
+
+def app(arguments: Mapping[str, Any]) -> Application:
+    """Return the application; its replicas, devices and queues are a matter of Serve's own configuration.
+
+    Args:
+        arguments: `token_file`, `queue` and `keep_models`, as `sqsd-lint serve` has them.
+
+    Raises:
+        UsageError: an argument that is none of these.
+    """
+    from ray import serve
+
+    for name, value in arguments.items():
+        if not isinstance(value, _ARGUMENTS.get(name, ())):
+            raise UsageError(f"args.{name}: expected one of {', '.join(_ARGUMENTS)}, of its type")
+    given = dict(arguments)
+
+    def build() -> Any:
+        # In the replica: the model, and what holds it, never travel.
+        from sqsd_lint.run.serve import make_service
+        from sqsd_lint.server.app import make_app
+
+        settings = load_settings({}, isolated=True, cwd=Path.cwd(), environ=os.environ).settings
+        file = given.get("token_file")
+        service = make_service(
+            settings,
+            tokens=read_tokens(Path(file)) if file else (),
+            most_rows=given.get("queue", 4096),
+            most_models=given.get("keep_models", 2),
+        )
+        return make_app(service)
+
+    replica = serve.deployment(name="ScoringReplica")(serve.ingress(build)())
+    bound: Application = replica.bind()
+    return bound
