@@ -1,9 +1,9 @@
 """What the pages of a Parquet file unfold to, from their headers, before any is decompressed.
 
-The footer says so, too, but only the headers decide what a reader allocates. Both are Thrift structures in the
-compact protocol (FileMetaData and PageHeader in parquet.thrift; https://github.com/apache/thrift/blob/master/
-doc/specs, thrift-compact-protocol.md). The footer is read here, since pyarrow ends the whole process where it is
-asked for a column whose statistics are damaged.
+The footer says so, too, but only the headers decide what a reader allocates. Both are Thrift structures in
+the compact protocol (FileMetaData and PageHeader in parquet.thrift; https://github.com/apache/thrift/blob/
+master/doc/specs, thrift-compact-protocol.md). The footer is read here, since pyarrow ends the whole process
+where it is asked for a column whose statistics are damaged.
 """
 
 from __future__ import annotations

@@ -64,7 +64,12 @@ def examine(settings: Settings, *, progress: Progress | None = None) -> tuple[Re
     counted = count_coverage(
         evaluation.rows, evaluation.problems, allow=settings.allow, cached=panel.cached, files=len(files)
     )
-    coverage = replace(counted, unchanged=rows.unchanged, notes=(*selection.all_notes, *rows.notes))
+    coverage = replace(
+        counted,
+        unchanged=rows.unchanged,
+        not_read=selection.not_read.count,
+        notes=(*selection.all_notes, *rows.notes),
+    )
     head = panel.head(policies)
     compared = (selection.comparison,) if selection.comparison else ()
     report = Report(
