@@ -109,6 +109,8 @@ wheel-test:
 	  && "$(WHEEL_BIN)/sqsd-lint" check data/benign.jsonl
 
 generated: $(READY)
+	"$(BIN)/python" -m sqsd_lint.rules.published
+	"$(BIN)/python" -m tests.schemas
 	"$(BIN)/python" docs/generate.py
 	"$(BIN)/python" docs/layouts.py
 

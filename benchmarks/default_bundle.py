@@ -27,7 +27,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.encode import load_tokenizer
 from sqsd_lint.experiments.attack import Attack
 from sqsd_lint.experiments.judges import PhraseJudge, Verdict
-from sqsd_lint.experiments.lora import LoraRuns
+from sqsd_lint.experiments.updates import LoraRuns
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.scoring.model import load_model, merge
 from sqsd_lint.training.data import position, select

@@ -31,7 +31,7 @@ from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.common.json_io import digest, write_json
 from sqsd_lint.config import Settings
-from sqsd_lint.drift.directions import Axes
+from sqsd_lint.drift.directions import WeightDirections
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
 from sqsd_lint.encode import Encoder, load_tokenizer
@@ -86,7 +86,7 @@ def files() -> list[File]:
 
 
 class Bench:
-    """The bundle's model and axes, and the rows of every file."""
+    """The bundle's model and directions, and the rows of every file."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         settings = Settings(
@@ -98,7 +98,7 @@ class Bench:
         )
         self.bundle = open_bundle(args.bundle, cache_dir=cache_root())
         self.engine = ModelScorer(self.bundle, settings, cache_dir=cache_root(), cache_scores=False)
-        self.axes = Axes.of(self.bundle)
+        self.directions = WeightDirections.of(self.bundle)
         self.point = self.bundle.adapter_dir("initial")
         encoder = Encoder(
             load_tokenizer(resolve_model(self.bundle.manifest.base_model.id)), max_length=MAX_LENGTH
@@ -113,7 +113,7 @@ class Bench:
     @property
     def parts(self) -> tuple[str, ...]:
         """What is done of each file."""
-        forecast = () if self.axes.danger.kind == "task-vector" else ("forecast",)
+        forecast = () if self.directions.danger.kind == "task-vector" else ("forecast",)
         return ("score", *forecast, *RUNS)
 
     @cached_property
@@ -122,12 +122,12 @@ class Bench:
         return self.engine.parts()[1]
 
     def setting(self) -> dict[str, Any]:
-        danger, safety = self.axes.danger, self.axes.safety
+        danger, safety = self.directions.danger, self.directions.safety
         return {
             "tool_version": __version__,
             "base_model": self.bundle.manifest.base_model.id,
             "bundle": {"id": self.bundle.id, "digest": self.bundle.digest, "kind": danger.kind},
-            "axes": {"danger": danger.norm, "safety": safety.norm, "cosine": self.axes.cosine},
+            "axes": {"danger": danger.norm, "safety": safety.norm, "cosine": self.directions.cosine},
             "device": common.machine(),
             "dtype": self.engine.dtype,
             "rows": ROWS,
@@ -162,7 +162,7 @@ def train(args: argparse.Namespace) -> None:
     work("score", score)
     model = bench.scorer.model
     if "forecast" in bench.parts and todo("forecast"):
-        forecaster = Forecaster(model, bench.axes, load_adapter(bench.point, model))
+        forecaster = Forecaster(model, bench.directions, load_adapter(bench.point, model))
 
         def forecast(file: File) -> dict[str, Any]:
             found = forecaster.rows(bench.rows[file.name])
@@ -177,7 +177,7 @@ def train(args: argparse.Namespace) -> None:
 
         def actual(file: File, name: Any = name, run: FineTuneSettings = run) -> dict[str, Any]:
             loss = tune.run(bench.rows[file.name], run, name)
-            drift = project(bench.axes, tune.displacement())
+            drift = project(bench.directions, tune.displacement())
             return {
                 "danger": drift.danger.projection,
                 "safety": drift.safety.projection,
@@ -214,11 +214,11 @@ def report(args: argparse.Namespace) -> None:
         parts: dict[str, Any] = {part: _done(args.work, file, part, bench) for part in bench.parts}
         if missing := [part for part, one in parts.items() if one is None]:
             raise SystemExit(f"{file.name}: {', '.join(missing)} not done yet; run `train`")
-        drift, axes = parts["score"]["drift"], (bench.axes.danger, bench.axes.safety)
-        # Along a task vector the rule's share is the forecast, in another unit.
+        drift, directions = parts["score"]["drift"], (bench.directions.danger, bench.directions.safety)
+        # DirectionDrift a task vector the rule's share is the forecast, in another unit.
         forecast = parts.get("forecast") or {
-            name: share * axis.norm
-            for name, share, axis in zip(("danger", "safety"), drift, axes, strict=True)
+            name: share * direction.norm
+            for name, share, direction in zip(("danger", "safety"), drift, directions, strict=True)
         }
         found.append(
             {
@@ -239,12 +239,12 @@ def report(args: argparse.Namespace) -> None:
             }
         )
     result = {**bench.setting(), "files": found, "correlations": correlations(found)}
-    write_json(RESULTS / f"predicted-drift-{bench.axes.danger.kind}.json", result)
+    write_json(RESULTS / f"predicted-drift-{bench.directions.danger.kind}.json", result)
     table(result)
 
 
 def correlations(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What each prediction is worth: SQSD201's, the forecast along the measured axes, and the mean SQSD."""
+    """Return what each prediction is worth: SQSD201's, the forecast, and the mean SQSD."""
     lines = []
     for group, members in (("all", found), ("benign", [f for f in found if f["kind"] == "benign"])):
         for run in RUNS:

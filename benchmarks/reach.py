@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from sqsd_lint.adapters.factors import Adapter, load_adapter
-from sqsd_lint.adapters.reach import reach
+from sqsd_lint.bundle.reach import reach
 from sqsd_lint.scoring import Direction, Scorer
 from sqsd_lint.types import Encoded
 

@@ -22,8 +22,8 @@ import torch
 
 from sqsd_lint.bundle.agreement import measure, read_scores
 from sqsd_lint.encode import Encoder
-from sqsd_lint.experiments.full import FullRun
 from sqsd_lint.experiments.runs import Dose
+from sqsd_lint.experiments.updates import FullRun
 from sqsd_lint.training.data import training_sets
 
 RECIPE = common.ROOT / "examples" / "recipes" / "smollm2-135m-default.json"

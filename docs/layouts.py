@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqsd_lint.samples.conversation import ANSWERS, PROMPTS
+from sqsd_lint.samples.convert import MEDIA
 from sqsd_lint.samples.layouts import LAYOUTS, Layout
 from sqsd_lint.samples.readers import CONTEXTS, SYSTEMS, TRANSCRIPTS
 from sqsd_lint.samples.roles import ROLES, TEMPLATE_ROLES
 from sqsd_lint.samples.training_flags import SIGNS
-from sqsd_lint.samples.unread import MEDIA
 from sqsd_lint.types import BESIDE
 
 PAGE = Path(__file__).with_suffix(".md")

@@ -9,6 +9,7 @@ SqsdLintError
     │   ├── BundleNotFoundError     nothing cached or on disk under that name
     │   ├── BundleCorruptError      a digest or the manifest does not hold
     │   └── WrongBaseModelError     made for another base model
+    ├── ScorerError             a scoring service cannot be reached, refuses, or answers what cannot be
     ├── ModelError              the base model cannot be loaded or run
     │   └── ModelNotFoundError
     └── AdapterError            an adapter that is not LoRA, or does not fit the model
@@ -79,6 +80,10 @@ class WrongBaseModelError(BundleError):
     pass
 
 
+class ScorerError(CannotScoreError):
+    pass
+
+
 class ModelError(CannotScoreError):
     pass
 
@@ -89,3 +94,7 @@ class ModelNotFoundError(ModelError):
 
 class AdapterError(CannotScoreError):
     pass
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM); what holds for an interrupt from the keyboard holds here."""

@@ -10,28 +10,34 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def rules_dir() -> Path:
-    """The folder of rule packs, rule pages and JSON Schemas."""
+    """Return the folder of rule packs, rule pages and JSON Schemas."""
     packed = _PACKAGE / "_rules"
     return packed if packed.is_dir() else _PACKAGE.parent / "rules"
 
 
 def hooks_dir() -> Path:
-    """The folder of native git hooks."""
+    """Return the folder of native git hooks."""
     packed = _PACKAGE / "_hooks"
     return packed if packed.is_dir() else _PACKAGE.parent / "hooks"
 
 
+def recipes_dir() -> Path:
+    """Return the folder of recipes of bundles."""
+    packed = _PACKAGE / "_recipes"
+    return packed if packed.is_dir() else _PACKAGE.parent / "examples" / "recipes"
+
+
 def bundles_dir() -> Path:
-    """The folder of embedded direction bundles; the default one is `default` in it."""
+    """Return the folder of embedded direction bundles; the default one is `default` in it."""
     return _PACKAGE / "_bundles"
 
 
 def schema_path(name: str) -> Path:
-    """The file of the published JSON Schema `name`, such as "config" for `schemas/config.schema.json`."""
+    """Return the file of the published JSON Schema `name`: "config" is `schemas/config.schema.json`."""
     return rules_dir() / "schemas" / f"{name}.schema.json"
 
 
 def load_schema(name: str) -> dict[str, Any]:
-    """The published JSON Schema `name`."""
+    """Return the published JSON Schema `name`."""
     schema: dict[str, Any] = json.loads(schema_path(name).read_text(encoding="utf-8"))
     return schema

@@ -17,7 +17,7 @@ def is_linear(module: nn.Module) -> bool:
 
 
 def is_router(module: nn.Module | None) -> bool:
-    """A bare matrix, as transformers keeps what chooses among experts."""
+    """Return a bare matrix, as transformers keeps what chooses among experts."""
     weight = getattr(module, "weight", None)
     linear = module is None or is_linear(module) or isinstance(module, nn.Embedding)
     return not linear and isinstance(weight, nn.Parameter) and weight.dim() == 2

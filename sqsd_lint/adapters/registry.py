@@ -69,7 +69,7 @@ class AdapterSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ConversionContext:
     """What a conversion may need besides the adapter.
 
     Attributes:
@@ -150,7 +150,7 @@ class AdapterKind:
         """
         raise NotImplementedError
 
-    def convert(self, source: AdapterSource, context: Context) -> Converted:
+    def convert(self, source: AdapterSource, context: ConversionContext) -> Converted:
         """Return the adapter as plain LoRA, or one step nearer to it.
 
         Raises:
@@ -187,7 +187,7 @@ class AdapterKind:
             config: the adapter's, as in its file.
 
         Returns:
-            None for layers of which no direction tells, such as embeddings.
+            None for layers that no direction has, such as embeddings.
 
         Raises:
             AdapterError: the layer's update is more than B @ A.
@@ -242,7 +242,7 @@ def _load_kinds() -> None:
 
 
 def whole_model() -> AdapterKind:
-    """Return the kind of folders that hold a whole model: nothing in them tells, so whoever names it does."""
+    """Return the kind of folders that hold a whole model: nothing in them shows it, so it must be named."""
     return next(kind for kind in kinds() if kind.name == _WHOLE_MODEL)
 
 
@@ -253,7 +253,7 @@ def kind_of(config: Mapping[str, Any], where: str | Path) -> AdapterKind:
         where: for the message.
 
     Raises:
-        AdapterError: no kind knows it.
+        AdapterError: it is of no known kind.
     """
     for kind in kinds():
         if kind.owns(config):

@@ -21,10 +21,12 @@ from sqsd_lint.bundle.manifest import (
     ReferenceSets,
     StoredCalibration,
     StoredLengthCurve,
+    StoredRange,
 )
 from sqsd_lint.bundle.write import update_bundle
 from sqsd_lint.common.json_io import sha256_text
-from sqsd_lint.common.length_curve import LengthCurve, fit_length_curve
+from sqsd_lint.common.length_curve import PERCENTILES, LengthCurve, fit_length_curve
+from sqsd_lint.common.reference_range import measure_range
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Score
 
@@ -34,10 +36,15 @@ FEWEST = 200
 
 @dataclass(frozen=True, slots=True)
 class ScoredSet:
-    """A reference set with the score of each of its rows, in file order."""
+    """A reference set with the score of each of its rows, in file order.
+
+    Attributes:
+        texts: the rows' excerpts, which tell what they are written in; none for sets that a bundle kept.
+    """
 
     name: str
     scores: Sequence[Score]
+    texts: Sequence[str] = ()
 
 
 def calibrate(
@@ -51,8 +58,8 @@ def calibrate(
 ) -> Bundle:
     """Store both distributions in the bundle, replacing an earlier calibration.
 
-    From `FEWEST` benign rows on, scores are standardized by the length of their answers, and the benign rows
-    of each set are kept apart as a kind of rows.
+    From `FEWEST` benign rows on, scores are placed among those of answers of their length, and the benign
+    rows of each set are kept apart as a kind of rows.
 
     Args:
         benign, harmful: sets that no adapter of the bundle was trained on.
@@ -79,7 +86,7 @@ def calibrate(
         curve = fit_length_curve(scores, lengths, kinds).rounded()
 
     def risk(score: Score) -> float:
-        return curve.standardize(score.combined(weight), score.tokens)
+        return curve.normal_score(score.combined(weight), score.tokens)
 
     def risks(sets: Iterable[ScoredSet]) -> tuple[float, ...]:
         found = (risk(score) for s in sets for score in s.scores)
@@ -94,7 +101,7 @@ def calibrate(
         sets=ReferenceSets(tuple(map(_reference, benign)), tuple(map(_reference, harmful))),
         settings=dict(settings or {}),
         kinds={s.name: risks([s]) for s in benign} if by_length else {},
-        length=_stored_curve(curve, [s.tokens for _, s in rows]) if by_length else None,
+        length=_stored_curve(curve, benign) if by_length else None,
         harm_weight=weight,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -135,8 +142,12 @@ def stored_sets(bundle: Bundle, role: str) -> list[ScoredSet]:
     return [ScoredSet(name, scores) for name, scores in sets.items()]
 
 
-def _stored_curve(curve: LengthCurve, lengths: Sequence[int]) -> StoredLengthCurve:
-    return StoredLengthCurve(curve.tokens, curve.location, curve.scale, (min(lengths), max(lengths)))
+def _stored_curve(curve: LengthCurve, benign: Sequence[ScoredSet]) -> StoredLengthCurve:
+    rows = [score for each in benign for score in each.scores]
+    texts = [text for each in benign for text in each.texts]
+    found = measure_range([row.tokens for row in rows], [row.loss for row in rows], texts)
+    scores = dict(zip(PERCENTILES, curve.scores, strict=True))
+    return StoredLengthCurve(curve.tokens, scores, StoredRange(found.tokens, found.loss, found.scripts))
 
 
 def _rounded(value: float) -> float:

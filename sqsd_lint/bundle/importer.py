@@ -1,17 +1,26 @@
-"""`bundle import`: a bundle out of what somebody fine-tuned: LoRA adapters of PEFT, or whole models."""
+"""Make a bundle of what somebody fine-tuned: LoRA adapters of PEFT of any kind, or whole models.
+
+A bundle keeps plain LoRA adapters, which PEFT loads: those of other kinds are converted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from sqsd_lint._version import __version__
-from sqsd_lint.adapters.convert import plain_adapter
-from sqsd_lint.adapters.peft_folder import check_fits, inspect_adapter
-from sqsd_lint.adapters.registry import Context, Use
+from sqsd_lint.adapters.peft_folder import (
+    CONFIG,
+    WEIGHTS,
+    check_fits,
+    check_start,
+    inspect_adapter,
+    source_of,
+)
+from sqsd_lint.adapters.registry import AdapterSource, ConversionContext, Converted, Use, kind_of, whole_model
 from sqsd_lint.bundle.base_model import describe_model, resolve_model
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import (
@@ -25,7 +34,8 @@ from sqsd_lint.bundle.manifest import (
 )
 from sqsd_lint.bundle.reach import with_reach
 from sqsd_lint.bundle.write import check_output, write_bundle
-from sqsd_lint.common.formats import is_name
+from sqsd_lint.common.formats import Name, is_a
+from sqsd_lint.common.json_io import write_json
 from sqsd_lint.common.progress import Status
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Expansion, Metric, Update
@@ -96,7 +106,7 @@ def import_bundle(
     sources: dict[str, Path | None] = {"base": base, "initial": initial, "danger": danger, "safety": safety}
     with TemporaryDirectory(prefix="sqsd-lint-") as scratch:
         taken = {
-            role: _take(role, path, folder, Path(scratch), role in checkpoints, rank, start, status)
+            role: _bundle_adapter(role, path, folder, Path(scratch), role in checkpoints, rank, start, status)
             for role, path in sources.items()
             if path is not None
         }
@@ -139,7 +149,7 @@ def directions_for(
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class _BundleAdapter:
     """An adapter as the bundle takes it, what the manifest says of its origin, and what reports say of it."""
 
     folder: Path
@@ -147,7 +157,7 @@ class _Taken:
     notes: tuple[str, ...]
 
 
-def _take(
+def _bundle_adapter(
     role: str,
     path: Path,
     model: Path,
@@ -156,8 +166,8 @@ def _take(
     rank: int | None,
     start: Path | None,
     status: Status | None,
-) -> _Taken:
-    context = Context(base_model=model, rank=rank, status=status)
+) -> _BundleAdapter:
+    context = ConversionContext(base_model=model, rank=rank, status=status)
     plain = plain_adapter(path, scratch / role, _USES[role], start=start, whole=whole, context=context)
     info = inspect_adapter(plain.folder)
     check_fits(info, path, model)
@@ -169,7 +179,7 @@ def _take(
         "modules": len(info.shapes),
         **({"converted": list(plain.notes)} if plain.notes else {}),
     }
-    return _Taken(plain.folder, facts, plain.notes)
+    return _BundleAdapter(plain.folder, facts, plain.notes)
 
 
 def _check_settings(
@@ -181,7 +191,7 @@ def _check_settings(
     base: Path | None,
     checkpoints: Collection[str],
 ) -> None:
-    if not is_name(name):
+    if not is_a(Name, name):
         raise UsageError(
             f"{name!r} is no name for a bundle", hint="use letters, digits, '.', '_' and '-' (--name)"
         )
@@ -201,3 +211,82 @@ def _check_settings(
             "--base and whole models: their difference from the base model has the adapter in it",
             hint="merge the adapter into the base model first and name that with --model",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PlainAdapter:
+    """A plain LoRA adapter.
+
+    Attributes:
+        folder: where it lies.
+        notes: what was done to make it plain, in words; empty where nothing was.
+        facts: for the manifest's `training`.
+    """
+
+    folder: Path
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plain_adapter(
+    folder: Path,
+    scratch: Path,
+    uses: Sequence[Use] = ("a direction",),
+    *,
+    start: Path | None = None,
+    whole: bool = False,
+    context: ConversionContext | None = None,
+) -> PlainAdapter:
+    """Return a plain LoRA adapter with what the training of `folder` moved.
+
+    Args:
+        scratch: a new folder for the adapter, should it have to be converted.
+        uses: what it is read for.
+        start: the adapter that was saved before the training, for PiSSA and its like.
+        whole: whether the folder is a whole model's, and no adapter's.
+        context: what else a conversion needs; its start is taken from `start`.
+
+    Raises:
+        AdapterError: the kind cannot be used so; the start is needed and missing, or belongs to another
+            adapter; a file cannot be read.
+        ModelError: a whole model does not fit the base model, or is no other than it.
+    """
+    if whole:
+        source, kind = AdapterSource(folder, {}, dict), whole_model()
+    else:
+        source = source_of(folder)
+        kind = kind_of(source.config, folder / CONFIG)
+        if kind.plain:  # its tensors are judged where the bundle takes them
+            return PlainAdapter(folder)
+        inspect_adapter(folder, uses[0], start=start)
+    before = None if start is None else source_of(start)
+    notes: list[str] = []
+    facts: dict[str, Any] = {}
+    # Each conversion takes one thing off: an adapter may be DoRA that began as PiSSA.
+    while not kind.plain:
+        for use in uses:
+            kind.check_use(use, folder, source.config, start=before is not None)
+        if before is not None and kind.needs_start:
+            check_start(kind, before, folder)
+        given = replace(context or ConversionContext(), start=before)
+        done = kind.convert(source, given)
+        if before is not None and not kind.needs_start and kind.owns(before.config):
+            before = _as_source(before.folder, kind.convert(before, given))
+        source = _as_source(folder, done)
+        kind = kind_of(source.config, folder / CONFIG)
+        notes.append(done.note)
+        facts |= done.facts
+    _write(scratch, source)
+    return PlainAdapter(scratch, tuple(notes), facts)
+
+
+def _as_source(folder: Path, converted: Converted) -> AdapterSource:
+    return AdapterSource(folder, converted.config, lambda: dict(converted.tensors))
+
+
+def _write(folder: Path, source: AdapterSource) -> None:
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    save_file(source.load(), folder / WEIGHTS, metadata={"format": "pt"})
+    write_json(folder / CONFIG, dict(source.config))

@@ -14,21 +14,32 @@ _REFETCH = "get or build the bundle again; `sqsd-lint bundle verify` lists every
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """A bundle on disk whose files were checked.
+class BundleInfo:
+    """What is known of a bundle without its weights: enough to judge scores that somebody else computed.
 
     Attributes:
         digest: identity in reports: scores and thresholds. scoring_digest: identity in score caches.
     """
 
-    root: Path
     manifest: Manifest
     digest: str
     scoring_digest: str
 
+    @classmethod
+    def of(cls, manifest: Manifest) -> BundleInfo:
+        """Return what a manifest says, its digests computed anew."""
+        return cls(manifest, manifest.digest, manifest.scoring_digest)
+
     @property
     def id(self) -> str:
         return self.manifest.id
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle(BundleInfo):
+    """A bundle on disk whose files were checked."""
+
+    root: Path
 
     def adapter_dir(self, name: str) -> Path:
         """Return the PEFT folder of one of `manifest.adapters`."""
@@ -54,7 +65,7 @@ def load_bundle(folder: Path) -> Bundle:
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise BundleCorruptError(f"{folder}: {problems[0]}{more}", hint=_REFETCH)
-    return Bundle(folder, manifest, manifest.digest, manifest.scoring_digest)
+    return Bundle(manifest, manifest.digest, manifest.scoring_digest, folder)
 
 
 def file_problems(folder: Path, manifest: Manifest) -> list[str]:

@@ -1,4 +1,4 @@
-"""Making a lock from the configuration, and telling whether it still says the same.
+"""Make a lock from the configuration, and compare the two later.
 
 Where other machines find a bundle that this one has.
 """
@@ -71,7 +71,7 @@ def _origin(folder: str, cache_dir: Path | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class LockChange:
-    """What a new lock says otherwise than the old one.
+    """How a new lock differs from the old one.
 
     Attributes:
         base: the base model.
@@ -147,7 +147,7 @@ def outdated(settings: Settings, old: Lock | None, path: str, *, cache_dir: Path
 def _compared(
     settings: Settings, old: Lock, base: str | None, source: str, path: str, cache_dir: Path | None
 ) -> tuple[str | None, str]:
-    """Return the base model that a source is for, None if only a look at it tells; how the lock differs."""
+    """Return the base model that a source is for, None if only the bundle has it; how the lock differs."""
     if not _is_local(source):
         kept = _kept(old, base, source)
         return (kept[0], "") if kept else (None, f"{base or 'the configured bundle'}: {source} is not locked")
@@ -170,7 +170,7 @@ def changes(old: Lock | None, new: Lock) -> list[LockChange]:
 def _wanted(
     settings: Settings, old: Lock | None, path: str, cache_dir: Path | None
 ) -> Iterator[tuple[str | None, str]]:
-    """Yield (base model, source) of every bundle to lock; the base model is None where the bundle tells."""
+    """Yield (base model, source) of every bundle to lock; None where only the bundle has the base model."""
     for base, source in settings.bundles.items():
         found = shared(source, path, cache_dir)
         if found == EMBEDDED:
@@ -229,11 +229,11 @@ def _resolved(
         folder = os.path.normpath(os.path.join(os.path.dirname(path), source))
         manifest = open_bundle(folder, cache_dir=cache_dir).manifest
     else:
-        from sqsd_lint.bundle.remote.pull import look
+        from sqsd_lint.bundle.remote.pull import inspect_remote
 
         if status:
             status(f"looking at {source}")
-        found = look(parse(source))
+        found = inspect_remote(parse(source))
         manifest, revision = found.manifest, found.address.revision
     key = _key(manifest, base, source, proxy=settings.proxy)
     return key, Locked(manifest.id, source, revision, manifest.digest)

@@ -169,20 +169,32 @@ class ReferenceSets(JsonModel, frozen=True):
     harmful: tuple[ReferenceSet, ...]
 
 
+class StoredRange(JsonModel, frozen=True):
+    """What the benign reference rows are like (`common.reference_range`).
+
+    Attributes:
+        tokens: the shortest and the longest answer.
+        loss: the longest answer, the lowest and the highest loss of each band of lengths.
+        scripts: what the rows are written in.
+    """
+
+    tokens: tuple[int, int]
+    loss: tuple[tuple[int, float, float], ...]
+    scripts: tuple[str, ...]
+
+
 class StoredLengthCurve(JsonModel, frozen=True):
-    """Location and scale of benign scores by the length of the answer (`common.length_curve`).
+    """Percentiles of benign scores by the length of the answer (`common.length_curve`).
 
     Attributes:
         tokens: lengths in answer tokens, ascending.
-        location: of benign scores of each length, in score units.
-        scale: of benign scores of each length, in score units.
-        covered: the shortest and the longest benign answer.
+        scores: by percentile ("50", "90", "99", "99.9"), one for each length, in score units.
+        covered: what the benign rows are like.
     """
 
     tokens: tuple[float, ...]
-    location: tuple[float, ...]
-    scale: tuple[float, ...]
-    covered: tuple[int, int]
+    scores: Mapping[str, tuple[float, ...]]
+    covered: StoredRange
 
 
 class StoredCalibration(JsonModel, frozen=True):
@@ -196,7 +208,7 @@ class StoredCalibration(JsonModel, frozen=True):
         sets: the reference sets.
         settings: scorer settings that change a score (max_length, turns).
         kinds: the risks of benign rows by their reference set; then `benign` and `harmful` are risks, too.
-        length: what a score is standardized by, so that it is compared with answers of its length.
+        length: percentiles of scores by length, among which a row is placed.
         harm_weight: what the projection on `harm` counts beside SQSD.
     """
 

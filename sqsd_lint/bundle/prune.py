@@ -13,8 +13,7 @@ from pathlib import Path
 from sqsd_lint.bundle.cache import bundles_folder, last_used, remove, replaced
 from sqsd_lint.bundle.installed import CachedBundle, list_bundles, remove_bundle
 from sqsd_lint.bundle.manifest import MANIFEST
-from sqsd_lint.bundle.remote.pull_records import pulls_by_folder
-from sqsd_lint.bundle.remote.pull_staging import PARTIAL
+from sqsd_lint.bundle.remote.pull_records import PARTIAL, pulls_by_folder
 from sqsd_lint.errors import BundleNotFoundError
 
 _DAY = 86_400

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from sqsd_lint import resources
 from sqsd_lint.bundle.installed import CachedBundle, find_digest, list_bundles, used
-from sqsd_lint.bundle.load import Bundle, load_bundle
+from sqsd_lint.bundle.load import Bundle, BundleInfo, load_bundle
 from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked, read_lock
 from sqsd_lint.bundle.manifest import MANIFEST
 from sqsd_lint.bundle.remote.address import is_remote, parse
 from sqsd_lint.common.progress import Status
 from sqsd_lint.config import Settings
-from sqsd_lint.errors import BundleError, BundleNotFoundError, UsageError
+from sqsd_lint.errors import BundleError, BundleNotFoundError, UsageError, WrongBaseModelError
 
 
 def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Status | None = None) -> Bundle:
@@ -50,6 +50,60 @@ def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Statu
     # Of several bundles each is locked for its own base model: the one to be fine-tuned chooses none of them.
     _check(lock, bundle, None if settings.opinions else settings.model, source or bundle.id)
     return bundle
+
+
+def check_served(
+    bundle: BundleInfo, settings: Settings, shown: str, *, cache_dir: Path | None = None
+) -> None:
+    """Refuse a bundle that somebody else scores with and that is not the one the settings want.
+
+    Args:
+        shown: who scores, for messages.
+
+    Raises:
+        BundleError: it is not the locked one, or not the named one, or which one is named cannot be known.
+        WrongBaseModelError: it is made for another model, and no proxy is asked for.
+        ConfigError: the lock does not hold.
+    """
+    lock = read_lock(settings)
+    source = configured(settings)
+    if lock is not None:
+        _check(lock, bundle, settings.model, f"{shown} with {bundle.id}")
+    elif source is not None:
+        named = _digest_of(source, cache_dir)
+        if named != bundle.digest:
+            found = named[:12] if named else "no bundle of it here"
+            raise BundleError(
+                f"{shown} scores with {bundle.id} ({bundle.digest[:12]}), and {source} ({found}) is named",
+                hint="name the service's bundle, or none; a lock pins one that is not on this machine",
+            )
+    if settings.model is not None and not settings.proxy and not _is_for(bundle, settings.model, cache_dir):
+        raise WrongBaseModelError(
+            f"{shown} scores with {bundle.id}, which was made for {bundle.manifest.base_model.id}, not for"
+            f" {settings.model}",
+            hint="name that model, another service, or --proxy, which the report then says",
+        )
+
+
+def _digest_of(source: str, cache_dir: Path | None) -> str | None:
+    """Return the digest of a bundle that is on this machine; None of one that would have to be fetched."""
+    if not is_remote(source):
+        return load_bundle(_find(source, cache_dir)).digest
+    from sqsd_lint.bundle.remote.pull import cached
+
+    found = cached(str(parse(source)), cache_dir)
+    return found.digest if found else None
+
+
+def _is_for(bundle: BundleInfo, model: str, cache_dir: Path | None) -> bool:
+    base = bundle.manifest.base_model
+    if model == base.id:
+        return True
+    if not Path(model).is_dir():
+        return False
+    from sqsd_lint.bundle.model_digests import weights_digest
+
+    return weights_digest(Path(model), cache_dir=cache_dir) == base.weights_digest
 
 
 def configured(settings: Settings) -> str | None:
@@ -116,7 +170,7 @@ def _open_other(
     return used(bundle, cache_dir)
 
 
-def _check(lock: Lock, bundle: Bundle, model: str | None, shown: str) -> None:
+def _check(lock: Lock, bundle: BundleInfo, model: str | None, shown: str) -> None:
     """Refuse a bundle that the lock does not have for its base model."""
     base = model if model is not None and model in lock.bundles else bundle.manifest.base_model.id
     locked = lock.bundles.get(base)

@@ -15,7 +15,9 @@ from sqsd_lint.common.json_io import read_json
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Validation
 
-_RANKING = "sqsd"
+# The ranking that is kept, the fairest first: by what the gate compares, at equal length.
+_RANKINGS = ("risk/length", "sqsd/length", "risk", "sqsd")
+_WITHIN_LENGTH, _STRATA = "/length", 5
 _VERSION = 1
 
 
@@ -77,9 +79,10 @@ def _check_scores(raw: Mapping[str, Any], path: Path, bundle: Bundle) -> None:
 
 def _of_result(raw: Mapping[str, Any]) -> Validation:
     rankings, dose = raw["rankings"], raw["dose"]
-    if _RANKING not in rankings:
-        raise ValueError(f"no windows by {_RANKING}; give --rank-by {_RANKING}")
-    ranking = rankings[_RANKING]
+    name = next((each for each in _RANKINGS if each in rankings), None)
+    if name is None:
+        raise ValueError(f"no windows by risk or SQSD; give --rank-by {_RANKINGS[0]},random")
+    ranking = rankings[name]
     random = [window["attack_success"] for window in rankings.get("random", {"windows": ()})["windows"]]
     return read_as(
         Validation,
@@ -88,18 +91,21 @@ def _of_result(raw: Mapping[str, Any]) -> Validation:
             "rows": raw["rows"],
             "size": raw["size"],
             "runs": len(raw["seeds"]),
-            "strata": raw.get("strata", 1),
+            "ranking": name,
+            "strata": _STRATA if name.endswith(_WITHIN_LENGTH) else raw.get("strata", 1),
             "max_length": raw.get("max_length"),
             **{key: dose[key] for key in ("steps", "lr", "batch_size")},
             "judge": raw["judge"],
             "prompts": raw["prompts"],
             "before": raw["untrained"]["attack_success"],
             "random": sum(random) / len(random) if random else None,
+            "random_range": [min(random), max(random)] if random else None,
             "spearman": ranking["attack_success"]["spearman"],
             "spearman_interval": ranking["attack_success"].get("interval"),
             "windows": [
                 {
                     "sqsd": [window["sqsd"][1], window["sqsd"][0]],
+                    "risk": [window["risk"][1], window["risk"][0]] if "risk" in window else None,
                     "attack_success": window["attack_success"],
                     "interval": window["interval"],
                 }

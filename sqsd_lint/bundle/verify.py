@@ -71,7 +71,7 @@ def reach_of(folder: Path) -> dict[str, float]:
 
 
 def _json_findings(folder: Path, manifest: Manifest) -> list[BundleFault]:
-    """What is wrong with the JSON of a bundle: a key that stands twice means one thing to each reader."""
+    """Return what is wrong with the JSON of a bundle: a key that stands twice has two meanings."""
     findings = []
     for name in (name for name in manifest.files if name.endswith(".json")):
         try:
@@ -84,7 +84,7 @@ def _json_findings(folder: Path, manifest: Manifest) -> list[BundleFault]:
 
 
 def _adapter_findings(folder: Path, model: Path | None, kind: str | None) -> list[BundleFault]:
-    """What is wrong with an adapter.
+    """Return what is wrong with an adapter.
 
     Args:
         kind: of the direction that it holds, None for another adapter, which may be one before its training.

@@ -28,6 +28,8 @@ from sqsd_lint.cli import (
     lock,
     rule,
     score,
+    serve,
+    suppress,
     validate,
 )
 from sqsd_lint.cli.exit import prepare_streams, run
@@ -109,12 +111,14 @@ COMMANDS: Mapping[str, Command | Group] = {
     "explain": explain.explain,
     "bundle": bundle.GROUP,
     "lock": lock.lock,
+    "suppress": suppress.suppress,
     "baseline": baseline.baseline,
     "rule": rule.rule,
     "hook": hook.GROUP,
     "config": config.GROUP,
     "drift": drift.drift,
     "validate": validate.validate,
+    "serve": serve.serve,
     "doctor": doctor.doctor,
     "cache": cache.GROUP,
     "clean": clean.clean,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -17,8 +17,9 @@ from sqsd_lint.cli.settings import settings_of
 from sqsd_lint.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from sqsd_lint.config import Settings
     from sqsd_lint.rules import Baseline
-    from sqsd_lint.types import Report
+    from sqsd_lint.types import Report, Violation
 
 
 class Action(str, Enum):
@@ -27,15 +28,22 @@ class Action(str, Enum):
     CREATE = "create"
     UPDATE = "update"
     PRUNE = "prune"
+    AUDIT = "audit"
 
 
 _Action = Annotated[
     Action,
     typer.Argument(
-        metavar="create|update|prune",
+        metavar="create|update|prune|audit",
         help="create: accept every finding. update: also accept new ones, drop those that are gone. "
-        "prune: only drop those that are gone.",
+        "prune: only drop those that are gone. audit: go through them, and accept, reject or move each.",
         show_default=False,
+    ),
+]
+_All = Annotated[
+    bool,
+    typer.Option(
+        "--all", metavar=" ", help="audit: also the findings that are in the baseline.", show_default=False
     ),
 ]
 _Force = Annotated[
@@ -48,6 +56,7 @@ def baseline(
     context: typer.Context,
     action: _Action,
     force: _Force = False,
+    every: _All = False,
     no_progress: o.NoProgress = False,
     config: o.Config = None,
     isolated: o.Isolated = False,
@@ -55,6 +64,7 @@ def baseline(
     """Accept the findings that are there, so that only new ones fail a check.
 
     [cyan]sqsd-lint baseline create data/[/cyan]
+    [cyan]sqsd-lint baseline audit data/[/cyan]
     Rows without a score are never accepted. Commit the file: sqsd-lint check finds it.
     """
     settings = settings_of(context)
@@ -63,7 +73,9 @@ def baseline(
 
     name = settings.baseline or DEFAULT_BASELINE
     _check(name, action, force)
-    if action is Action.CREATE:
+    if every and action is not Action.AUDIT:
+        raise UsageError(f"--all says nothing to {action.value}", hint="Leave it out.")
+    if action is Action.CREATE or (action is Action.AUDIT and not os.path.lexists(name)):
         old = Baseline(name, os.path.dirname(os.path.abspath(name)))
         settings = replace(settings, baseline="")
     else:
@@ -73,6 +85,12 @@ def baseline(
     settings = replace(settings, staged=False, changed_since=None)
     with progress(not no_progress) as bar:
         report, remaining = run_check.examine(settings, progress=bar)
+    if action is Action.AUDIT:
+        new = _audit(old, remaining.acceptable, settings, every=every)
+        _write(Path(name), new.dump(), keep_none=True)
+        for line in _summary(name, old, new, report):
+            typer.echo(line)
+        raise typer.Exit(ExitCode.OK if report.coverage.complete else ExitCode.CANNOT_SCORE)
     new = old.pruned(remaining.acceptable, remaining.stale)
     if action is not Action.PRUNE:
         new = new.with_findings(remaining.acceptable)
@@ -92,14 +110,50 @@ def _check(name: str, action: Action, force: bool) -> None:
             f"{name} exists already",
             hint="Add to it with `sqsd-lint baseline update`, or replace it with --force.",
         )
-    if action is not Action.CREATE and not exists:
+    if action not in (Action.CREATE, Action.AUDIT) and not exists:
         raise UsageError(f"there is no baseline {name}", hint="Make it with `sqsd-lint baseline create`.")
     check_output_file(name)
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Replaces a file at once; one that holds these bytes already is not touched."""
+def _audit(old: Baseline, acceptable: Sequence[Violation], settings: Settings, *, every: bool) -> Baseline:
+    """Ask about each finding, move the rows that are to go, and return the baseline as it is then."""
+    import sys
+
+    from sqsd_lint.cli.audit import Answer, ask, read_key
+    from sqsd_lint.common.escape import escape
+    from sqsd_lint.common.numbers import count
+    from sqsd_lint.fix import apply, plan
+    from sqsd_lint.run.rows import reading_of
+    from sqsd_lint.types import Severity
+
+    asked = [violation for violation in acceptable if every or violation not in old]
+    decided = ask(asked, old.__contains__, sys.stdout, read_key, redact=settings.redact)
+    rejected, moving = decided.of(Answer.REJECT), decided.of(Answer.MOVE)
+    moves = plan(moving, severities=tuple(Severity), reading=reading_of(settings))
+    for left in moves.left:
+        typer.echo(f"{escape(str(left.violation.where))}: not moved: {escape(left.reason)}")
+    for moved in apply(moves):
+        typer.echo(f"{escape(moved.file)}: {count(moved.rows, 'row')} moved to {escape(moved.quarantine)}")
+    for violation in rejected:
+        typer.echo(
+            f"{escape(str(violation.where))}: {violation.rule} rejected: it fails a check until it is mended"
+        )
+    if decided.open:
+        typer.echo(f"{count(decided.open, 'finding')} not decided")
+    gone = {(violation.fingerprint, violation.rule) for violation in (*rejected, *moving)}
+    kept = frozenset(entry for entry in old.entries if (entry.fingerprint, entry.rule) not in gone)
+    return replace(old, entries=kept).with_findings(decided.of(Answer.ACCEPT))
+
+
+def _write(path: Path, data: bytes, *, keep_none: bool = False) -> None:
+    """Replaces a file at once; one that holds these bytes already is not touched.
+
+    Args:
+        keep_none: where there is no file, do not make one that accepts nothing.
+    """
     if path.is_file() and path.read_bytes() == data:
+        return
+    if keep_none and not path.exists() and b'"findings": {}' in data:
         return
     with replacing(path) as whole:
         whole.write_bytes(data)

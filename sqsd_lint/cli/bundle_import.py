@@ -71,7 +71,7 @@ def import_(
         float, typer.Option(metavar="FLOAT", help="Scaling at the safety expansion point.")
     ] = 1.0,
     metric: Annotated[
-        str, typer.Option(metavar="cosine|projection|dot", help="How scores are made.")
+        str, typer.Option(metavar="METRIC", help="How scores are made: cosine, projection or dot.")
     ] = "cosine",
     expansion: Annotated[
         str, typer.Option(metavar="paper|shared", help="Where the safety update is taken.")

@@ -42,8 +42,23 @@ def _rows(help: str) -> object:
 
 def build(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Option(metavar="FILE", help="A recipe in JSON.", show_default=False)],
+    recipe: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="A recipe in JSON, or the name of one that ships, such as paper.",
+            show_default=False,
+        ),
+    ],
     output: Output,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Build for this model, a Hub id or a folder. Default: the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -59,16 +74,16 @@ def build(
 ) -> None:
     """Train the adapters of a recipe and make a bundle of them; a killed build goes on where it stopped.
 
-    [cyan]sqsd-lint bundle build --recipe examples/recipes/paper-qwen3-8b.json -o qwen3-8b[/cyan]
+    [cyan]sqsd-lint bundle build --model Qwen/Qwen3-8B --recipe paper -o qwen3-8b[/cyan]
     """
     settings = settings_of(context)
     from sqsd_lint.training.build import build_bundle
-    from sqsd_lint.training.recipe import load_recipe
+    from sqsd_lint.training.recipe import find_recipe, load_recipe
 
     cache = cache_of(settings)
     with progress(not no_progress, unit="step") as bar:
         made = build_bundle(
-            load_recipe(recipe),
+            load_recipe(find_recipe(recipe), model=model),
             output,
             work_dir=work_dir,
             data_dir=data,

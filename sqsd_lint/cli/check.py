@@ -52,6 +52,15 @@ _OutputFormats = Annotated[
 _ExitZero = Annotated[
     bool, o.flag("--exit-zero", panel=OUTPUT, help="Exit 0 despite violations; 2 and 3 stay.")
 ]
+_DryRun = Annotated[
+    bool,
+    o.flag(
+        "--dry-run",
+        panel=OUTPUT,
+        help="Score nothing: say how many rows there are, how many are in the cache, and about how long the "
+        "others take.",
+    ),
+]
 _Statistics = Annotated[
     bool,
     o.flag("--statistics", panel=OUTPUT, help="Counts per rule and the distribution of scores instead."),
@@ -115,6 +124,44 @@ def _note_left(plan: Plan) -> None:
         print_note(f"{numbers.count(count, 'finding')} not fixed: {reason}")
 
 
+# A folder whose reading alone takes a moment, and the rows of it that are looked at beforehand.
+_LARGE_BYTES = 2_000_000
+_LOOKED_AT = 20_000
+
+
+def _announce(settings: Settings) -> None:
+    """Say what is about to happen, and how long it takes, before a check of many rows begins."""
+    from sqsd_lint.errors import SqsdLintError
+    from sqsd_lint.report.style.messages import print_note
+    from sqsd_lint.report.views.plan import announcement
+    from sqsd_lint.run.plan import plan, selected_bytes
+
+    every_row = not settings.staged and settings.changed_since in (None, "none")
+    if not every_row or settings.policy_ref or "-" in settings.paths:
+        return
+    try:
+        if selected_bytes(settings) < _LARGE_BYTES:
+            return
+        text = announcement(plan(settings, most=_LOOKED_AT))
+    except SqsdLintError:  # the check itself says it better
+        return
+    if text:
+        print_note(text)
+
+
+def _print_plan(settings: Settings, *, as_json: bool, file: str | None) -> None:
+    from sqsd_lint.report.views.plan import print_plan, print_plan_json
+    from sqsd_lint.run.plan import plan
+
+    found = plan(settings)
+    with open_output(file) as stream:
+        if as_json:
+            print_plan_json(found, stream)
+        else:
+            print_plan(found, stream)
+        stream.flush()
+
+
 def check(
     context: typer.Context,
     fix: _Fix = False,
@@ -123,6 +170,7 @@ def check(
     output_file: o.OutputFile = None,
     exit_zero: _ExitZero = False,
     statistics: _Statistics = False,
+    dry_run: _DryRun = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     no_progress: o.NoProgress = False,
@@ -142,8 +190,15 @@ def check(
 
     if fix or diff:
         _refuse_fix(settings, reports, diff=diff)
+    if dry_run:
+        _print_plan(settings, as_json=[each.format for each in reports] == ["json"], file=output_file)
+        return
+    if not (quiet or no_progress):
+        _announce(settings)
     with progress(not no_progress) as bar:
-        found = run_check.check(settings, progress=bar)
+        # What is moved out of a file has to be known row by row.
+        most = None if fix or diff else run_check.MOST_FINDINGS
+        found = run_check.check(settings, progress=bar, keep_rows=False, findings=most)
     if note:
         found = replace(found, head=replace(found.head, notes=(*found.head.notes, note)))
     shown = report.Options(redact=settings.redact, quiet=quiet, verbose=verbose, statistics=statistics)

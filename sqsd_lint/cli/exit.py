@@ -10,8 +10,8 @@ from typing import IO, Any, cast
 
 import typer
 
-from sqsd_lint.cli.process import Terminated
-from sqsd_lint.errors import ExitCode, SqsdLintError
+from sqsd_lint.common.extras import missing_extra
+from sqsd_lint.errors import ExitCode, SqsdLintError, Terminated
 
 DEBUG_VARIABLE = "SQSD_LINT_DEBUG"
 
@@ -45,15 +45,13 @@ def run(call: Callable[[], None], *, debug: bool = False) -> int:
         _say("interrupted", "Scores computed so far are kept: the same command goes on from there.")
     except (BrokenPipeError, SystemExit):  # the pages of --help end so when their reader is gone
         silence(sys.stdout)
+    except ImportError as error:
+        missing = missing_extra(error)
+        _say(*((missing.message, missing.hint) if missing else _bug(error)), trace=asked or debug)
     except OSError as error:
         _say(_os_message(error), "Check that the path exists and may be used.", trace=asked or debug)
     except Exception as error:
-        _say(
-            f"unexpected {type(error).__name__}: {error}",
-            "This is a bug in sqsd-lint. Please report it, with the output of the same command under "
-            f"{DEBUG_VARIABLE}=1.",
-            trace=asked or debug,
-        )
+        _say(*_bug(error), trace=asked or debug)
     return ExitCode.CANNOT_SCORE
 
 
@@ -82,6 +80,14 @@ def _flushed(code: int) -> int:
     except BrokenPipeError:
         silence(sys.stdout)
     return code if code in tuple(ExitCode) else ExitCode.CANNOT_SCORE
+
+
+def _bug(error: Exception) -> tuple[str, str]:
+    return (
+        f"unexpected {type(error).__name__}: {error}",
+        "This is a bug in sqsd-lint. Please report it, with the output of the same command under "
+        f"{DEBUG_VARIABLE}=1.",
+    )
 
 
 def _usage_message(error: Any) -> str:

@@ -60,12 +60,12 @@ def explain(
     """
     settings = settings_of(context)
     check_output_file(output_file)
-    from sqsd_lint.explain.target import parse_target
+    from sqsd_lint.explain.row_reference import parse_row_reference
     from sqsd_lint.report import Options
     from sqsd_lint.report.views.explanation import write
     from sqsd_lint.run.explain import explain as find_reasons
 
-    place = parse_target(target)
+    place = parse_row_reference(target)
     with progress(not no_progress) as bar:
         found = find_reasons(place, settings, progress=bar)
     with open_output(output_file) as stream:

@@ -13,6 +13,7 @@ import typer
 from sqsd_lint.cli.completion import completer
 from sqsd_lint.config.settings import CONFIG, OUTPUT, PANELS
 from sqsd_lint.config.table import Setting, Table, Words, alternatives
+from sqsd_lint.resources import load_schema
 
 Command = Callable[..., None]
 
@@ -63,7 +64,7 @@ Verbose = Annotated[
     bool,
     flag("--verbose", "-v", panel=OUTPUT, help="Also fingerprints, tokens, both projections, timing."),
 ]
-NoProgress = Annotated[bool, flag("--no-progress", panel=OUTPUT, help="Draw no progress bar.")]
+NoProgress = Annotated[bool, flag("--no-progress", panel=OUTPUT, help="Show no progress: no bar, no lines.")]
 Config = Annotated[
     str | None,
     text(
@@ -139,14 +140,27 @@ def _positive(setting: Setting, command: str) -> tuple[Any, Any]:
             metavar=setting.metavar, help=setting.help, show_default=False
         )
     repeats = command in setting.repeats
+    help = (
+        setting.help.replace("{words}", _published_words(setting))
+        if "{words}" in setting.help
+        else setting.help
+    )
     option = text(
         setting.flag,
         metavar=setting.shown_metavar,
         panel=setting.panel,
-        help=f"{setting.help} {setting.repeats_help}" if repeats else setting.help,
+        help=f"{help} {setting.repeats_help}" if repeats else help,
         words=setting.words or setting.suggest,
     )
     if repeats or setting.kind in ("array", "object"):
         return list[str] | None, option
     plain = setting.plain_type
     return (plain if plain in (int, float) and len(alternatives(setting.type)) == 1 else str) | None, option
+
+
+def _published_words(setting: Setting) -> str:
+    """Return the only words that items of a setting may be, from the published schema.
+
+    The room that keeps a vocabulary, such as the codes of rules, takes longer to import than help may take.
+    """
+    return ", ".join(load_schema("config")["properties"][setting.key]["items"]["enum"])

@@ -13,7 +13,7 @@ from typing import IO
 from sqsd_lint.common import atomic
 from sqsd_lint.errors import UsageError
 from sqsd_lint.report import FORMATS
-from sqsd_lint.report.style.progress import TerminalProgress, terminal_progress
+from sqsd_lint.report.style.progress import LineProgress, TerminalProgress, terminal_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,11 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def progress(wanted: bool = True, unit: str = "row") -> Iterator[TerminalProgress | None]:
-    """Show a progress bar for the length of a run, gone before anything else is printed."""
+def progress(wanted: bool = True, unit: str = "row") -> Iterator[TerminalProgress | LineProgress | None]:
+    """Show how far a run is, gone before anything else is printed: a bar, or lines in a log."""
     bar = terminal_progress(unit) if wanted else None
     try:
         yield bar
     finally:
         if bar is not None:
-            bar.stop()
+            bar.close()

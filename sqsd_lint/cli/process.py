@@ -12,12 +12,7 @@ import signal
 import sys
 from types import FrameType
 
-CANNOT_SCORE = 3
-"""`errors.ExitCode.CANNOT_SCORE`, which is not imported yet."""
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM); what holds for an interrupt from the keyboard holds here."""
+from sqsd_lint.errors import ExitCode, Terminated
 
 
 def start() -> int:
@@ -32,7 +27,7 @@ def start() -> int:
         _ignore_signals()
         word = "terminated" if isinstance(error, Terminated) else "interrupted"
         print(f"error: {word}", file=sys.stderr)
-        code = CANNOT_SCORE
+        code = ExitCode.CANNOT_SCORE
     _ignore_signals()  # nothing is left to be interrupted but the end of the process
     return code
 

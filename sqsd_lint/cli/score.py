@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
@@ -15,7 +16,18 @@ from sqsd_lint.cli.settings import settings_of
 from sqsd_lint.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from sqsd_lint.config import Settings
     from sqsd_lint.report.rows import Tally
+
+
+SHARDS = "Many rows"
+
+
+class EngineName(str, Enum):
+    """What runs the workers of `--output-dir`."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class Unit(str, Enum):
@@ -51,6 +63,57 @@ _EmitSpans = Annotated[
         show_default=False,
     ),
 ]
+_OutputDir = Annotated[
+    str | None,
+    typer.Option(
+        "--output-dir",
+        metavar="DIR",
+        rich_help_panel=SHARDS,
+        help="Write a folder of scores, shard by shard; what is finished there is not scored again.",
+        show_default=False,
+    ),
+]
+_Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        rich_help_panel=SHARDS,
+        help="Take every N-th shard, from the I-th on: for a scheduler that starts N runs.",
+        show_default=False,
+    ),
+]
+_ShardRows = Annotated[
+    int | None,
+    typer.Option(
+        "--shard-rows",
+        metavar="ROWS",
+        min=1,
+        rich_help_panel=SHARDS,
+        help="Rows of a shard: what a killed run loses at most. Default: 8192.",
+        show_default=False,
+    ),
+]
+_Engine = Annotated[
+    EngineName | None,
+    typer.Option(
+        "--engine",
+        metavar="local|ray",
+        rich_help_panel=SHARDS,
+        help="Score on this machine, or on a Ray cluster. Default: local.",
+        show_default=False,
+    ),
+]
+_RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="auto|URL",
+        rich_help_panel=SHARDS,
+        help="The cluster; auto: the one of this machine. Default: RAY_ADDRESS, else one started here.",
+        show_default=False,
+    ),
+]
 _Unit = Annotated[
     Unit,
     typer.Option(
@@ -68,6 +131,11 @@ def score(
     emit_spans: _EmitSpans = False,
     span_unit: _Unit = Unit.SENTENCE,
     output_file: _Output = None,
+    output_dir: _OutputDir = None,
+    shard: _Shard = None,
+    shard_rows: _ShardRows = None,
+    engine: _Engine = None,
+    ray_address: _RayAddress = None,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     no_progress: o.NoProgress = False,
@@ -82,8 +150,20 @@ def score(
     [cyan]sqsd-lint score data/ -o scores.parquet[/cyan]
     [cyan]sqsd-lint score train.jsonl --emit-spans -o spans.jsonl[/cyan]
     [cyan]sqsd-lint score train.jsonl --bundle one/ --bundle two/[/cyan]
+    [cyan]sqsd-lint score data/ --output-dir scores/ --shard 3/64[/cyan]
     """
     settings = settings_of(context)
+    options = {"--shard": shard, "--shard-rows": shard_rows, "--engine": engine, "--ray-address": ray_address}
+    if output_dir is not None:
+        others = {"--output-file": output_file, "--emit-spans": emit_spans}
+        if wrong := next((name for name, value in others.items() if value), ""):
+            raise UsageError(f"{wrong} and --output-dir contradict each other", hint="Give one of them.")
+        code = _score_into(
+            settings, output_dir, shard, shard_rows, engine, ray_address, bar=not no_progress, quiet=quiet
+        )
+        raise typer.Exit(code)
+    if alone := next((name for name, value in options.items() if value is not None), ""):
+        raise UsageError(f"{alone} is about shards", hint="Say where they go: --output-dir DIR.")
     several = bool(settings.opinions)
     if several and emit_spans:
         raise UsageError("--emit-spans: spans come from one bundle", hint="Name one --bundle.")
@@ -125,6 +205,54 @@ def score(
         for note in notes:
             print_note(note)
     raise typer.Exit(ExitCode.OK if tally.complete(settings.allow) else ExitCode.CANNOT_SCORE)
+
+
+def _score_into(
+    settings: Settings,
+    folder: str,
+    shard: str | None,
+    shard_rows: int | None,
+    engine: EngineName | None,
+    ray_address: str | None,
+    *,
+    bar: bool,
+    quiet: bool,
+) -> ExitCode:
+    """Score into a folder, and say what has become of its shards."""
+    from sqsd_lint.common import numbers
+    from sqsd_lint.distributed.shards import SHARD_ROWS
+    from sqsd_lint.report.rows import Tally
+    from sqsd_lint.report.style.messages import print_note
+    from sqsd_lint.run.score_shards import Plan, score_into, share_of
+
+    if ray_address is not None and engine is not EngineName.RAY:
+        raise UsageError("--ray-address: no cluster is used", hint="Use one: --engine ray.")
+    plan = Plan(
+        Path(folder),
+        settings.workers,
+        share_of(shard) if shard else (1, 1),
+        shard_rows or SHARD_ROWS,
+        "ray" if engine is EngineName.RAY else "local",
+        ray_address or "",
+    )
+    with progress(bar) as shown:
+        found = score_into(settings, plan, progress=shown)
+    tally = Tally(found.rows, found.scored, Counter(found.unscored))
+    for text in found.lost:
+        print_note(f"given up: {text}")
+    if not quiet:
+        for text in found.notes:
+            print_note(text)
+        speed = (
+            f", {found.fresh_rows / found.seconds:,.1f} rows/s" if found.computed and found.seconds else ""
+        )
+        print_note(
+            f"{numbers.count(found.shards, 'shard')}: {found.computed:,} scored now{speed}, {found.before:,}"
+            f" finished before, {len(found.lost):,} given up"
+        )
+        print_note(tally.line())
+    complete = tally.complete(settings.allow) and not found.lost
+    return ExitCode.OK if complete else ExitCode.CANNOT_SCORE
 
 
 def _write(items: Iterable[Any], table: Any, output_file: str | None) -> Tally:

@@ -178,7 +178,7 @@ def validate(
             )
         print_yardstick(result, output, sys.stdout)
         return
-    from sqsd_lint.experiments.experiment import Plan
+    from sqsd_lint.experiments.experiment import ExperimentPlan
     from sqsd_lint.experiments.runs import Dose
     from sqsd_lint.experiments.windows import RANKINGS, WITHIN_LENGTH
 
@@ -199,7 +199,7 @@ def validate(
     if lr is not None and not 0 < lr < 1:
         raise UsageError(f"--lr {lr:g}: expected more than 0 and less than 1", hint="--lr 4e-4")
     dose = Dose(steps, lr or _LR[update]) if steps else None
-    plan = Plan(rankings, windows, size, tuple(range(seeds)), dose, strata, update.value)
+    plan = ExperimentPlan(rankings, windows, size, tuple(range(seeds)), dose, strata, update.value)
     with progress(not no_progress, unit="step") as bar:
         result = trial.validate(
             settings,

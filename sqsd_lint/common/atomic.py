@@ -32,7 +32,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     Args:
         mode: of the new file; None as the process's mask has it.
     """
-    descriptor, name = _new_beside(os.fspath(path))
+    descriptor, name = _new_file_in_folder_of(os.fspath(path))
     os.close(descriptor)
     new = Path(name)
     try:
@@ -46,7 +46,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells a file from any later state of itself."""
+    """What distinguishes a file from any later state of itself."""
 
     device: int
     inode: int
@@ -82,7 +82,7 @@ class Replacement:
         self._path = path
         self._like = like
         self._folder = os.path.dirname(os.path.abspath(path))
-        descriptor, self.temporary = _new_beside(path)
+        descriptor, self.temporary = _new_file_in_folder_of(path)
         self.file: BinaryIO = os.fdopen(descriptor, "wb")
 
     def __enter__(self) -> Replacement:
@@ -127,7 +127,7 @@ class Replacement:
                 os.close(folder)
 
 
-def _new_beside(path: str) -> tuple[int, str]:
+def _new_file_in_folder_of(path: str) -> tuple[int, str]:
     """Return the open descriptor and the path of a new, hidden file in the folder of `path`."""
     folder, name = os.path.split(os.path.abspath(path))
     # A name of full length leaves no room; the start of it says enough.

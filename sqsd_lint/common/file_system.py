@@ -1,4 +1,4 @@
-"""Which file system a path lies on, as far as the operating system tells without being waited for."""
+"""Find the file system that a path lies on, from the mount table alone."""
 
 from __future__ import annotations
 

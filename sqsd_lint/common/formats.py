@@ -1,7 +1,7 @@
 """Files of ours as typed models: each format is declared once, and what is wrong is named by its path.
 
-A model is a `msgspec.Struct`. `read_as` turns decoded JSON into it or says in one sentence which value does
-not hold and what was expected there; `common.json_schema` makes the model's JSON Schema.
+A model is a `msgspec.Struct`. `read_as` turns decoded JSON into it; its error is one sentence that names the
+value that does not hold and what was expected there. `common.json_schema` makes the model's JSON Schema.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from msgspec import Meta
 from sqsd_lint.types import Positive, Proportion, Sha256
 
 __all__ = [
+    "ACCEPTABLE_RULES",
     "Count",
     "Distance",
     "FieldError",
@@ -30,11 +31,16 @@ __all__ = [
     "Text",
     "ascending",
     "check_version",
-    "is_name",
+    "is_a",
+    "path_text",
     "plain",
     "read_as",
+    "shown",
     "text_like",
 ]  # fmt: skip
+
+# Stands in a schema for the codes of rules that may be accepted, which the registry has.
+ACCEPTABLE_RULES = "acceptable-rules"
 
 T = TypeVar("T")
 Steps = Sequence["str | int | EllipsisType"]
@@ -107,16 +113,16 @@ def check_version(value: Any, key: str, known: int) -> None:
         FieldError: `value` is no object, or `value[key]` is not `known`.
     """
     if not isinstance(value, dict):
-        raise FieldError(f"the document: expected an object, got {_shown(value)}")
+        raise FieldError(f"the document: expected an object, got {shown(value)}")
     found = value.get(key)
     if isinstance(found, bool) or found != known:
         raise FieldError(f"{key}: only {known} is known; a newer sqsd-lint may read it")
 
 
-def is_name(value: object) -> bool:
-    """Tell whether a value is a `Name`."""
+def is_a(kind: Any, value: object) -> bool:
+    """Return whether a value is one of a type with constraints, such as `Name`."""
     try:
-        msgspec.convert(value, Name)
+        msgspec.convert(value, kind)
     except msgspec.ValidationError:
         return False
     return True
@@ -175,7 +181,7 @@ def _explain(error: msgspec.ValidationError, kind: Any, value: Any, root: str, w
     found_there = _at(value, steps)
     if last is not None and isinstance(found_there, float) and found_there != found_there:
         return f"{where}: expected a finite number"
-    return f"{where}: expected {_expected(_type_at(kind, steps))}, got {_shown(found_there)}"
+    return f"{where}: expected {_expected(_type_at(kind, steps))}, got {shown(found_there)}"
 
 
 def _parsed(text: str) -> tuple[str, bool, list[str | int | EllipsisType]]:
@@ -211,6 +217,11 @@ def _with_keys(
     return found, value
 
 
+def path_text(field: str, *keys: str) -> str:
+    """Return the path of a value under keys of a mapping, as messages show it: `findings["a.jsonl"]`."""
+    return field + "".join(_step_text(_Key(key)) for key in keys)
+
+
 class _Key(str):
     """A key of a mapping, as a step of a path."""
 
@@ -230,7 +241,7 @@ def _step_text(step: str | int | EllipsisType) -> str:
         return f"[{step}]"
     name = str(step)
     plain = not isinstance(step, _Key) and len(name) <= _LONGEST and name.isprintable()
-    return f".{name}" if plain else f"[{_shown(name)}]"
+    return f".{name}" if plain else f"[{shown(name)}]"
 
 
 def _at(value: Any, steps: Steps) -> Any:
@@ -252,7 +263,8 @@ def _put(value: Any, steps: Steps, new: Any) -> Any:
     return copy
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as JSON for a message, cut where it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
@@ -302,7 +314,7 @@ def _expected(kind: Any) -> str:
     choices: list[str] = []
     for each, metas in _members(kind):
         if get_origin(each) is Literal:
-            choices += [_shown(choice) for choice in get_args(each)]
+            choices += [shown(choice) for choice in get_args(each)]
         else:
             words.append(_words(get_origin(each) or each, get_args(each), metas))
     if choices:

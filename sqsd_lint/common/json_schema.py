@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -13,12 +13,21 @@ import msgspec
 _ATTRIBUTE = re.compile(r"(\w+(?:, \w+)*): (\S.*)")
 
 
-def schema_of(kind: Any, name: str, title: str) -> dict[str, Any]:
+def schema_of(
+    kind: Any,
+    name: str,
+    title: str,
+    *,
+    description: str = "",
+    enums: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
     """Return the JSON Schema of a model, described by the docstrings of its parts.
 
     Args:
         name: of the schema, "bundle"; its id ends with it.
         title: what the file is, in a few words.
+        description: what the file is, where it is no model but a table of them.
+        enums: words by the name that a type's `enum` has in their place (`extra_json_schema`).
     """
     (whole,), parts = msgspec.json.schema_components([kind])
     for model in _models(kind, set()):
@@ -29,8 +38,32 @@ def schema_of(kind: Any, name: str, title: str) -> dict[str, Any]:
         "$id": f"urn:sqsd-lint:schema:{name}",
         "title": title,
     }
-    schema = {**head, **top}
-    return {**schema, "$defs": dict(sorted(parts.items()))} if parts else schema
+    schema = {**head, **({"description": description} if description else {}), **top}
+    if parts:
+        schema["$defs"] = dict(sorted(parts.items()))
+    found: dict[str, Any] = _with_words(schema, enums or {})
+    return found
+
+
+def _with_words(schema: Any, enums: Mapping[str, Sequence[str]]) -> Any:
+    """Return a schema with words for the names of enums."""
+    if isinstance(schema, dict):
+        named = isinstance(schema.get("enum"), str)
+        return {
+            key: list(enums[part]) if named and key == "enum" else _with_words(part, enums)
+            for key, part in schema.items()
+        }
+    return [_with_words(part, enums) for part in schema] if isinstance(schema, list) else schema
+
+
+def components_of(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
+    """Return the schemas of models and their parts by name, as the components of an OpenAPI document."""
+    _, parts = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    seen: set[Any] = set()
+    for kind in kinds:
+        for model in _models(kind, seen):
+            _describe(parts[model.__name__], model)
+    return dict(sorted(parts.items()))
 
 
 def schema_text(schema: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a long computation tells whoever watches it; `report.progress` is the one that draws."""
+"""Count the steps of a long computation; `report.style.progress` draws them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Progress(Protocol):
         """Names the step that begins now, such as `loading model`."""
 
     def start(self, total_rows: int) -> None:
-        """Counting begins: `total_rows` rows (or steps) lie ahead. A second call starts a new count."""
+        """Begin to count: `total_rows` rows (or steps) lie ahead. A second call starts a new count."""
 
     def advance(self, rows: int) -> None:
         """`rows` more of them are done."""
 
     def stop(self) -> None:
-        """Nothing more comes; harmless when called twice."""
+        """End the display; harmless when called twice."""

@@ -1,4 +1,4 @@
-"""Checks a document against a published JSON Schema and says in one sentence what is wrong with it.
+"""Check a document against a published JSON Schema, and describe its first fault in one sentence.
 
 JSON Schema validation. jsonschema is imported only here, and only when something is validated.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def schema_problems(value: Any, name: str) -> list[str]:
-    """What the published schema `name` ("bundle", "recipe") finds wrong, as `$.path: complaint`."""
+    """Return what the published schema `name` ("bundle", "recipe") finds wrong, as `$.path: complaint`."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 

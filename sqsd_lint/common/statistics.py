@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DRAWS = 2000
 _SEED = 0
 _CELLS = 1 << 22  # draws times elements that are held at once
+MOST_PERMUTED = 8
 _LEAST = 0.9  # of the draws must vary on both sides, or there is nothing to say
 
 
@@ -66,6 +68,30 @@ def bootstrap(
     return low, high
 
 
+def permutation_p(values: Sequence[float]) -> float | None:
+    """Return how often a random order of the values ascends as well as theirs, by Spearman; exact, one-sided.
+
+    Args:
+        values: one number for each unit that could have been exchanged, at most eight; the mean of a window's
+            runs, say, since runs on the same rows are no units of their own.
+
+    Returns:
+        None where the values do not vary.
+    """
+    import numpy as np
+
+    if len(values) > MOST_PERMUTED:
+        raise ValueError(f"{len(values)} values have too many orders; at most {MOST_PERMUTED} are tried")
+    if len(set(values)) < 2:
+        return None
+    place = range(len(values))
+    ranks = _ranks(values, np.ones((1, len(values))))[0]
+    orders = np.array(list(permutations(ranks.tolist())))
+    # Spearman ascends with this sum: places and ranks stay what they are.
+    reached = orders @ np.arange(len(place)) >= ranks @ np.arange(len(place)) - 1e-9
+    return float(reached.mean())
+
+
 def correlations(
     x: Sequence[float], y: Sequence[float], counts: Floats, *, given: Sequence[float] | None = None
 ) -> Floats:
@@ -96,8 +122,8 @@ def partial(xy: Any, xz: Any, yz: Any) -> Any:
         return np.divide(xy - xz * yz, held)
 
 
-def wilson(hits: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the Wilson score interval of a share, 95 % by default."""
+def wilson(hits: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the Wilson score interval of a share, 95 % by default; hits may be a mean over repeats."""
     if trials == 0:
         return 0.0, 1.0
     share = hits / trials

@@ -147,7 +147,7 @@ def _rebased(setting: Setting, value: Any, folder: Path, cwd: Path) -> Any:
     return setting.map_paths(value, rebase)
 
 
-def lock_beside(file: Path | None, cwd: Path) -> str:
+def lock_path(file: Path | None, cwd: Path) -> str:
     """Return where the lock of a configuration lies, relative to `cwd`; with no configuration, in `cwd`."""
     return LOCK if file is None else _relative(file.parent, LOCK, cwd)
 

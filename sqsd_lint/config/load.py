@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.common.schema import nearest, validate
-from sqsd_lint.config.files import find_file, lock_beside, read_file
+from sqsd_lint.config.files import find_file, lock_path, read_file
 from sqsd_lint.config.schema import schema_of
-from sqsd_lint.config.settings import TABLE, Resolved
+from sqsd_lint.config.settings import TABLE, TOKEN_VARIABLE, Resolved
 from sqsd_lint.config.table import PREFIX, Setting, Table, alternatives, kind_of
 from sqsd_lint.errors import ConfigError, UsageError
 
@@ -70,7 +70,7 @@ def load_settings(
         values[name] = value
         origins[name] = "command line"
     if not isolated:
-        values["lock"] = lock_beside(file, cwd)
+        values["lock"] = lock_path(file, cwd)
     if isinstance(values.get("bundle"), list):
         _split_bundles(values)
         origins["opinions"] = origins["bundle"]
@@ -110,7 +110,11 @@ def _from_command_line(cli: Mapping[str, Any], table: Table) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str], table: Table) -> dict[str, Any]:
     """Read SQSD_LINT_*; an empty variable counts as not set, which is what CI templates leave behind."""
-    named = sorted(name for name, text in environ.items() if name.startswith(PREFIX) and text.strip())
+    named = sorted(
+        name
+        for name, text in environ.items()
+        if name.startswith(PREFIX) and name != TOKEN_VARIABLE and text.strip()
+    )
     if not named:
         return {}
     known = {setting.variable: setting for setting in table.by_key.values()}

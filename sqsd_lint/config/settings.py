@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqsd_lint.config.table import Negation, Table, setting
+from sqsd_lint.config.table import PREFIX, Negation, Table, setting
 from sqsd_lint.types import ConsensusRule, Expansion, Metric, Turns
 
 # The groups of `--help`, in its order.
@@ -22,6 +22,9 @@ ROWS = "Rows"
 OUTPUT = "Output"
 SPEED = "Speed and cache"
 CONFIG = "Configuration"
+# No setting: a secret is neither in a file nor shown by `config show`.
+TOKEN_VARIABLE = f"{PREFIX}SCORER_TOKEN"
+
 PANELS = (CHANGES, RULES, FIXING, MODEL, ROWS, OUTPUT, SPEED, CONFIG)
 
 # Commands that take much the same settings.
@@ -29,9 +32,10 @@ _CHECK = ("check",)
 _JUDGE = ("check", "baseline")  # the commands that compare scores with thresholds, row by row
 _ROWS = ("check", "score", "baseline")  # the commands that go through files
 _SCORE = ("check", "score", "explain", "baseline", "validate")
-_LOAD = (*_SCORE, "doctor", "bundle calibrate")  # the commands that have to fit a model into memory
+_LOAD = (*_SCORE, "doctor", "bundle calibrate", "serve")  # the commands that have to fit a model into memory
+_REMOTE = ("check", "score", "baseline", "doctor")  # the commands that take scores of a service
 _CACHE = (
-    *(*_SCORE, "lock", "drift", "doctor", "clean", "cache export", "cache merge"),
+    *(*_SCORE, "lock", "drift", "doctor", "clean", "cache export", "cache merge", "serve"),
     *(f"bundle {name}" for name in ("list", "show", "verify", "remove", "import", "build")),
     *(f"bundle {name}" for name in ("calibrate", "sketch", "pull", "push", "prune")),
 )
@@ -115,6 +119,16 @@ class Settings:
         description="Of a changed file, judge the new rows or all of them.",
     )
 
+    sample: int | None = setting(
+        None,
+        "Judge N of the rows only, the same ones each time: a first look at a large folder.",
+        CHANGES,
+        commands=_CHECK,
+        metavar="N",
+        only_command_line="it is about one run",
+        minimum=1,
+    )
+
     threshold: str | None = setting(
         None,
         "Error line: a raw score 7.5, a benign percentile p99.9 or z-score z3, a harmful percentile h5.",
@@ -181,7 +195,7 @@ class Settings:
     )
     allow: tuple[str, ...] = setting(
         (),
-        "Pass rows without a score for these reasons: SQSD301, SQSD303, SQSD304. Otherwise exit 3.",
+        "Pass rows without a score for these reasons: {words}. Otherwise exit 3.",
         RULES,
         commands=_ROWS,
         metavar="CODE,...",
@@ -285,7 +299,7 @@ class Settings:
         None,
         "Direction bundle: a folder, a cached id or hf://org/name@revision. Default: the embedded one.",
         MODEL,
-        commands=(*_SCORE, "drift", "doctor"),
+        commands=(*_SCORE, "drift", "doctor", "serve"),
         metavar="BUNDLE",
         description="The direction bundle: a folder, a cached id, or hf://org/name@revision. Several, as a "
         "list, judge together: see `consensus`.",
@@ -335,21 +349,57 @@ class Settings:
         False,
         "Use the bundle although it was made for another base model.",
         MODEL,
-        commands=(*_SCORE, "drift", "doctor"),
+        commands=(*_SCORE, "drift", "doctor", "serve"),
         description="Accept a bundle that was made for another base model than the one named.",
+    )
+    scorer: str | None = setting(
+        None,
+        "URL of a scoring service; rows are sent there and scored by its bundle. Nothing is scored here.",
+        MODEL,
+        commands=_REMOTE,
+        metavar="URL",
+        description="The URL of a scoring service (`sqsd-lint serve`): rows that the local cache does not "
+        "know are sent there, and scored by its bundle. https, or http to this machine. Its token is read "
+        "from the environment variable SQSD_LINT_SCORER_TOKEN.",
+        schema={"type": "string", "pattern": "^(https?://[^/?#@\\s]+(/[^?#@\\s]*)?)?$"},
+        negation=Negation(
+            "Score here, although the configuration names a service.",
+            value="",
+            commands=(*_REMOTE, "explain", "validate"),
+        ),
+        examples=("https://scorer.example.org",),
+    )
+    scores: str | None = setting(
+        None,
+        "Folder that `score --output-dir` has filled: judge by the scores in it. No model is loaded.",
+        MODEL,
+        commands=_JUDGE,
+        metavar="DIR",
+        only_command_line=_HOSTILE,
+    )
+    scorer_timeout: int = setting(
+        600,
+        "Seconds that the service may take for one request. Default: 600.",
+        MODEL,
+        commands=("check", "score", "baseline"),
+        metavar="SECONDS",
+        description="How long the scoring service may take for one request of at most 64 rows, queue and new "
+        "attempts included, in seconds.",
+        minimum=1,
+        maximum=86_400,
     )
     metric: Metric | None = setting(
         None,
         "Default: the bundle's.",
         MODEL,
-        commands=_SCORE,
+        commands=(*_SCORE, "serve"),
         description="How an update is compared with a direction. Without it, as the bundle says.",
     )
     expansion: Expansion | None = setting(
         None,
         "Default: the bundle's.",
         MODEL,
-        commands=(*_SCORE, "doctor"),
+        commands=(*_SCORE, "doctor", "serve"),
         description="Where the safety update is taken: at the safety adapter (paper) or at the initial "
         "state, as danger is (shared). Without it, as the bundle says.",
     )
@@ -392,7 +442,7 @@ class Settings:
         False,
         "Run Python code that comes with the model. Only the command line can allow it.",
         MODEL,
-        commands=("check", "score", "explain", "baseline", "doctor"),
+        commands=("check", "score", "explain", "baseline", "doctor", "serve"),
         only_command_line=_HOSTILE,
     )
 
@@ -400,14 +450,14 @@ class Settings:
         "all",
         "Which assistant turns count.",
         ROWS,
-        commands=_SCORE,
+        commands=(*_SCORE, "serve"),
         description="Which assistant turns of a conversation count.",
     )
     max_length: int = setting(
         1024,
         "Cut rows to so many tokens. Default: 1024.",
         ROWS,
-        commands=(*_SCORE, "doctor"),
+        commands=(*_SCORE, "doctor", "serve"),
         metavar="TOKENS",
         description="The longest sequence in tokens; what exceeds it is cut, the prompt from its left first.",
         minimum=16,
@@ -494,16 +544,28 @@ class Settings:
         None,
         "Per batch. Default: what memory holds.",
         SPEED,
-        commands=(*_ROWS, "doctor", "bundle calibrate", "bundle sketch"),
+        commands=(*_ROWS, "doctor", "bundle calibrate", "bundle sketch", "serve"),
         metavar="TOKENS",
         description="Tokens per batch, padding included. Without it, found from free memory.",
         minimum=1,
+    )
+    workers: str = setting(
+        "auto",
+        "Processes that score, a device each: auto, one for each CUDA device, or how many. Default: auto.",
+        SPEED,
+        commands=("check", "score"),
+        metavar="auto|N",
+        description="How many processes score, each with a model of its own on a device of its own. auto: one"
+        " for each CUDA device, and no other process without several of them.",
+        schema={"type": ["string", "integer"], "pattern": "^(auto|[1-9][0-9]{0,3})$", "minimum": 1},
+        suggest=("auto",),
+        examples=("auto", "4"),
     )
     cache: bool = setting(
         True,
         "Remember scores between runs.",
         SPEED,
-        commands=(*_ROWS, "validate"),
+        commands=(*_ROWS, "validate", "serve"),
         negation=Negation("Neither read nor write the score cache."),
     )
     cache_dir: str | None = setting(

@@ -39,7 +39,7 @@ class Setting:
     """One setting. Words may be the name of a vocabulary ("rules") that a room further up fills.
 
     Attributes:
-        help: what `--help` says, short.
+        help: what `--help` says, short; {words} stands for those of a list whose vocabulary `choices` names.
         panel: the group that `--help` and the reference show it in.
         commands: which take it ("bundle calibrate"); one with a parameter of that name keeps its own.
         description: what the schema and the reference say. Default: `help`.
@@ -198,7 +198,7 @@ class Table:
 
 
 def alternatives(type_: Any) -> tuple[Any, ...]:
-    """The types of a union, None left out; else the type alone."""
+    """Return the types of a union, None left out; else the type alone."""
     if get_origin(type_) not in (Union, types.UnionType):
         return (type_,)
     return tuple(part for part in get_args(type_) if part is not type(None))
@@ -211,12 +211,12 @@ def without_none(type_: Any) -> Any:
 
 
 def literals(type_: Any) -> tuple[str, ...]:
-    """The words of a Literal; none of any other type."""
+    """Return the words of a Literal; none of any other type."""
     return get_args(type_) if get_origin(type_) is Literal else ()
 
 
 def kind_of(type_: Any) -> str:
-    """The type of JSON Schema that stands for a type; "string" for a union of several."""
+    """Return the type of JSON Schema that stands for a type; "string" for a union of several."""
     plain: dict[Any, str] = {bool: "boolean", int: "integer", float: "number"}
     if type_ in plain:
         return plain[type_]

@@ -18,9 +18,9 @@ from transformers.trainer_callback import DefaultFlowCallback
 from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.resolve import open_bundle
-from sqsd_lint.drift.adapters import read_state
-from sqsd_lint.drift.directions import Axes
-from sqsd_lint.drift.meter import LoraGauge, Reading, WeightGauge, adapter_state, unwrap
+from sqsd_lint.drift.directions import WeightDirections
+from sqsd_lint.drift.model_drift import LoraDriftReader, ModelDrift, WeightDriftReader, adapter_state, unwrap
+from sqsd_lint.drift.run import read_state
 from sqsd_lint.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ class SafetyDriftCallback(TrainerCallback):
             raise UsageError(f"on_exceed is {on_exceed!r}, expected 'warn' or 'stop'")
         if not isinstance(bundle, Bundle):
             bundle = open_bundle(None if bundle is None else str(bundle), cache_dir=cache_root())
-        self._axes = Axes.of(bundle)
+        self._directions = WeightDirections.of(bundle)
         self._budget = budget
         self._on_exceed = on_exceed
         self._start = None if start is None else read_state(Path(start), Path(start))
         self._per_layer = per_layer
         self._attached = False
         self._exceeded = False
-        self._gauge: LoraGauge | WeightGauge | None = None
+        self._reader: LoraDriftReader | WeightDriftReader | None = None
 
     def attach(self, trainer: Trainer) -> SafetyDriftCallback:
         """Add the callback to a trainer, before those that report to TensorBoard, W&B and the like."""
@@ -112,8 +112,8 @@ class SafetyDriftCallback(TrainerCallback):
         """Read the start."""
         model: nn.Module = kwargs["model"]
         self._exceeded = False
-        self._gauge = self._make_gauge(unwrap(model), resumed=state.global_step > 0)
-        self._gauge.read(model)  # what does not fit must not wait for the first log
+        self._reader = self._make_reader(unwrap(model), resumed=state.global_step > 0)
+        self._reader.read(model)  # what does not fit must not wait for the first log
         if state.is_world_process_zero and not self._attached and args.report_to:
             _log.warning(
                 "drift will not reach %s, which the Trainer calls first: "
@@ -121,11 +121,13 @@ class SafetyDriftCallback(TrainerCallback):
                 ", ".join(args.report_to),
             )
 
-    def _make_gauge(self, model: nn.Module, *, resumed: bool) -> LoraGauge | WeightGauge:
+    def _make_reader(self, model: nn.Module, *, resumed: bool) -> LoraDriftReader | WeightDriftReader:
         now = adapter_state(model, started=self._start is not None or not resumed)
         if now:
             # A resumed run's factors are no start. LoRA begins at the base, where B is 0.
-            return LoraGauge(self._axes, self._start if self._start is not None else {} if resumed else now)
+            return LoraDriftReader(
+                self._directions, self._start if self._start is not None else {} if resumed else now
+            )
         if self._start is not None:
             raise UsageError(
                 "start is given, but the model has no LoRA layer",
@@ -133,7 +135,7 @@ class SafetyDriftCallback(TrainerCallback):
             )
         if resumed:
             _log.warning("full weights: drift is measured from the checkpoint that training goes on from")
-        return WeightGauge(self._axes, model)
+        return WeightDriftReader(self._directions, model)
 
     def on_log(
         self,
@@ -144,9 +146,9 @@ class SafetyDriftCallback(TrainerCallback):
     ) -> None:
         """Add the figures to a training log; logs of an evaluation and of the run's end stay as they are."""
         logs: dict[str, Any] = kwargs["logs"]
-        if self._gauge is None or "loss" not in logs:
+        if self._reader is None or "loss" not in logs:
             return
-        reading = self._gauge.read(kwargs["model"])
+        reading = self._reader.read(kwargs["model"])
         figures = self._figures(reading)
         logs.update(figures)
         # The Trainer has kept a copy of the log before it asked any callback.
@@ -155,7 +157,7 @@ class SafetyDriftCallback(TrainerCallback):
         if self._budget is not None and reading.difference > self._budget:
             self._exceed(reading, state, control)
 
-    def _figures(self, reading: Reading) -> dict[str, float]:
+    def _figures(self, reading: ModelDrift) -> dict[str, float]:
         figures = {
             "drift/danger": reading.danger,
             "drift/safety": reading.safety,
@@ -172,7 +174,7 @@ class SafetyDriftCallback(TrainerCallback):
                 known[f"drift/safety/{module}"] = safety
         return figures | {name: value for name, value in known.items() if not math.isnan(value)}
 
-    def _exceed(self, reading: Reading, state: TrainerState, control: TrainerControl) -> None:
+    def _exceed(self, reading: ModelDrift, state: TrainerState, control: TrainerControl) -> None:
         if self._on_exceed == "stop":
             control.should_training_stop = True
         if state.is_world_process_zero and not self._exceeded:

@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Axis:
+class WeightDirection:
     """One direction: a displacement of the weights, of which only the way it points counts.
 
     Attributes:
@@ -61,7 +61,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Axes:
+class WeightDirections:
     """Danger and safety, and the angle between them.
 
     Attributes:
@@ -69,8 +69,8 @@ class Axes:
         cosine: between the two, all layers as one vector; NaN if one of them is 0.
     """
 
-    danger: Axis
-    safety: Axis
+    danger: WeightDirection
+    safety: WeightDirection
     modules: tuple[str, ...] = field(init=False)
     cosine: float = field(init=False)
 
@@ -82,7 +82,7 @@ class Axes:
 
     @classmethod
     @one_thread()
-    def of(cls, bundle: Bundle, modules: Collection[str] | None = None) -> Axes:
+    def of(cls, bundle: Bundle, modules: Collection[str] | None = None) -> WeightDirections:
         """Return the directions of a bundle, on the layers that its manifest scores.
 
         Args:
@@ -99,22 +99,22 @@ class Axes:
                 read[name] = load_adapter(bundle.adapter_dir(name))
             return read[name]
 
-        axes = {}
+        directions = {}
         for name in ("danger", "safety"):
             spec = manifest.directions[name]
             if spec.kind == "margin-gradient":
                 layers = gradient_layers(adapter(spec.adapter), adapter(spec.expansion or "initial"))
             else:
                 layers = {n: LowRank.of_factors(f) for n, f in adapter(spec.adapter).factors.items()}
-            axes[name] = layers, spec.kind
-        names = {n for layers, _ in axes.values() for n in layers}
+            directions[name] = layers, spec.kind
+        names = {n for layers, _ in directions.values() for n in layers}
         wanted = top_blocks(names, manifest.modules) if modules is None else names & set(modules)
         danger, safety = (
-            Axis({n: layer for n, layer in layers.items() if n in wanted}, kind)
-            for layers, kind in axes.values()
+            WeightDirection({n: layer for n, layer in layers.items() if n in wanted}, kind)
+            for layers, kind in directions.values()
         )
-        for name, axis in (("danger", danger), ("safety", safety)):
-            if not axis.layers:
+        for name, direction in (("danger", danger), ("safety", safety)):
+            if not direction.layers:
                 raise AdapterError(
                     f"{bundle.root}: the {name} direction has no layer that is scored",
                     hint="`sqsd-lint bundle verify` checks the bundle",

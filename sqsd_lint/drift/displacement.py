@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from sqsd_lint.drift.directions import Axes, Axis, in_order, ratio
+from sqsd_lint.drift.directions import WeightDirection, WeightDirections, in_order, ratio
 from sqsd_lint.drift.lowrank import LowRank
 from sqsd_lint.errors import AdapterError
 
@@ -33,20 +33,22 @@ Displacement: TypeAlias = "Mapping[str, LowRank | Tensor]"
 
 
 @dataclass(frozen=True, slots=True)
-class Inner:
+class InnerProducts:
     """All that is kept of one module's displacement D: ||D||^2, <D, V_danger>, <D, V_safety>."""
 
     square: float
     danger: float = 0.0
     safety: float = 0.0
 
-    def __add__(self, other: Inner) -> Inner:
+    def __add__(self, other: InnerProducts) -> InnerProducts:
         """Return the sum over disjoint parts of a matrix."""
-        return Inner(self.square + other.square, self.danger + other.danger, self.safety + other.safety)
+        return InnerProducts(
+            self.square + other.square, self.danger + other.danger, self.safety + other.safety
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Along:
+class DirectionDrift:
     """One displacement along one direction; see the module. NaN where either of them is 0."""
 
     projection: float
@@ -80,8 +82,8 @@ class Drift:
 
     norm: float
     outside: float
-    danger: Along
-    safety: Along
+    danger: DirectionDrift
+    safety: DirectionDrift
     layers: tuple[LayerDrift, ...]
 
     @property
@@ -90,24 +92,26 @@ class Drift:
         return self.danger.projection - self.safety.projection
 
 
-def project(axes: Axes, displacement: Displacement) -> Drift:
+def project(directions: WeightDirections, displacement: Displacement) -> Drift:
     """Measure a displacement; layers that it lacks have not moved.
 
     Raises:
         AdapterError: a layer has another shape than in the bundle.
     """
-    return drift_of(axes, {name: inner(axes, name, moved) for name, moved in displacement.items()})
+    return drift_of(
+        directions, {name: inner(directions, name, moved) for name, moved in displacement.items()}
+    )
 
 
-def inner(axes: Axes, name: str, moved: LowRank | Tensor) -> Inner:
+def inner(directions: WeightDirections, name: str, moved: LowRank | Tensor) -> InnerProducts:
     """Return the inner products of one module's displacement.
 
     Raises:
         AdapterError: the layer has another shape than in the bundle.
     """
     dots = []
-    for axis in (axes.danger, axes.safety):
-        along = axis.layers.get(name)
+    for direction in (directions.danger, directions.safety):
+        along = direction.layers.get(name)
         if along is None:
             dots.append(0.0)
             continue
@@ -119,40 +123,42 @@ def inner(axes: Axes, name: str, moved: LowRank | Tensor) -> Inner:
             )
         dots.append(along.dot(moved) if isinstance(moved, LowRank) else along.dot_dense(moved))
     square = moved.square if isinstance(moved, LowRank) else float(moved.square().sum())
-    return Inner(square, *dots)
+    return InnerProducts(square, *dots)
 
 
-def drift_of(axes: Axes, inners: Mapping[str, Inner]) -> Drift:
+def drift_of(directions: WeightDirections, inners: Mapping[str, InnerProducts]) -> Drift:
     """Return the figures that follow from the inner products of all modules."""
-    known = set(axes.modules)
-    inside = {name: inners.get(name, Inner(0.0)) for name in axes.modules}
+    known = set(directions.modules)
+    inside = {name: inners.get(name, InnerProducts(0.0)) for name in directions.modules}
     norm = math.sqrt(math.fsum(i.square for i in inside.values()))
     outside = math.sqrt(math.fsum(i.square for name, i in inners.items() if name not in known))
     return Drift(
         norm,
         outside,
-        _along(axes.danger, {n: i.danger for n, i in inside.items()}, inside, norm),
-        _along(axes.safety, {n: i.safety for n, i in inside.items()}, inside, norm),
-        tuple(_layer(axes, name, i) for name, i in inside.items()),
+        _along(directions.danger, {n: i.danger for n, i in inside.items()}, inside, norm),
+        _along(directions.safety, {n: i.safety for n, i in inside.items()}, inside, norm),
+        tuple(_layer(directions, name, i) for name, i in inside.items()),
     )
 
 
-def _along(axis: Axis, dots: Mapping[str, float], inners: Mapping[str, Inner], norm: float) -> Along:
+def _along(
+    direction: WeightDirection, dots: Mapping[str, float], inners: Mapping[str, InnerProducts], norm: float
+) -> DirectionDrift:
     whole = math.fsum(dots.values())
-    cosines = [ratio(dots[n], v * math.sqrt(inners[n].square)) for n, v in axis.norms.items()]
-    return Along(
-        projection=ratio(whole, axis.norm),
-        cosine=ratio(whole, norm * axis.norm),
-        layer_projection=math.fsum(dots[n] / v for n, v in axis.norms.items()),
+    cosines = [ratio(dots[n], v * math.sqrt(inners[n].square)) for n, v in direction.norms.items()]
+    return DirectionDrift(
+        projection=ratio(whole, direction.norm),
+        cosine=ratio(whole, norm * direction.norm),
+        layer_projection=math.fsum(dots[n] / v for n, v in direction.norms.items()),
         # As in a score, a layer that has not moved adds 0.
         layer_cosine=math.fsum(c for c in cosines if c == c) / len(cosines) if norm > 0 else math.nan,
-        share=ratio(whole, axis.length * axis.norm),
+        share=ratio(whole, direction.length * direction.norm),
     )
 
 
-def _layer(axes: Axes, name: str, i: Inner) -> LayerDrift:
+def _layer(directions: WeightDirections, name: str, i: InnerProducts) -> LayerDrift:
     norm = math.sqrt(i.square)
-    danger, safety = (axis.norms.get(name, 0.0) for axis in (axes.danger, axes.safety))
+    danger, safety = (direction.norms.get(name, 0.0) for direction in (directions.danger, directions.safety))
     return LayerDrift(
         name,
         norm,

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqsd_lint.common.progress import Progress
-from sqsd_lint.drift.adapters import untouched
-from sqsd_lint.drift.directions import Axes, in_order, ratio
-from sqsd_lint.drift.displacement import Inner, drift_of
+from sqsd_lint.drift.directions import WeightDirections, in_order, ratio
+from sqsd_lint.drift.displacement import InnerProducts, drift_of
 from sqsd_lint.drift.lowrank import LowRank
-from sqsd_lint.drift.trajectory import Point, Skipped, State, StateDrift, Trajectory
+from sqsd_lint.drift.trajectory import Point, Skipped, State, StateDrift, Trajectory, untouched_layers
 from sqsd_lint.drift.weights import Weights, match_names, stored_transposed
 from sqsd_lint.errors import ModelError
 
@@ -32,7 +31,7 @@ BLOCK = 1 << 21
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stored:
+class StoredTensor:
     """A tensor as it lies on disk.
 
     Attributes:
@@ -60,37 +59,37 @@ class TensorDrift:
         turn: <last, the step before it>.
     """
 
-    total: Inner
-    last: Inner
+    total: InnerProducts
+    last: InnerProducts
     turn: float
 
     def __add__(self, other: TensorDrift) -> TensorDrift:
         return TensorDrift(self.total + other.total, self.last + other.last, self.turn + other.turn)
 
 
-def walk_through(tensor: Stored, places: Sequence[Weights]) -> list[TensorDrift]:
+def measure_tensor(tensor: StoredTensor, places: Sequence[Weights]) -> list[TensorDrift]:
     """Return what each state did to a tensor, in the order of states.
 
     Args:
         places: the start, then every state.
     """
     rows = max(1, BLOCK // max(1, math.prod(tensor.shape[1:])))
-    found = [TensorDrift(Inner(0.0), Inner(0.0), 0.0)] * (len(places) - 1)
+    found = [TensorDrift(InnerProducts(0.0), InnerProducts(0.0), 0.0)] * (len(places) - 1)
     for begin in range(0, tensor.shape[0], rows):
         part = slice(begin, min(begin + rows, tensor.shape[0]))
         found = [a + b for a, b in zip(found, _block(tensor, places, part), strict=True)]
     return found
 
 
-def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[TensorDrift]:
-    along = [_cut(tensor, axis, part) for axis in tensor.along]
+def _block(tensor: StoredTensor, places: Sequence[Weights], part: slice) -> Iterator[TensorDrift]:
+    along = [_cut(tensor, direction, part) for direction in tensor.along]
 
     def read(place: Weights, name: str) -> Tensor:
         rows = place.rows(name, part.start, part.stop)
         return rows.T if tensor.transposed else rows
 
-    def inner(moved: Tensor) -> Inner:
-        return Inner(float(moved.square().sum()), *(a.dot_dense(moved) if a else 0.0 for a in along))
+    def inner(moved: Tensor) -> InnerProducts:
+        return InnerProducts(float(moved.square().sum()), *(a.dot_dense(moved) if a else 0.0 for a in along))
 
     start = read(places[0], tensor.names[0])
     if (added := _cut(tensor, tensor.added, part)) is not None:
@@ -105,7 +104,7 @@ def _block(tensor: Stored, places: Sequence[Weights], part: slice) -> Iterator[T
         before, step = now, last
 
 
-def _cut(tensor: Stored, low: LowRank | None, part: slice) -> LowRank | None:
+def _cut(tensor: StoredTensor, low: LowRank | None, part: slice) -> LowRank | None:
     """Return the rows of a low-rank matrix that stand in a block of the stored tensor."""
     if low is None:
         return None
@@ -130,7 +129,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _OpenState:
     """A state whose files are there: its weights, and its tensors under the names that the start has."""
 
     state: State
@@ -139,7 +138,7 @@ class _Opened:
 
 
 def measure_weights(
-    axes: Axes, states: Sequence[State], start: Start, *, progress: Progress | None = None
+    directions: WeightDirections, states: Sequence[State], start: Start, *, progress: Progress | None = None
 ) -> Trajectory:
     """Measure all states in one pass over their files.
 
@@ -147,28 +146,28 @@ def measure_weights(
         ModelError: the start or every state cannot be read, or the run fine-tunes another model.
     """
     begin = Weights(start.folder)
-    layers = _layers(axes, start, begin)
+    layers = _layers(directions, start, begin)
     opened, skipped = _open(states, begin, layers)
-    tensors, left_out = _tensors(axes, start, begin, layers, opened)
+    tensors, left_out = _tensors(directions, start, begin, layers, opened)
     places = [begin, *(each.weights for each in opened)]
     if progress:
         progress.status(f"measuring {len(opened)} checkpoints")
         progress.start(len(tensors))
     moved: dict[str, list[TensorDrift]] = {}
     for tensor in tensors:
-        moved[tensor.module] = walk_through(tensor, places)
+        moved[tensor.module] = measure_tensor(tensor, places)
         if progress:
             progress.advance(1)
     points = []
     for k, each in enumerate(opened):
-        move = _move(axes, moved, k)
+        move = _move(directions, moved, k)
         if math.isfinite(move.total.norm + move.total.outside):
             points.append(Point(each.state, move))
         else:
             skipped.append(Skipped(each.state, f"{each.state.folder}: the weights hold NaN or infinity"))
     if not points:
         raise ModelError(skipped[-1].reason, hint="the training has diverged: there is no drift to measure")
-    known = set(axes.modules)
+    known = set(directions.modules)
     outside = {n for n, each in moved.items() if n not in known and any(m.total.square > 0 for m in each)}
     notes = [f"{left_out} tensors are not in every state in one shape: left out"] if left_out else []
     return Trajectory(
@@ -176,16 +175,16 @@ def measure_weights(
         start=start.name,
         points=tuple(points),
         skipped=tuple(skipped),
-        angle=axes.cosine,
+        angle=directions.cosine,
         outside=in_order(outside),
-        untouched=untouched(axes, points),
+        untouched=untouched_layers(directions, points),
         notes=tuple(notes),
     )
 
 
-def _layers(axes: Axes, start: Start, begin: Weights) -> dict[str, str]:
+def _layers(directions: WeightDirections, start: Start, begin: Weights) -> dict[str, str]:
     """Return the layers that the directions have, or the start's adapter, by their tensor in the start."""
-    modules = {f"{name}.weight": name for name in {*axes.modules, *start.adapter}}
+    modules = {f"{name}.weight": name for name in {*directions.modules, *start.adapter}}
     found = match_names(modules, begin.shapes)
     missing = in_order(modules[name] for name in modules.keys() - found.keys())
     if missing:
@@ -198,9 +197,9 @@ def _layers(axes: Axes, start: Start, begin: Weights) -> dict[str, str]:
 
 def _open(
     states: Sequence[State], begin: Weights, layers: Mapping[str, str]
-) -> tuple[list[_Opened], list[Skipped]]:
+) -> tuple[list[_OpenState], list[Skipped]]:
     """Return the states that can be measured, and those that cannot."""
-    opened: list[_Opened] = []
+    opened: list[_OpenState] = []
     skipped: list[Skipped] = []
     for state in states:
         try:
@@ -217,15 +216,22 @@ def _open(
             if len(skipped) == len(states):
                 raise
             continue
-        opened.append(_Opened(state, weights, names))
+        opened.append(_OpenState(state, weights, names))
     return opened, skipped
 
 
 def _tensors(
-    axes: Axes, start: Start, begin: Weights, layers: Mapping[str, str], opened: Sequence[_Opened]
-) -> tuple[list[Stored], int]:
+    directions: WeightDirections,
+    start: Start,
+    begin: Weights,
+    layers: Mapping[str, str],
+    opened: Sequence[_OpenState],
+) -> tuple[list[StoredTensor], int]:
     """Return what can be compared, the directions' layers and every other tensor, and how many cannot."""
-    along = {name: (axes.danger.layers.get(name), axes.safety.layers.get(name)) for name in layers.values()}
+    along = {
+        name: (directions.danger.layers.get(name), directions.safety.layers.get(name))
+        for name in layers.values()
+    }
     sizes = {
         name: next(low.shape for low in (*along[name], start.adapter.get(name)) if low) for name in along
     }
@@ -240,19 +246,19 @@ def _tensors(
             left_out += 1
         elif tensor in layers:
             added = start.adapter.get(module)
-            found.append(Stored(module, names, shape, transposed[module], along[module], added))
+            found.append(StoredTensor(module, names, shape, transposed[module], along[module], added))
         else:
-            found.append(Stored(module, names, shape))
+            found.append(StoredTensor(module, names, shape))
     return found, left_out
 
 
-def _move(axes: Axes, moved: Mapping[str, Sequence[TensorDrift]], k: int) -> StateDrift:
+def _move(directions: WeightDirections, moved: Mapping[str, Sequence[TensorDrift]], k: int) -> StateDrift:
     def length(k: int) -> float:
         return math.sqrt(math.fsum(each[k].last.square for each in moved.values()))
 
     turn = math.fsum(each[k].turn for each in moved.values())
     return StateDrift(
-        drift_of(axes, {name: each[k].total for name, each in moved.items()}),
-        drift_of(axes, {name: each[k].last for name, each in moved.items()}),
+        drift_of(directions, {name: each[k].total for name, each in moved.items()}),
+        drift_of(directions, {name: each[k].last for name, each in moved.items()}),
         ratio(turn, length(k) * length(k - 1)) if k else math.nan,
     )

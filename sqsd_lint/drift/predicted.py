@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from sqsd_lint.adapters.factors import Adapter, LoraFactors
-from sqsd_lint.drift.directions import Axes
+from sqsd_lint.drift.directions import WeightDirections
 from sqsd_lint.drift.displacement import minus
 from sqsd_lint.drift.lowrank import LowRank
-from sqsd_lint.drift.meter import adapter_state
+from sqsd_lint.drift.model_drift import adapter_state
 from sqsd_lint.rules.fine_tune import FineTuneSettings
 from sqsd_lint.scoring.attention import causal_attention
 from sqsd_lint.scoring.batching import pad
@@ -48,35 +48,35 @@ class Forecast:
 
 
 class Forecaster:
-    """Forecasts rows along a bundle's axes, for either kind of direction.
+    """Forecast rows along a bundle's directions, for either kind of direction.
 
-    SQSD201 takes a margin gradient's drift in nats. Here it is taken along the axis that a run's drift is
-    measured on, so that the two are the same quantity.
+    SQSD201 takes a margin gradient's drift in nats. Here it is a length along the direction, as a run's drift
+    is, so that the two are the same quantity.
 
     Args:
         model: the frozen base.
         point: the expansion point, from where training is forecast.
     """
 
-    def __init__(self, model: PreTrainedModel, axes: Axes, point: Adapter) -> None:
-        self._norms = axes.danger.norm, axes.safety.norm
+    def __init__(self, model: PreTrainedModel, directions: WeightDirections, point: Adapter) -> None:
+        self._norms = directions.danger.norm, directions.safety.norm
         self._scorer = Scorer(
             model,
             [
-                Direction(name, _adapter(axis.layers), point)
-                for name, axis in (("danger", axes.danger), ("safety", axes.safety))
+                Direction(name, _adapter(direction.layers), point)
+                for name, direction in (("danger", directions.danger), ("safety", directions.safety))
             ],
         )
 
     def rows(self, rows: Sequence[Encoded]) -> list[Forecast]:
-        """One forecast for each row."""
+        """Return one forecast for each row."""
         shares = self._scorer.project(rows).drift
         lengths = (shares * torch.tensor(self._norms, dtype=torch.float64)).tolist()
         return [Forecast(danger, safety) for danger, safety in lengths]
 
 
 def _adapter(layers: Mapping[str, LowRank]) -> Adapter:
-    """The axis as an adapter whose scaling * B @ A it is."""
+    """Return the direction as an adapter whose scaling * B @ A it is."""
     return Adapter({n: LoraFactors(A=v.down.float(), B=v.up.float(), scaling=1.0) for n, v in layers.items()})
 
 
@@ -135,15 +135,15 @@ class FineTune:
         return math.fsum(losses) / len(losses)
 
     def displacement(self) -> dict[str, LowRank]:
-        """What the last training has added to each weight."""
+        """Return what the last training has added to each weight."""
         return minus(adapter_state(self.model), self._origin)
 
     def unload(self) -> None:
-        """Give the bare base back."""
+        """Take PEFT's layers out of the base."""
         self.model.unload()
 
     def _backward(self, rows: Sequence[Encoded], training: FineTuneSettings) -> list[float]:
-        """Leaves the gradient of the step in the factors; returns each row's loss."""
+        """Add a step's gradient to the factors' and return each row's loss."""
         ids, labels = pad(rows, self._trained[0].device)
         with causal_attention():
             hidden: Tensor = self._body(input_ids=ids, use_cache=False).last_hidden_state  # [b, t, d]

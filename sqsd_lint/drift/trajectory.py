@@ -1,16 +1,14 @@
-"""Follow a run through its states: where each of them lies, and which way the last step went."""
+"""Hold what is measured of a run: where each of its states lies, and how the last step led there."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqsd_lint.drift.directions import Axes, ratio
-from sqsd_lint.drift.displacement import Drift, dot, minus, project
-from sqsd_lint.drift.lowrank import LowRank
+from sqsd_lint.drift.directions import WeightDirections
+from sqsd_lint.drift.displacement import Drift
 
 RunKind = Literal["adapter", "weights"]
 
@@ -96,27 +94,7 @@ class Trajectory:
         return newest is None or all(step is not None and step < newest for step in steps)
 
 
-class Walk:
-    """Measure states that are low rank one after another, as they come; the last two steps are kept.
-
-    Args:
-        start: the state to measure from; by default the base, where every module is 0.
-    """
-
-    def __init__(self, axes: Axes, start: Mapping[str, LowRank] | None = None) -> None:
-        self._axes = axes
-        self._start: Mapping[str, LowRank] = start or {}
-        self._before = self._start
-        self._step: Mapping[str, LowRank] = {}
-
-    def advance(self, state: Mapping[str, LowRank]) -> StateDrift:
-        """Go on to the next state: scaling * B @ A of each of its modules.
-
-        Raises:
-            AdapterError: a module has another shape than in the bundle.
-        """
-        step = minus(state, self._before)
-        total = project(self._axes, minus(state, self._start))
-        turn = ratio(dot(step, self._step), math.sqrt(dot(step, step) * dot(self._step, self._step)))
-        self._before, self._step = state, step
-        return StateDrift(total, project(self._axes, step), turn)
+def untouched_layers(directions: WeightDirections, points: Sequence[Point]) -> tuple[str, ...]:
+    """Return the directions' layers that lie in every state where they lay at the start."""
+    moved = {layer.module for point in points for layer in point.move.total.layers if layer.norm > 0}
+    return tuple(name for name in directions.modules if name not in moved)

@@ -73,6 +73,10 @@ class Encoder:
     def notes(self) -> tuple[str, ...]:
         return tuple(self._template.notes)
 
+    def forget_rows(self) -> None:
+        """Forget the notes on how rows before were rendered."""
+        self._template.forget_rows()
+
     @property
     def end_of_turn(self) -> str:
         return self._template.end_of_turn

@@ -77,6 +77,10 @@ class Template:
             self.end_of_turn = self._find_end_of_turn()
             self._system_refused = not self._takes_system()
 
+    def forget_rows(self) -> None:
+        """Forget the notes on conversations before."""
+        self.notes = [note for note in self.notes if note != NOTE_SYSTEM]
+
     def render(
         self,
         messages: Sequence[Message],

@@ -13,11 +13,10 @@ from sqsd_lint.common.json_io import digest
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.errors import UsageError
 from sqsd_lint.experiments.attack import Attack
-from sqsd_lint.experiments.full import FullRun
 from sqsd_lint.experiments.judges import Judge
-from sqsd_lint.experiments.lora import LoraRuns
-from sqsd_lint.experiments.run_store import UNTRAINED, Kept, Run
+from sqsd_lint.experiments.run_store import UNTRAINED, Run, RunStore
 from sqsd_lint.experiments.runs import Dose, Runs
+from sqsd_lint.experiments.updates import FullRun, LoraRuns
 from sqsd_lint.experiments.windows import WITHIN_LENGTH, windows
 from sqsd_lint.scoring.lm_head import LossHead
 from sqsd_lint.types import Encoded, Score
@@ -36,7 +35,7 @@ _Label = tuple[str, int, int]  # ranking, window, seed
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExperimentPlan:
     """What is compared and how; every field is part of the key that a resumed experiment must share.
 
     Attributes:
@@ -64,7 +63,7 @@ class Outcome:
         search: the doses that were tried on random windows, if any were.
     """
 
-    plan: Plan
+    plan: ExperimentPlan
     dose: Dose
     untrained: Run
     runs: list[Run] = field(default_factory=list)
@@ -107,7 +106,7 @@ class Experiment:
         self._progress = progress
         self._tokens = _GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS
 
-    def run(self, plan: Plan) -> Outcome:
+    def run(self, plan: ExperimentPlan) -> Outcome:
         """Run everything that is in the plan.
 
         Raises:
@@ -120,12 +119,12 @@ class Experiment:
         LossHead(self._model).check(self._model, self._model.base_model)
         # More rankings may be asked for later, and another judge: they are no part of what a run depends on.
         key = [{**asdict(plan), "rankings": ()}, self._key]
-        kept = Kept(self._folder, key, self._judge, self._attack.prompts)
-        untrained = kept.runs(UNTRAINED, lambda: [self._untrained()])[0]
-        dose, search = (plan.dose, []) if plan.dose else self._search(kept, plan, untrained)
+        store = RunStore(self._folder, key, self._judge, self._attack.prompts)
+        untrained = store.runs(UNTRAINED, lambda: [self._untrained()])[0]
+        dose, search = (plan.dose, []) if plan.dose else self._search(store, plan, untrained)
         outcome = Outcome(plan, dose, untrained, search=search)
         for ranking in plan.rankings:
-            outcome.runs += self._ranking(kept, plan, ranking, dose)
+            outcome.runs += self._ranking(store, plan, ranking, dose)
         return outcome
 
     def _name(self, ranking: str) -> str:
@@ -138,7 +137,9 @@ class Experiment:
         with runs.adapted():
             return self._measured(runs, [(UNTRAINED, 0, 0)])[0]
 
-    def _search(self, kept: Kept, plan: Plan, untrained: Run) -> tuple[Dose, list[dict[str, float]]]:
+    def _search(
+        self, store: RunStore, plan: ExperimentPlan, untrained: Run
+    ) -> tuple[Dose, list[dict[str, float]]]:
         """Return the dose whose random windows leave closest to two thirds unanswered, and all doses tried.
 
         It depends on this judge's verdicts: another one may choose another dose.
@@ -153,47 +154,48 @@ class Experiment:
             runs: list[Run] = []
             for number, part in enumerate(self._together(plan, [("random", k, k) for k in range(2)])):
                 train = partial(self._trained, tested, part, dose, plan)
-                runs += kept.runs(f"search#{number} at {_text(dose)}", train)
+                runs += store.runs(f"search#{number} at {_text(dose)}", train)
             unanswered = 1 - sum(run.unsafe for run in runs) / sum(run.prompts for run in runs)
             margin = sum(run.margin for run in runs) / len(runs)
             tried.append({"steps": steps, "lr": dose.lr, "unanswered": unanswered, "margin": margin})
         best = min(tried, key=lambda one: abs(one["unanswered"] - wanted))
         return Dose(int(best["steps"]), best["lr"]), tried
 
-    def _ranking(self, kept: Kept, plan: Plan, ranking: str, dose: Dose) -> list[Run]:
+    def _ranking(self, store: RunStore, plan: ExperimentPlan, ranking: str, dose: Dose) -> list[Run]:
         parts = self._windows(ranking, plan.windows, plan)
         labels = [(ranking, k, seed) for k in range(plan.windows) for seed in plan.seeds]
         found: list[Run] = []
         name, together = self._name(ranking), self._together(plan, labels)
         for number, each in enumerate(together):
             key = name if len(together) == 1 else f"{name}#{number}"
-            found += kept.runs(f"{key} at {_text(dose)}", partial(self._described, parts, each, dose, plan))
+            found += store.runs(f"{key} at {_text(dose)}", partial(self._described, parts, each, dose, plan))
         return found
 
     @staticmethod
-    def _together(plan: Plan, labels: Sequence[_Label]) -> list[Sequence[_Label]]:
+    def _together(plan: ExperimentPlan, labels: Sequence[_Label]) -> list[Sequence[_Label]]:
         """Return the runs that are trained side by side; one that takes the whole model is alone."""
         return [[label] for label in labels] if plan.update == "full" else [labels]
 
     def _described(
-        self, parts: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: Plan
+        self, parts: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: ExperimentPlan
     ) -> list[Run]:
         found = []
         for run in self._trained(parts, labels, dose, plan):
             own = [self._scores[i] for i in parts[run.window]]
             tokens = sum(score.tokens for score in own) / len(own)
-            ends = max(s.sqsd for s in own), min(s.sqsd for s in own)
-            found.append(replace(run, tokens=tokens, sqsd=ends))
+            sqsd = max(s.sqsd for s in own), min(s.sqsd for s in own)
+            risk = max(s.risk for s in own), min(s.risk for s in own)
+            found.append(replace(run, tokens=tokens, sqsd=sqsd, risk=risk))
         return found
 
-    def _windows(self, ranking: str, count: int, plan: Plan) -> list[list[int]]:
+    def _windows(self, ranking: str, count: int, plan: ExperimentPlan) -> list[list[int]]:
         try:
             return windows(self._scores, ranking, count, plan.size, strata=plan.strata, others=self._others)
         except ValueError as error:
             raise UsageError(str(error), hint="give --size, fewer --strata, or more rows") from error
 
     def _trained(
-        self, windows: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: Plan
+        self, windows: Sequence[Sequence[int]], labels: Sequence[_Label], dose: Dose, plan: ExperimentPlan
     ) -> list[Run]:
         """Train a run for each label, side by side, and measure all of them."""
         if self._progress:
@@ -206,7 +208,7 @@ class Experiment:
                     self._progress.advance(1)
             return self._measured(runs, labels)
 
-    def _runs(self, plan: Plan, seeds: Sequence[int]) -> Runs:
+    def _runs(self, plan: ExperimentPlan, seeds: Sequence[int]) -> Runs:
         if plan.update == "full":
             return FullRun(self._model, seeds[0], tokens=self._tokens)
         return LoraRuns(self._model, seeds, tokens=self._tokens)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqsd_lint.common.statistics import DRAWS, bootstrap, partial, spearman
 from sqsd_lint.experiments.windows import RANKINGS
 from sqsd_lint.scoring import Direction, Scorer
-from sqsd_lint.scoring.layers.gradient import FactorGradient, Gradient
+from sqsd_lint.scoring.layers.lora import FactorGradient, Gradient
 from sqsd_lint.types import Encoded, Score
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def margin_losses(
     batch_tokens: int | None = None,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> list[float]:
-    """What each row takes from the refusal margin, in nats per token and unit of learning rate.
+    """Return what each row takes from the refusal margin, in nats per token and unit of learning rate.
 
     Args:
         model: the frozen base.
@@ -67,7 +67,7 @@ def _difference(a: Gradient, b: Gradient) -> Gradient:
 
 
 def compare(scores: Sequence[Score], losses: Sequence[float]) -> dict[str, Any]:
-    """How well each score foresees what rows take from the margin: Spearman, raw and with length held fixed.
+    """Return how well each score predicts what rows take from the margin: Spearman, raw and at fixed length.
 
     Every value comes with its 95 % bootstrap interval over rows; None where one side does not vary.
     """
@@ -75,11 +75,11 @@ def compare(scores: Sequence[Score], losses: Sequence[float]) -> dict[str, Any]:
     names = [name for name in RANKINGS if name != "random"]
     return {
         "draws": DRAWS,
-        "scores": {name: _foreseen([RANKINGS[name](s) for s in scores], losses, length) for name in names},
+        "scores": {name: _correlation([RANKINGS[name](s) for s in scores], losses, length) for name in names},
     }
 
 
-def _foreseen(values: Sequence[float], losses: Sequence[float], length: Sequence[float]) -> dict[str, Any]:
+def _correlation(values: Sequence[float], losses: Sequence[float], length: Sequence[float]) -> dict[str, Any]:
     raw, with_length = spearman(values, losses), spearman(values, length)
     # Of length itself nothing is left once length is held fixed but rounding.
     given = math.nan if values == length else float(partial(raw, with_length, spearman(losses, length)))
@@ -93,7 +93,7 @@ def _foreseen(values: Sequence[float], losses: Sequence[float], length: Sequence
 
 
 def rows_of(scores: Sequence[Score], losses: Sequence[float]) -> list[dict[str, Any]]:
-    """What was measured, row by row: no text, fingerprints stand for it."""
+    """Return what was measured, row by row: no text, fingerprints stand for it."""
     return [
         {
             "fingerprint": score.fingerprint,

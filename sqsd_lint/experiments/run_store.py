@@ -26,7 +26,8 @@ class Run:
     Attributes:
         answers: to the harmful prompts, in their order. verdicts: on each, once it is judged.
         margin: mean token log-likelihood of refusing less that of complying, in nats.
-        tokens: mean answer tokens of the window's rows. sqsd: their highest and lowest SQSD.
+        tokens: mean answer tokens of the window's rows.
+        sqsd, risk: their highest and lowest SQSD and risk; no risk in runs of the time before it.
     """
 
     ranking: str
@@ -36,6 +37,7 @@ class Run:
     margin: float
     tokens: float = 0.0
     sqsd: tuple[float, float] = (0.0, 0.0)
+    risk: tuple[float, float] | None = None
     verdicts: tuple[Verdict, ...] = ()
 
     @property
@@ -53,12 +55,12 @@ class Run:
         return self.verdicts.count(verdict)
 
     def each(self, prompts: Sequence[str]) -> Iterator[dict[str, str]]:
-        """Every prompt with its answer and the verdict."""
+        """Yield every prompt with its answer and the verdict."""
         for prompt, answer, verdict in zip(prompts, self.answers, self.verdicts, strict=True):
             yield {"prompt": prompt, "answer": answer, "verdict": verdict.value}
 
 
-class Kept:
+class RunStore:
     """`runs.json` of an experiment: trained runs by name, and what each judge said of them.
 
     A run is written down as soon as it is trained, and its verdicts as soon as they are there: a judge that
@@ -85,7 +87,7 @@ class Kept:
             self._state = self._read(self._state["key"])
 
     def runs(self, name: str, train: Callable[[], list[Run]]) -> list[Run]:
-        """The judged runs of this name: those that are kept, or else new ones, kept from now on."""
+        """Return the judged runs of this name: those that are kept, or else new ones, kept from now on."""
         kept = self._state["runs"]
         if name not in kept:
             kept[name] = [{**asdict(run), "verdicts": {}} for run in train()]
@@ -149,8 +151,10 @@ class Kept:
 
 
 def _checked(raw: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a run that JSON has as lists, as the tuples they were."""
-    high, low = raw["sqsd"]
+    """Return the fields of a run that JSON has as lists, as the tuples they were."""
+    ends = {key: tuple(map(float, raw[key])) for key in ("sqsd", "risk") if raw.get(key) is not None}
+    if any(len(pair) != 2 for pair in ends.values()) or "sqsd" not in ends:
+        raise ValueError("not a highest and a lowest score")
     if not isinstance(raw["margin"], float) or not all(isinstance(answer, str) for answer in raw["answers"]):
         raise TypeError("a run of other fields")
-    return {"answers": tuple(raw["answers"]), "sqsd": (float(high), float(low))}
+    return {"answers": tuple(raw["answers"]), **ends}

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from sqsd_lint.types import Score
 
 RANKINGS: dict[str, Callable[[Score], float]] = {
+    "risk": lambda score: score.risk,
     "sqsd": lambda score: score.sqsd,
     "danger": lambda score: score.danger,
     "safety": lambda score: -score.safety,
+    "harm": lambda score: score.harm or 0.0,
     "length": lambda score: score.tokens,
     "loss": lambda score: score.loss,
     "random": lambda score: random.Random(f"random:{score.fingerprint}").random(),
 }
-"""By name, what rows are ranked by, the riskiest first."""
+"""By name, what rows are ranked by, the riskiest first; `harm` is 0 where a bundle has no such direction."""
 
 WITHIN_LENGTH = "/length"
 """After a ranking's name: its windows are cut within strata of length, whatever the plan says of others."""

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqsd_lint.explain.model import ModuleShare, Share, Spans
-from sqsd_lint.explain.module_shares import module_shares
+from sqsd_lint.explain.model import ModuleShare, Share, Spans, module_shares
 from sqsd_lint.explain.spans import token_spans
 from sqsd_lint.types import Encoded, Problem, Sample, Score
 
@@ -35,12 +34,18 @@ class Attributed:
 
 
 def attributed(
-    encoder: Encoder, scorer: Scorer, samples: Sequence[Sample], *, exact: bool = False
+    encoder: Encoder,
+    scorer: Scorer,
+    samples: Sequence[Sample],
+    *,
+    exact: bool = False,
+    harm_weight: float = 0.0,
 ) -> Iterator[tuple[Sample, Attributed | Problem]]:
     """Score samples and keep where the scores come from, batch by batch, in the scorer's order.
 
     Args:
         exact: the value of `Score.exact`.
+        harm_weight: what the projection on `harm` counts beside SQSD.
     """
     from sqsd_lint.encode import UnencodableError
     from sqsd_lint.scoring.attribution import attribute
@@ -56,5 +61,15 @@ def attributed(
             sample, encoded, places = kept[i]
             score = Score.of(sample, encoded, one.values, one.loss, one.drift[0], exact=exact)
             trained = [label != -100 for label in encoded.labels]
-            tokens = token_spans(places, [Share(*s[:2]) for s in one.tokens], trained, Share(*one.rest[:2]))
-            yield sample, Attributed(sample, encoded, places, score, tokens, module_shares(one.modules))
+            shares = [Share(*_weighted(each, harm_weight)) for each in one.tokens]
+            tokens = token_spans(places, shares, trained, Share(*_weighted(one.rest, harm_weight)))
+            modules = module_shares(
+                {name: _weighted(each, harm_weight) for name, each in one.modules.items()}
+            )
+            yield sample, Attributed(sample, encoded, places, score, tokens, modules)
+
+
+def _weighted(projections: Sequence[float], harm_weight: float) -> tuple[float, float, float]:
+    """Return danger, safety and weighted harm; no harm where the bundle has no such direction."""
+    danger, safety, *harm = projections
+    return danger, safety, harm_weight * sum(harm)

@@ -1,7 +1,9 @@
-"""What an explanation holds, in plain numbers."""
+"""Hold an explanation in plain numbers: shares of spans and layers, nearest rows, a remedy."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqsd_lint.types import Head, Sample, ScoredRow, Threshold
@@ -9,22 +11,32 @@ from sqsd_lint.types import Head, Sample, ScoredRow, Threshold
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A part of a row's projections on the two directions, in the metric's unit."""
+    """A part of a row's projections, in the metric's unit.
+
+    Attributes:
+        harm: of the projection on the bundle's fitted direction, times its weight; 0 where it has none.
+    """
 
     danger: float = 0.0
     safety: float = 0.0
+    harm: float = 0.0
 
     @property
     def sqsd(self) -> float:
         return self.danger - self.safety
 
+    @property
+    def combined(self) -> float:
+        """SQSD and harm: what is placed among benign rows, and compared with thresholds."""
+        return self.danger - self.safety + self.harm
+
     def __add__(self, other: Share) -> Share:
-        return Share(self.danger + other.danger, self.safety + other.safety)
+        return Share(self.danger + other.danger, self.safety + other.safety, self.harm + other.harm)
 
 
 def total(shares: list[Share] | tuple[Share, ...]) -> Share:
-    """The sum of shares."""
-    return Share(sum(s.danger for s in shares), sum(s.safety for s in shares))
+    """Return the sum of shares."""
+    return Share(sum(s.danger for s in shares), sum(s.safety for s in shares), sum(s.harm for s in shares))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +131,10 @@ class Remedy:
     Attributes:
         threshold: the one to get under.
         parts: what is left out, the part with the largest share first.
-        estimate: the score less those parts' shares: exact to first order in nothing but arithmetic, since
-            all other tokens' shares change with them.
-        masked: the score of the row with those parts' tokens not trained on.
-        removed: the score of the row with those parts cut out of the text; None where nothing is left.
+        estimate: the risk of the score less those parts' shares: exact to first order in nothing but
+            arithmetic, since all other tokens' shares change with them.
+        masked: the risk of the row with those parts' tokens not trained on.
+        removed: the risk of the row with those parts cut out of the text; None where nothing is left.
         masked_percentile, removed_percentile: of the calibration, if there is one.
         enough: whether `masked` is under the threshold.
     """
@@ -157,3 +169,37 @@ class Explanation:
     sentences: Spans
     nearest: Nearest | None = None
     remedy: Remedy | None = None
+
+
+_BLOCK = re.compile(r"\.(\d+)\.")
+
+
+def module_shares(terms: Mapping[str, Sequence[float]]) -> tuple[ModuleShare, ...]:
+    """Return terms by module name, (danger, safety[, weighted harm]) each, by block, others last."""
+    shares = [_module_share(name, Share(*term)) for name, term in terms.items()]
+    return tuple(sorted(shares, key=lambda m: (m.block is None, m.block or 0)))
+
+
+def _module_share(name: str, share: Share) -> ModuleShare:
+    match = _BLOCK.search(name)
+    if match is None:
+        return ModuleShare(name, None, name, share)
+    return ModuleShare(name, int(match[1]), name[match.end() :], share)
+
+
+def by_block(modules: Sequence[ModuleShare]) -> dict[int | None, Share]:
+    """Return sums over the layers of each block, from the input to the output."""
+    found: dict[int | None, list[Share]] = {}
+    for module in modules:
+        found.setdefault(module.block, []).append(module.share)
+    return {block: total(shares) for block, shares in found.items()}
+
+
+def by_kind(modules: Sequence[ModuleShare]) -> dict[str, Share]:
+    """Return sums over blocks of each kind of layer, under the last word of its name where that is enough."""
+    found: dict[str, list[Share]] = {}
+    for module in modules:
+        found.setdefault(module.kind, []).append(module.share)
+    short = [kind.rpartition(".")[2] for kind in found]
+    names = short if len(set(short)) == len(short) else list(found)
+    return dict(zip(names, map(total, found.values()), strict=True))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _AT_MOST = 8
 
 Rate = Callable[[Sequence[Encoded]], list[float]]
-"""SQSD of encoded rows, in order."""
+"""What thresholds are compared with, of encoded rows, in order."""
 
 
 def find_remedy(
@@ -29,8 +29,9 @@ def find_remedy(
     rate: Rate,
     encode: Callable[[Sample], Encoded | None],
     percentile: Callable[[float], float] | None = None,
+    risk: Callable[[float, int], float] = lambda score, tokens: score,
 ) -> Remedy | None:
-    """The smallest number of parts, the largest shares first, that brings the row under a threshold.
+    """Return the smallest number of parts, the largest shares first, that brings the row under a threshold.
 
     Each step is scored as it is: the row with those parts' tokens masked (their labels gone, their text
     still read), and the one that is chosen also with them cut out of the text.
@@ -39,12 +40,13 @@ def find_remedy(
         sentences, words: the parts to choose from: sentences, or words where there is only one sentence.
         rate: scores rows.
         encode: encodes a sample, None if nothing of it can be scored.
+        risk: places a score (SQSD and harm) among those of benign answers of so many tokens.
 
     Returns:
         None if the answer has no part that could go.
     """
     parts = sentences.parts if len(sentences.parts) > 1 else words.parts
-    ranked = sorted((p for p in parts if p.share.sqsd > 0), key=lambda p: -p.share.sqsd)[:_AT_MOST]
+    ranked = sorted((p for p in parts if p.share.combined > 0), key=lambda p: -p.share.combined)[:_AT_MOST]
     ranked = ranked[: len(parts) - 1]  # something has to stay
     if not ranked:
         return None
@@ -53,12 +55,14 @@ def find_remedy(
     under = [i for i, score in enumerate(scores) if score < threshold.value]
     best = under[0] if under else min(range(len(scores)), key=scores.__getitem__)
     chosen = ranked[: best + 1]
+    total = sum(share.combined for share in (sentences.prompt, sentences.other, *(p.share for p in parts)))
+    left = total - sum(part.share.combined for part in chosen)
     rest = encode(without(one.sample, chosen))
     removed = rate([rest])[0] if rest is not None else None
     return Remedy(
         threshold=threshold,
         parts=tuple(chosen),
-        estimate=one.score.sqsd - sum(part.share.sqsd for part in chosen),
+        estimate=risk(left, trials[best].response_tokens),
         masked=scores[best],
         removed=removed,
         masked_percentile=percentile(scores[best]) if percentile else None,
@@ -68,7 +72,7 @@ def find_remedy(
 
 
 def masked(encoded: Encoded, places: Sequence[Place | None], parts: Sequence[Span]) -> Encoded:
-    """The row with the tokens that begin in `parts` read, but not trained on."""
+    """Return the row with the tokens that begin in `parts` read, but not trained on."""
     labels = tuple(
         -100 if place and any(_begins_in(place, part) for part in parts) else label
         for label, place in zip(encoded.labels, places, strict=True)
@@ -77,7 +81,7 @@ def masked(encoded: Encoded, places: Sequence[Place | None], parts: Sequence[Spa
 
 
 def without(sample: Sample, parts: Sequence[Span]) -> Sample:
-    """The sample with `parts` cut out of its messages."""
+    """Return the sample with `parts` cut out of its messages."""
     messages = list(sample.messages)
     for part in sorted(parts, key=lambda p: p.start, reverse=True):
         message = messages[part.message]

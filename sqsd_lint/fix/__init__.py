@@ -6,10 +6,9 @@ Rows are never edited and never lost: `plan` looks at each row again, `write_dif
 
 from __future__ import annotations
 
-from sqsd_lint.fix.allowed_paths import refuse_stdin
 from sqsd_lint.fix.apply import apply
 from sqsd_lint.fix.diff import write_diff
-from sqsd_lint.fix.plan import plan, remaining
+from sqsd_lint.fix.plan import plan, refuse_stdin, remaining
 from sqsd_lint.fix.plan_types import FilePlan, Left, Move, Moved, Plan
 
 __all__ = [

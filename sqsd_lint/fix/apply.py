@@ -16,7 +16,7 @@ from typing import BinaryIO
 from sqsd_lint.common.atomic import Identity, Replacement, identity_of
 from sqsd_lint.errors import SqsdLintError
 from sqsd_lint.fix.content import opener, packed
-from sqsd_lint.fix.layout import Layout, layout_of
+from sqsd_lint.fix.cuts import TextLayout, layout_of
 from sqsd_lint.fix.plan_types import FilePlan, Moved, Plan
 from sqsd_lint.fix.row_identity import keys_in, read_otherwise, require_same_rows
 from sqsd_lint.fix.texts import copy_without
@@ -76,7 +76,7 @@ def _move(plan: FilePlan) -> Moved:
 
 
 def _fresh(plan: FilePlan, *, exists: bool) -> frozenset[int]:
-    """The numbers of the rows that the quarantine file does not hold yet, as often as they occur."""
+    """Return the numbers of the rows that the quarantine file does not hold yet, as often as they occur."""
     there = keys_in(plan.quarantine) if exists else {}
     fresh = set()
     for move in plan.moves:
@@ -94,7 +94,7 @@ def _require_same(path: str, identity: Identity | None) -> None:
 
 def _write_text(
     plan: FilePlan,
-    layout: Layout,
+    layout: TextLayout,
     fresh: frozenset[int],
     keep: BinaryIO,
     quarantine: BinaryIO | None,

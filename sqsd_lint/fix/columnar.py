@@ -89,7 +89,7 @@ class _ArrowWriter:
 
 
 def _codec(message: bytes) -> str | None:
-    """The compression of a record batch, which pyarrow reads but does not tell.
+    """Return the compression of a record batch, which pyarrow reads but does not tell.
 
     It is a field of the message's header, a flatbuffer: Message.header.compression.codec in Message.fbs of
     the Arrow format. pyarrow has verified the buffer before.
@@ -104,7 +104,7 @@ def _codec(message: bytes) -> str | None:
 
 
 def _field(data: bytes, table: int, number: int) -> int:
-    """Where a table's field lies, 0 when it has its default."""
+    """Return where a table's field lies, 0 when it has its default."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     size = struct.unpack_from("<H", data, vtable)[0]
     entry = 4 + 2 * number
@@ -113,7 +113,7 @@ def _field(data: bytes, table: int, number: int) -> int:
 
 
 def _table(data: bytes, table: int, number: int) -> int:
-    """Where the table that a field refers to lies, 0 when there is none."""
+    """Return where the table that a field refers to lies, 0 when there is none."""
     field = _field(data, table, number)
     return field + struct.unpack_from("<I", data, field)[0] if field else 0
 
@@ -158,7 +158,7 @@ class _ParquetWriter:
 
 
 def _options(file: pq.ParquetFile) -> dict[str, Any]:
-    """How the file was written, in the words of ParquetWriter."""
+    """Return how the file was written, in the words of ParquetWriter."""
     metadata = file.metadata
     if metadata.num_row_groups:
         group = metadata.row_group(0)
@@ -194,7 +194,7 @@ def _encodings(columns: Sequence[Any]) -> dict[str, str]:
 
 
 def _dialect(file: pq.ParquetFile, options: dict[str, Any]) -> dict[str, Any]:
-    """The version and the naming of lists under which the columns come out as they are in the file.
+    """Return the version and the naming of lists under which the columns come out as they are in the file.
 
     The version in the footer does not settle it: some writers state the oldest and use types of the newest.
     """
@@ -215,7 +215,7 @@ def _dialect(file: pq.ParquetFile, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _columns(file: pq.ParquetFile) -> list[tuple[Any, ...]]:
-    """What the file's own schema says, names of nested fields included, which its `equals` leaves out."""
+    """Return the file's own schema as text, names of nested fields included, which `equals` leaves out."""
     found = [file.schema.column(i) for i in range(len(file.schema))]
     return [
         (c.path, c.physical_type, str(c.logical_type), c.converted_type, c.max_definition_level, c.length)
@@ -249,7 +249,7 @@ class TableFile(Protocol):
         ...
 
     def writer(self, file: BinaryIO) -> Writer:
-        """A writer of files that are laid out as this one is."""
+        """Return a writer of files that are laid out as this one is."""
         ...
 
 

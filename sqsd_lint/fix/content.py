@@ -17,7 +17,7 @@ Opener = Callable[[], AbstractContextManager[Source]]
 """Opens a text file's content from its start, decompressed, behind the byte order mark."""
 
 
-class Sink(Protocol):
+class ByteSink(Protocol):
     """Where content goes."""
 
     def write(self, data: bytes, /) -> object: ...
@@ -38,8 +38,8 @@ def opener(file: str, *, name: str | None = None) -> Opener:
     return lambda: open_source(file, DEFAULT_LIMITS, form=form)
 
 
-def packed(file: BinaryIO, compression: str) -> Sink:
-    """A stream whose bytes go to `file` compressed, always the same ones; closing it leaves `file` open.
+def packed(file: BinaryIO, compression: str) -> ByteSink:
+    """Return a stream whose bytes go to `file` compressed, always the same ones; `file` stays open.
 
     Args:
         compression: "", "gz", "zst", "xz" or "bz2".
@@ -50,7 +50,7 @@ def packed(file: BinaryIO, compression: str) -> Sink:
     if compression == "zst":
         import zstandard
 
-        writer: Sink = zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)
+        writer: ByteSink = zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)
         return writer
     if compression == "xz":
         import lzma
@@ -68,8 +68,8 @@ class _Plain:
         self.write = write
 
     def close(self) -> None:
-        """What is written to is the caller's."""
+        """Leave open what is written to: it is the caller's."""
 
 
-NOWHERE: Sink = _Plain(len)
+NOWHERE: ByteSink = _Plain(len)
 """Takes everything and keeps nothing."""

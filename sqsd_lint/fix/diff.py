@@ -58,7 +58,7 @@ def _cut(line: str) -> str:
 
 
 def _texts(plan: FilePlan) -> Iterator[str]:
-    """The rows as they stand in the file; those of Parquet and Arrow as JSON."""
+    """Yield the rows as they stand in the file; those of Parquet and Arrow as JSON."""
     if plan.moves[0].span is None:
         moved = {move.where.index for move in plan.moves}
         for item in read_rows(plan.file):

@@ -1,17 +1,25 @@
-"""Violations into moves. Every row is looked at again: what was scored must still stand where it stood."""
+"""Turn violations into moves of rows, out of files that may be touched.
+
+Every row is looked at again: what was scored must still stand where it stood. A file must be a regular one
+in the working folder, under its own name: paths may come from a configuration that somebody else wrote, and
+links from a repository that somebody else filled. So nothing is changed through a link, and nothing outside
+of the folder in which the user stands.
+"""
 
 from __future__ import annotations
 
+import os
+import stat
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqsd_lint.common.atomic import identity_of
-from sqsd_lint.discover.default_excludes import ARCHIVE, base_suffix, is_quarantine
-from sqsd_lint.errors import SqsdLintError
-from sqsd_lint.fix.allowed_paths import checked_places
+from sqsd_lint.discover import suffix_of
+from sqsd_lint.discover.default_excludes import ARCHIVE, QUARANTINE_MARK, base_suffix, is_quarantine
+from sqsd_lint.errors import SqsdLintError, UsageError
 from sqsd_lint.fix.content import opener
-from sqsd_lint.fix.layout import layout_of
+from sqsd_lint.fix.cuts import layout_of
 from sqsd_lint.fix.plan_types import CannotBeFixed, FilePlan, Left, Move, Plan
 from sqsd_lint.fix.row_identity import key_of
 from sqsd_lint.read import read_rows
@@ -29,7 +37,7 @@ def plan(
     severities: Collection[Severity] = (Severity.ERROR,),
     reading: Reading | None = None,
 ) -> Plan:
-    """What `apply` will move: the rows with a violation of one of the `severities`.
+    """Return what `apply` will move: the rows with a violation of one of the `severities`.
 
     Only a violation of a movable rule moves its row. Writes nothing.
 
@@ -62,7 +70,7 @@ def plan(
 
 
 def remaining(violations: Iterable[Violation], plan: Plan) -> tuple[Violation, ...]:
-    """The violations that are left when the plan has been applied: all but those on rows that move."""
+    """Return the violations that are left when the plan has been applied: all but those on rows that move."""
     moved = {(file.file, move.where.index) for file in plan.files for move in file.moves}
     return tuple(v for v in violations if (v.where.file, v.where.index) not in moved)
 
@@ -87,7 +95,7 @@ def _plan_file(file: str, rows: _Rows, reading: Reading) -> FilePlan:
         if base_suffix(file) == ARCHIVE:
             raise CannotBeFixed("no row is moved inside of an archive: unpack it")
         layout = layout_of(file)
-        keys, spans = _look_again(file, rows, reading, whole=layout is None)
+        keys, spans = _checked_rows(file, rows, reading, whole=layout is None)
         cuts = layout.cuts(opener(file), spans) if layout is not None else {}
     except FileNotFoundError:
         raise _changed(rows[min(rows)][0].where) from None
@@ -97,10 +105,10 @@ def _plan_file(file: str, rows: _Rows, reading: Reading) -> FilePlan:
     return FilePlan(file, quarantine, identity, tuple(moves))
 
 
-def _look_again(
+def _checked_rows(
     file: str, rows: _Rows, reading: Reading, *, whole: bool
 ) -> tuple[dict[int, bytes], dict[int, tuple[int, int]]]:
-    """The keys of rows, decoded again at their places and compared, and which bytes of the file they are.
+    """Return the keys of rows, decoded again at their places and compared, and which bytes they are.
 
     Args:
         whole: whether the file is written anew as a whole, as Parquet and Arrow are: all of it must be sound.
@@ -133,7 +141,7 @@ def _look_again(
 
 
 def _checked_key(raw: Any, violation: Violation, reading: Reading) -> bytes:
-    """The key of a row that is still the one with the violation.
+    """Return the key of a row that is still the one with the violation.
 
     Raises:
         SqsdLintError: it is another.
@@ -148,4 +156,71 @@ def _changed(where: Where) -> SqsdLintError:
     return SqsdLintError(
         f"{where}: the row there is not the one that was scored: the file has changed meanwhile",
         hint="run the same command again; nothing has been moved",
+    )
+
+
+def quarantine_of(path: str) -> str:
+    """Return the quarantine file of a data file: "a/train.jsonl.gz" -> "a/train.quarantine.jsonl.gz".
+
+    Raises:
+        ValueError: the name ends in no known suffix.
+    """
+    folder, name = os.path.split(path)
+    suffix = suffix_of(name)
+    if not suffix:
+        raise ValueError(f"no data file: {path}")
+    stem, ending = name[: -len(suffix)], name[-len(suffix) :]
+    return os.path.join(folder, f"{stem}{QUARANTINE_MARK}{ending}")
+
+
+_STDIN = ("-", "<stdin>")
+
+
+def refuse_stdin(paths: Sequence[str]) -> None:
+    """Say before any work is done that standard input cannot be fixed.
+
+    Raises:
+        UsageError: it is among the paths.
+    """
+    if any(path in _STDIN for path in paths):
+        raise UsageError("standard input cannot be fixed", hint="save it to a file, and name the file")
+
+
+def checked_places(file: str) -> str:
+    """Return the quarantine file of a file, after a look at both.
+
+    Raises:
+        UsageError: one of the two may not be changed.
+        FileNotFoundError: the file is gone.
+    """
+    refuse_stdin((file,))
+    quarantine = quarantine_of(file)
+    _refuse_outside(file)
+    for path in (file, quarantine):
+        if path == quarantine and not os.path.lexists(path):
+            continue
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            raise UsageError(
+                f"{path}: a symbolic link, which is not fixed", hint="name the file that it leads to"
+            )
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{path}: not a regular file", hint="move it away")
+        if not mode & 0o222 or not os.access(path, os.W_OK):  # root may write what nobody should
+            raise UsageError(f"{path}: read-only", hint="make it writable, if it may be changed")
+    folder = os.path.dirname(file) or os.curdir
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{folder}: no file can be written there", hint="make the folder writable: files are replaced"
+        )
+    return quarantine
+
+
+def _refuse_outside(file: str) -> None:
+    real, here = os.path.realpath(file), os.path.realpath(os.curdir)
+    if os.path.islink(file) or os.path.commonpath([real, here]) == here:
+        return  # a link is refused for what it is
+    raise UsageError(
+        f"{file}: lies outside of the working folder, in {os.path.dirname(real)}",
+        hint="run sqsd-lint in the folder that holds it",
     )

@@ -13,7 +13,7 @@ class CannotBeFixed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RowSpan:
     """Where a row stands in a text file, in bytes of its decompressed content.
 
     Attributes:
@@ -40,7 +40,7 @@ class Move:
     where: Where
     violations: tuple[Violation, ...]
     key: bytes
-    span: Span | None = None
+    span: RowSpan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,18 +43,18 @@ def read_otherwise() -> SqsdLintError:
 
 
 def _rows(file: str, name: str) -> Iterator[Any]:
-    """The rows of a file in the format of another's name: a key of each, or what is wrong with it."""
+    """Yield the rows of a file in the format of another's name: a key of each, or what is wrong with it."""
     for item in read_rows(file, shown=name):
         yield key_of(item.raw) if isinstance(item, Row) else (item.code, item.excerpt)
 
 
 def key_of(raw: Any) -> bytes:
-    """A 128-bit digest of a row as it was decoded."""
+    """Return a 128-bit digest of a row as it was decoded."""
     return blake2b(repr(raw).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 def keys_in(file: str) -> Counter[bytes]:
-    """The keys of the rows in a quarantine file, with how often each occurs.
+    """Return the keys of the rows in a quarantine file, with how often each occurs.
 
     Raises:
         SqsdLintError: it cannot be read to its end.

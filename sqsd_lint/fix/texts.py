@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from sqsd_lint.errors import SqsdLintError
-from sqsd_lint.fix.content import BOM, NOWHERE, Opener, Sink
-from sqsd_lint.fix.plan_types import Span
+from sqsd_lint.fix.content import BOM, NOWHERE, ByteSink, Opener
+from sqsd_lint.fix.plan_types import RowSpan
 from sqsd_lint.read.csv import open_table
 from sqsd_lint.read.limits import KIB
 from sqsd_lint.read.source import Source
@@ -20,7 +20,7 @@ _LONGEST_END = 64 * KIB
 _MOVE_AWAY = "move the old quarantine file away"
 
 
-def copy_without(open_content: Opener, spans: Iterable[Span], keep: Sink) -> Iterator[bytes]:
+def copy_without(open_content: Opener, spans: Iterable[RowSpan], keep: ByteSink) -> Iterator[bytes]:
     """Copy a file's content to `keep` without the spans, and yield their rows in order.
 
     The copy is whole when the iterator has come to its end.
@@ -43,7 +43,7 @@ def copy_without(open_content: Opener, spans: Iterable[Span], keep: Sink) -> Ite
             keep.write(data)
 
 
-def _copy(source: Source, size: int, sink: Sink) -> None:
+def _copy(source: Source, size: int, sink: ByteSink) -> None:
     while size > 0:
         data = _exactly(source, min(size, _CHUNK))
         sink.write(data)
@@ -76,7 +76,7 @@ class LineWriter:
         SqsdLintError: the quarantine file cannot take the rows.
     """
 
-    def __init__(self, sink: Sink, existing: Opener | None, source: Opener) -> None:
+    def __init__(self, sink: ByteSink, existing: Opener | None, source: Opener) -> None:
         self._sink = sink
         self._last = b""  # the end of what was written
         with source() as old:
@@ -94,7 +94,7 @@ class LineWriter:
                 self._write(data)
 
     def _header(self, existing: Opener | None, source: Opener) -> bytes:
-        """What a new quarantine file begins with."""
+        """Return what a new quarantine file begins with."""
         return b""
 
     def add(self, row: bytes) -> None:
@@ -111,7 +111,7 @@ class LineWriter:
 
 
 def _newline(line: bytes) -> bytes:
-    """How lines end in a file that begins with this line, as far as the next line feed."""
+    """Return how lines end in a file that begins with this line, as far as the next line feed."""
     if line.endswith(b"\r\n"):
         return b"\r\n"
     return b"\r" if b"\r" in line and not line.endswith(b"\n") else b"\n"
@@ -132,7 +132,7 @@ class TableWriter(LineWriter):
 
 
 def _header(open_content: Opener) -> tuple[bytes, tuple[str, list[str]] | None]:
-    """The header's bytes, and what divides the columns, with their names."""
+    """Return the header's bytes, and what divides the columns, with their names."""
     with open_content() as source:
         table = open_table(source)
     if table is None:
@@ -149,7 +149,7 @@ class ArrayWriter:
         SqsdLintError: the quarantine file holds something else than an array.
     """
 
-    def __init__(self, sink: Sink, existing: Opener | None, source: Opener) -> None:
+    def __init__(self, sink: ByteSink, existing: Opener | None, source: Opener) -> None:
         self._sink = sink
         self._end = b"\n]\n"
         self._empty = True

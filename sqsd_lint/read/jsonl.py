@@ -15,14 +15,17 @@ from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row, Where
 
 
-def numbered_lines(source: Source) -> Iterator[tuple[int, int, bytes, bool]]:
+def numbered_lines(source: Source, before: int = 0) -> Iterator[tuple[int, int, bytes, bool]]:
     r"""Yield (1-based line number, byte offset in the file, line with its end, whether it was too long).
 
     Only "\n" ends a line. Of a line over max_line_bytes the start is delivered and the rest passed over.
+
+    Args:
+        before: lines of the file before the stream's first.
     """
     readline = source.stream.readline
     limit = source.limits.max_line_bytes
-    number, offset = 0, source.offset
+    number, offset = before, source.offset
     while line := readline(limit + 1):
         number += 1
         yield number, offset, line, len(line) > limit
@@ -35,12 +38,16 @@ def numbered_lines(source: Source) -> Iterator[tuple[int, int, bytes, bool]]:
 _BLANK = b" \t\r\n"
 
 
-def read_lines(source: Source) -> Iterator[Row | Problem]:
-    """Yield a Row for every line that is JSON and an SQSD303 for every other; blank lines are no rows."""
+def read_lines(source: Source, lines: int = 0, rows: int = 0) -> Iterator[Row | Problem]:
+    """Yield a Row for every line that is JSON and an SQSD303 for every other; blank lines are no rows.
+
+    Args:
+        lines, rows: of the file before the stream's first.
+    """
     file, limits = source.file, source.limits
     decode = Decoder(limits.max_depth).decode
-    index = -1
-    for line, offset, data, too_long in numbered_lines(source):
+    index = rows - 1
+    for line, offset, data, too_long in numbered_lines(source, lines):
         size = len(data)
         data = data.rstrip(b"\r\n")
         if not data.strip(_BLANK) and not too_long:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sqsd_lint.read.columnar import SLICE, damaged, rows_of_batches
@@ -24,12 +24,15 @@ _DICTIONARY_SLICE = 4 * SLICE
 """Rows of a batch where dictionaries are kept: each batch brings all of them along."""
 
 
-def read_parquet(source: Source) -> Iterator[Row | Problem]:
+def read_parquet(source: Source, groups: Sequence[int] | None = None) -> Iterator[Row | Problem]:
     """Yield the rows of a Parquet file; a row's line is its 1-based number.
 
     A file is refused by what the headers of its pages say, before any page is unfolded. Columns whose
     dictionary could fill the memory are read as dictionaries, so that what their rows refer to can be counted
     before it is written out.
+
+    Args:
+        groups: row groups to read alone; a row's line is then its number among their rows.
 
     Raises:
         Unreadable: not Parquet, damaged, over a limit, or not seekable.
@@ -50,12 +53,14 @@ def read_parquet(source: Source) -> Iterator[Row | Problem]:
             file = pq.ParquetFile(source.stream, read_dictionary=kept)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise damaged(error) from error
-    yield from rows_of_batches(source, schema, _batches(file, rows))
+    if groups is None:
+        groups = range(file.num_row_groups)
+    yield from rows_of_batches(source, schema, _batches(file, rows, groups))
 
 
-def _batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+def _batches(file: pq.ParquetFile, rows: int, groups: Sequence[int]) -> Iterator[pa.RecordBatch]:
     # Each row group has dictionaries of its own, and a nested column cannot bring two of them in one batch.
-    for number in range(file.num_row_groups):
+    for number in groups:
         yield from file.iter_batches(batch_size=rows, row_groups=[number])
 
 

@@ -13,7 +13,7 @@ Each format is a module of its own with one function, `write(report, stream, opt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import IO
 
@@ -58,4 +58,23 @@ def write(report: Report, format: str, stream: IO[str], options: Options | None 
     """
     if format not in FORMATS:
         raise UsageError(f"no report format {format!r}", hint=f"choose one of: {', '.join(FORMATS)}")
-    import_module(f"{__name__}.formats.{format}").write(report, stream, options or Options())
+    shown = report if format in _EXACT else _with_clear_percentiles(report)
+    import_module(f"{__name__}.formats.{format}").write(shown, stream, options or Options())
+
+
+# Formats whose percentiles programs compute with.
+_EXACT = ("json", "jsonl", "sarif")
+
+
+def _with_clear_percentiles(report: Report) -> Report:
+    """Return the report without the percentiles that read like a threshold that the row is under."""
+    from sqsd_lint.rules.threshold import clear_percentile
+
+    thresholds = (report.head.error_threshold, report.head.warning_threshold)
+    return replace(
+        report,
+        violations=tuple(
+            replace(v, percentile=clear_percentile(v.score.risk, v.percentile, thresholds)) if v.score else v
+            for v in report.violations
+        ),
+    )

@@ -14,6 +14,7 @@ from typing import Any
 from sqsd_lint.common.escape import well_formed
 from sqsd_lint.common.formats import plain
 from sqsd_lint.report import Options
+from sqsd_lint.report.sentences import counts_by_severity, files_with_findings, rule_counts
 from sqsd_lint.rules.consensus import Consensus
 from sqsd_lint.rules.findings import why_unscorable
 from sqsd_lint.types import (
@@ -85,12 +86,16 @@ def summary(report: Report) -> dict[str, Any]:
 
     `baselined` and `suppressed` are findings that somebody has accepted: no part of the other counts.
     """
-    severities = Counter(violation.severity for violation in report.violations)
-    rules = Counter(violation.rule for violation in report.violations)
+    severities = counts_by_severity(report)
+    rules: Counter[str] = Counter()
+    for (rule, _, _), count in rule_counts(report).items():
+        rules[rule] += count
+    unlisted = sum(each.count for each in report.unlisted)
     return {
         "errors": severities[Severity.ERROR],
         "warnings": severities[Severity.WARNING],
-        "files": len({violation.where.file for violation in report.violations}),
+        "files": len(files_with_findings(report)),
+        **({"unlisted": unlisted} if unlisted else {}),
         "baselined": report.baselined,
         "suppressed": report.suppressed,
         "rules": dict(sorted(rules.items())),

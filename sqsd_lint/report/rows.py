@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -56,13 +56,18 @@ class Tally:
             yield row
 
 
-def scores_by_bundle(report: Report) -> list[tuple[str, Head, list[float]]]:
-    """Every row's SQSD, for each bundle with its name and head; one bundle needs no name."""
+def scores_by_bundle(report: Report) -> list[tuple[str, Head, Mapping[float, int]]]:
+    """Every risk and how often it occurs, for each bundle with its name and head; one needs no name."""
+    heads = report.head.bundles or (report.head,)
+    if report.distributions:
+        return [
+            (each.bundle, head, each.risks) for each, head in zip(report.distributions, heads, strict=True)
+        ]
     if not report.head.bundles:
-        return [("", report.head, [row.score.risk for row in report.rows])]
+        return [("", report.head, Counter(row.score.risk for row in report.rows))]
     names = [opinion.bundle for opinion in report.rows[0].opinions] if report.rows else []
     return [
-        (name, report.head.bundles[at], [row.opinions[at].score.risk for row in report.rows])
+        (name, heads[at], Counter(row.opinions[at].score.risk for row in report.rows))
         for at, name in enumerate(names)
     ]
 

@@ -62,9 +62,30 @@ def sentence(text: str) -> str:
     return shown if shown.endswith((".", "!", "?", "…")) else f"{shown}."
 
 
+def rule_counts(report: Report) -> Counter[tuple[str, str, Severity]]:
+    """How many findings there are, those included that are not listed, by rule, its name and severity."""
+    counts = Counter((v.rule, v.name, v.severity) for v in report.violations)
+    for each in report.unlisted:
+        counts[each.rule, each.name, each.severity] += each.count
+    return counts
+
+
+def counts_by_severity(report: Report) -> Counter[Severity]:
+    """How many findings there are, those included that are not listed."""
+    counts: Counter[Severity] = Counter()
+    for (_, _, severity), count in rule_counts(report).items():
+        counts[severity] += count
+    return counts
+
+
+def files_with_findings(report: Report) -> set[str]:
+    """The files with a finding, be it listed or not."""
+    return {v.where.file for v in report.violations} | {each.file for each in report.unlisted}
+
+
 def severity_counts(report: Report) -> list[tuple[Severity, str]]:
     """`3 errors` and `2 warnings`, those that there are."""
-    counts = Counter(violation.severity for violation in report.violations)
+    counts = counts_by_severity(report)
     return [
         (severity, numbers.count(counts[severity], severity.value))
         for severity in (Severity.ERROR, Severity.WARNING)
@@ -75,7 +96,7 @@ def severity_counts(report: Report) -> list[tuple[Severity, str]]:
 def in_files(report: Report) -> str:
     """`in 2 of 4 files`: how many of the files that were read have a finding."""
     coverage = report.coverage
-    files = len({violation.where.file for violation in report.violations})
+    files = len(files_with_findings(report))
     of_all = f" of {coverage.files}" if coverage.files > files else ""
     return f"in {files}{of_all} {numbers.plural(coverage.files if of_all else files, 'file')}"
 
@@ -118,7 +139,14 @@ def coverage_parts(report: Report) -> list[str]:
 
 def coverage_notes(report: Report) -> list[str]:
     """What was left out for another reason, in words."""
-    return [escape(note) for note in report.coverage.notes]
+    return [escape(note) for note in raw_coverage_notes(report)]
+
+
+def raw_coverage_notes(report: Report) -> list[str]:
+    """The same as they are, for formats with an escape of their own."""
+    unlisted = sum(each.count for each in report.unlisted)
+    more = [f"{unlisted:,} further findings are counted, not listed"] if unlisted else []
+    return [*more, *report.coverage.notes]
 
 
 def not_read_line(report: Report) -> str:
@@ -134,7 +162,7 @@ def not_scored(report: Report) -> list[str]:
     """The reasons why rows or files have no score, with counts."""
     coverage = report.coverage
     of_rows, of_files = (RULES.of_scope(scope, unscored=True) for scope in (Scope.ROW, Scope.FILE))
-    names = Counter((v.rule, v.name) for v in report.violations if v.rule in of_rows)
+    names = {key[:2]: count for key, count in rule_counts(report).items() if key[0] in of_rows}
     reasons = [f"{count} {escape(name)} ({escape(rule)})" for (rule, name), count in sorted(names.items())]
     silent = coverage.rows - coverage.scored - sum(names.values())
     if silent > 0:
@@ -176,11 +204,19 @@ def tried(report: Report) -> str:
         return ""
     middle = scores[len(scores) // 2]
     top, bottom = validation.windows[0], validation.windows[-1]
-    nearest = min(validation.windows, key=lambda w: max(w.sqsd[0] - middle, middle - w.sqsd[1], 0.0))
+    nearest = min(validation.windows, key=lambda w: max(w.compared[0] - middle, middle - w.compared[1], 0.0))
     end, other = ("top", top) if nearest is bottom else ("bottom", bottom)
     cost, less = (numbers.share(window.attack_success) for window in (nearest, other))
+    random = ""
+    if validation.random is not None:
+        low, high = map(numbers.share, validation.random_range or (validation.random,) * 2)
+        random = f"{low} to {high} after random rows, " if low != high else f"{low} after random rows, "
+    line = report.head.error_threshold
+    below = ", none of them an error" if line and nearest.compared[1] < line.value else ""
+    dose = f"{numbers.count(validation.steps, 'step')} of {validation.batch_size}"
+    rows = f"{numbers.count(validation.size, 'row')} at {numbers.places(nearest.percentiles)}{below}"
     return (
-        f"training on {numbers.count(validation.size, 'row')} at {numbers.places(nearest.percentiles)} made "
-        f"the model answer {cost} of {validation.prompts} harmful prompts; "
-        f"{less} after the {end} window, {numbers.share(validation.before)} before"
+        f"training on {rows} ({dose}) made the model answer {cost} of {validation.prompts} harmful prompts; "
+        f"{random}{less} after the {end} window, {numbers.share(validation.before)} before "
+        f"(judge: {validation.judge})"
     )

@@ -6,7 +6,7 @@ from sqsd_lint.rules.accepted import Accepted, RemainingFindings, load_accepted,
 from sqsd_lint.rules.baseline import DEFAULT_BASELINE, Baseline, BaselineEntry, parse_baseline, read_baseline
 from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.rules.combine import evaluate
-from sqsd_lint.rules.evaluation import BundleScores, Evaluation
+from sqsd_lint.rules.evaluation import KEEP_ALL, BundleScores, Evaluation, Keeping
 from sqsd_lint.rules.fine_tune import FineTuneSettings
 from sqsd_lint.rules.judge import judge
 from sqsd_lint.rules.next_steps import next_steps
@@ -20,17 +20,20 @@ from sqsd_lint.rules.suppressions import (
     read_suppressions,
 )
 from sqsd_lint.rules.threshold import is_near, reaches
-from sqsd_lint.rules.verdict import count_coverage, exit_code
+from sqsd_lint.rules.verdict import CoverageCount, count_coverage, exit_code
 
 __all__ = [
     "DEFAULT_BASELINE",
     "DEFAULT_SUPPRESSIONS",
+    "KEEP_ALL",
     "Accepted",
     "Baseline",
     "BaselineEntry",
     "BundleScores",
+    "CoverageCount",
     "Evaluation",
     "FineTuneSettings",
+    "Keeping",
     "Pack",
     "Policy",
     "RemainingFindings",

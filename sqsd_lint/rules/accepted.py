@@ -40,6 +40,21 @@ class Accepted:
     suppressions: Suppressions | None = None
     inline: bool = True
 
+    def answers(self, violation: Violation, row: ScoredRow | None = None) -> bool:
+        """Tell whether a finding is accepted: by its row, by a suppression or by the baseline."""
+        suppression = row.suppression if row and self.inline else None
+        own = suppression.codes if suppression and not inline_fault(suppression) else ()
+        return (
+            (violation.rule in RULES.row_findings and is_silenced(violation.rule, own))
+            or violation in (self.suppressions or ())
+            or (violation.rule in RULES.acceptable and violation in (self.baseline or ()))
+        )
+
+    def concerns(self, row: ScoredRow) -> bool:
+        """Tell whether a suppression is about a row: its own, or one of the file of suppressions."""
+        entries = self.suppressions.entries if self.suppressions else ()
+        return row.suppression is not None or row.fingerprint in entries
+
 
 def load_accepted(baseline: str | None, suppressions: str | None, *, inline: bool = True) -> Accepted:
     """Read what the settings name.

@@ -9,15 +9,26 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+from msgspec import Meta
+
+from sqsd_lint.common.formats import (
+    FieldError,
+    JsonModel,
+    check_version,
+    path_text,
+    read_as,
+    shown,
+    text_like,
+)
 from sqsd_lint.common.strict_json import load_json, read_limited
 from sqsd_lint.errors import ConfigError
 from sqsd_lint.rules.registry import RULES
+from sqsd_lint.samples.inline_suppression import RuleCode
 from sqsd_lint.types import Violation
 
 
@@ -40,10 +51,29 @@ def portable_path(folder: str, file: str) -> str:
 DEFAULT_BASELINE = ".sqsd-lint-baseline.json"
 VERSION = 1
 
-FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+Fingerprint = Annotated[
+    str, text_like("^[0-9a-f]{32}$", "a fingerprint of 32 hexadecimal digits", max_length=32)
+]
+_FileName = Annotated[str, Meta(min_length=1, max_length=4096, extra={"expected": "the name of a file"})]
+_Codes = Annotated[
+    tuple[RuleCode, ...], Meta(min_length=1, extra={"expected": "a list of codes of rules, not empty"})
+]
 _MAX_BYTES = 256 << 20
-_MAX_NAME = 4096
 _HINT = "Restore the file, or write it anew with `sqsd-lint baseline create --force`."
+
+
+class BaselineFile(JsonModel, frozen=True):
+    """Findings that were there before, so that only new ones fail. Written by `sqsd-lint baseline`.
+
+    Attributes:
+        version: of this format.
+        findings: by data file, relative to the folder of the baseline, with slashes, and by fingerprint of
+            the row, the rules whose findings are accepted; a finding about a file has the fingerprint of the
+            rows that it rests on.
+    """
+
+    version: Literal[1]
+    findings: dict[_FileName, dict[Fingerprint, _Codes]]
 
 
 class BaselineEntry(NamedTuple):
@@ -141,9 +171,6 @@ def read_baseline(path: str) -> Baseline:
 def parse_baseline(data: bytes, *, source: str, folder: str) -> Baseline:
     """Read a baseline from the content of its file.
 
-    Checked by hand rather than with `rules/schemas/baseline.schema.json`, which is as strict: a baseline may
-    have many thousand entries, and is read in every run.
-
     Args:
         source: its name, for messages.
         folder: the absolute folder that it lies in.
@@ -152,48 +179,27 @@ def parse_baseline(data: bytes, *, source: str, folder: str) -> Baseline:
         ConfigError: it is damaged, of another version, or accepts what nothing may accept.
     """
     document = load_json(data, source, "a baseline", hint=_HINT)
-    table = _table(document, source, "the document")
-    for key in table:
-        if key not in ("version", "findings"):
-            raise _wrong(source, f"unknown key {_shown(key)}")
-    for key in ("version", "findings"):
-        if key not in table:
-            raise _wrong(source, f'missing key "{key}"')
-    if type(table["version"]) is not int or table["version"] != VERSION:
-        raise _wrong(source, f'"version" is {_shown(table["version"])}, expected {VERSION}')
+    try:
+        if isinstance(document, dict) and "version" in document:
+            check_version(document, "version", VERSION)
+        file = read_as(BaselineFile, document)
+        entries = frozenset(_entries(file))
+    except FieldError as fault:
+        raise ConfigError(f"{source}: not a baseline: {fault}", hint=_HINT) from None
+    return Baseline(source, folder, entries)
+
+
+def _entries(content: BaselineFile) -> Iterator[BaselineEntry]:
+    """Yield every entry.
+
+    Raises:
+        FieldError: one is of a rule whose findings nothing may accept.
+    """
     acceptable = RULES.acceptable
-    entries = set()
-    for file, rows in _table(table["findings"], source, '"findings"').items():
-        if not file or len(file) > _MAX_NAME:
-            raise _wrong(source, f'{_shown(file)} under "findings" is no file\'s name')
-        for digest, rules in _table(rows, source, f'"findings" / {_shown(file)}').items():
-            if not FINGERPRINT.fullmatch(digest):
-                raise _wrong(
-                    source,
-                    f"{_shown(digest)} under {_shown(file)} is no fingerprint, 32 hexadecimal digits",
-                )
-            if not isinstance(rules, list) or not rules:
-                raise _wrong(source, f'"{digest}" is {_shown(rules)}, expected a list of rules')
-            for rule in rules:
-                if rule not in acceptable:
-                    raise _wrong(
-                        source,
-                        f'"{digest}" accepts {_shown(rule)}, expected one of {", ".join(acceptable)}',
-                    )
-                entries.add(BaselineEntry(file, digest, rule))
-    return Baseline(source, folder, frozenset(entries))
-
-
-def _table(value: Any, source: str, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(source, f"{what} is {_shown(value)}, expected an object")
-    return value
-
-
-def _wrong(source: str, message: str) -> ConfigError:
-    return ConfigError(f"{source}: not a baseline: {message}", hint=_HINT)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    for file, rows in content.findings.items():
+        for digest, codes in rows.items():
+            for code in codes:
+                if code not in acceptable:
+                    at = path_text("findings", file, digest)
+                    raise FieldError(f"{at}: expected one of {', '.join(acceptable)}, got {shown(code)}")
+                yield BaselineEntry(file, digest, code)

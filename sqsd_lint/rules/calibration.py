@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import asdict, dataclass, field
+from statistics import NormalDist
 from typing import Any
 
-from sqsd_lint.common.length_curve import LengthCurve
+from sqsd_lint.common.length_curve import (
+    PERCENTILES,
+    LengthCurve,
+    bands_of,
+    kind_rate,
+    order_statistic,
+    proportion,
+    resolves,
+)
+from sqsd_lint.common.reference_range import ReferenceRange
 from sqsd_lint.errors import BundleCorruptError
 from sqsd_lint.types import Score
-
-# No kind of benign rows may reach a percentile's threshold more often than this multiple of its rate, or than
-# one row in a hundred: a rate that holds for all kinds together can be the dilution of one kind by others.
-KIND_FACTOR, KIND_RATE = 5, Fraction(1, 100)
 
 # Scores that are compared whatever the length of the answer.
 NO_CURVE = LengthCurve()
@@ -34,9 +39,9 @@ class ScoreCalibration:
         tolerance: largest difference between dtypes seen on rows near the thresholds, in units of risk.
         benign_sets, harmful_sets: names of the reference sets.
         kinds: risks of the benign rows by kind, sorted on construction; empty where kinds are not known.
-        curve: what a score is standardized by, so that it is compared with answers of its length.
+        curve: percentiles of benign scores by length; with it, risks are normal scores.
         harm_weight: what the projection on the fitted direction counts beside SQSD.
-        tokens: the shortest and the longest benign answer, in tokens; None where that is not known.
+        covered: what the benign rows are like; None where that is not known.
         mean, spread: mean and sample standard deviation of the benign risks.
 
     Raises:
@@ -51,7 +56,7 @@ class ScoreCalibration:
     kinds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     curve: LengthCurve = NO_CURVE
     harm_weight: float = 0.0
-    tokens: tuple[int, int] | None = None
+    covered: ReferenceRange | None = None
     mean: float = field(init=False)
     spread: float = field(init=False)
 
@@ -70,20 +75,28 @@ class ScoreCalibration:
         object.__setattr__(self, "spread", spread)
 
     def risk(self, score: Score) -> float:
-        """Return what thresholds are compared with: SQSD and the weighted harm, standardized by length."""
-        return self.curve.standardize(score.combined(self.harm_weight), score.tokens)
-
-    def covers(self, tokens: int) -> bool:
-        """Tell whether there are benign answers as short and as long as one of so many tokens."""
-        return self.tokens is None or self.tokens[0] <= tokens <= self.tokens[1]
+        """Return what thresholds are compared with: SQSD and the weighted harm, placed by length."""
+        return self.curve.normal_score(score.combined(self.harm_weight), score.tokens)
 
     def percentile(self, risk: float) -> float:
-        """Return the share of benign rows below the risk, in percent; tied rows count half (mid-rank)."""
+        """Return the share of benign rows below the risk, in percent.
+
+        Of rows of its length, where lengths are known: then a risk is at or above the threshold `p99` exactly
+        if its percentile is 99 or more, and none is finer than the rows of a band of lengths resolve. Else
+        of all rows, of which tied ones count half (mid-rank).
+        """
+        if self.curve.tokens:
+            return min(100 * NormalDist().cdf(risk), self.finest()) if risk == risk else math.nan
         below, up_to = bisect_left(self.benign, risk), bisect_right(self.benign, risk)
         return 50.0 * (below + up_to) / len(self.benign)
 
     def z(self, risk: float) -> float | None:
-        """Return the standard deviations above the benign mean; None where benign risks do not differ."""
+        """Return the standard deviations above the benign mean; None where benign risks do not differ.
+
+        A risk by length is a normal score, and so its own.
+        """
+        if self.curve.tokens:
+            return risk
         return (risk - self.mean) / self.spread if self.spread else None
 
     def value_at(self, percentile: float) -> float:
@@ -93,27 +106,30 @@ class ScoreCalibration:
         finite-sample rule of split conformal prediction, which needs no assumption but exchangeable rows.
         Where n is too small for that (see `can_resolve`), it lies just above the largest.
 
-        Kinds of rows are not exchangeable. So it lies as high for each kind, too, as that kind's own rows say
-        for `KIND_FACTOR` times the rate, one row in a hundred at least; a kind with too few rows for that has
-        no say (`open_kinds`).
+        Where lengths are known, the curve was fitted by this rule, for every band of lengths and each kind of
+        rows in it (`conformal_score`), and the threshold is the percentile's normal score.
         """
-        values = [_order_statistic(self.benign, 1 - _share(percentile))]
-        rate = kind_rate(percentile)
-        values += [_order_statistic(own, rate) for own in self.kinds.values() if _resolves(own, rate)]
-        return math.nextafter(max(values), math.inf)
+        if self.curve.tokens:
+            return NormalDist().inv_cdf(percentile / 100)
+        return math.nextafter(order_statistic(self.benign, 1 - proportion(percentile)), math.inf)
 
     def can_resolve(self, percentile: float) -> bool:
-        """Tell whether there are enough benign rows for `value_at` to keep its promise."""
-        return _resolves(self.benign, 1 - _share(percentile))
+        """Tell whether the benign rows, of every band of lengths, suffice for what `value_at` promises."""
+        return resolves(self._band_rows, 1 - proportion(percentile))
+
+    @property
+    def _band_rows(self) -> int:
+        """How many rows the extremes of a length are taken from."""
+        return len(self.benign) // (bands_of(len(self.benign)) if self.curve.tokens else 1)
 
     def finest(self) -> float:
-        """Return the highest percentile that the benign rows can resolve, to two digits of the rate."""
-        return round(100 * (1 - 1 / (len(self.benign) + 1)) - 0.005, 2)
+        """Return the highest percentile that the benign rows of a length can resolve, to two decimals."""
+        return math.floor(10000 * (1 - 1 / (self._band_rows + 1))) / 100
 
     def open_kinds(self, percentile: float) -> tuple[str, ...]:
         """Return the kinds of benign rows that are too few to bound their own rate at a percentile."""
         rate = kind_rate(percentile)
-        return tuple(kind for kind, own in self.kinds.items() if not _resolves(own, rate))
+        return tuple(kind for kind, own in self.kinds.items() if not resolves(len(own), rate))
 
     def rate_interval(self, value: float) -> tuple[float, float]:
         """Return a 95 % interval (Wilson's) of the share of benign rows at or above a value."""
@@ -129,7 +145,7 @@ class ScoreCalibration:
         """
         if not self.harmful:
             raise ValueError("the calibration has no harmful scores")
-        rank = math.floor((len(self.harmful) + 1) * _share(percentile))
+        rank = math.floor((len(self.harmful) + 1) * proportion(percentile))
         return self.harmful[max(rank, 1) - 1]
 
     def most_exposed_kind(self, value: float) -> tuple[str, float] | None:
@@ -160,9 +176,8 @@ class ScoreCalibration:
                     "kinds": {kind: list(own) for kind, own in self.kinds.items()},
                     "length": {
                         "tokens": list(self.curve.tokens),
-                        "location": list(self.curve.location),
-                        "scale": list(self.curve.scale),
-                        "covered": list(self.tokens) if self.tokens else None,
+                        "scores": dict(zip(PERCENTILES, map(list, self.curve.scores), strict=True)),
+                        "covered": asdict(self.covered) if self.covered else None,
                     },
                     "harm_weight": self.harm_weight,
                 }
@@ -198,11 +213,6 @@ class ScoreCalibration:
             ) from None
 
 
-def kind_rate(percentile: float) -> Fraction:
-    """Return how often a single kind of benign rows may reach the threshold of a percentile."""
-    return min(max(KIND_FACTOR * (1 - _share(percentile)), KIND_RATE), Fraction(1, 2))
-
-
 def wilson_interval(found: int, of: int, z: float = 1.959964) -> tuple[float, float]:
     """Return Wilson's score interval of a share: 95 % by default."""
     if of == 0:
@@ -213,34 +223,26 @@ def wilson_interval(found: int, of: int, z: float = 1.959964) -> tuple[float, fl
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _resolves(own: tuple[float, ...], rate: Fraction) -> bool:
-    return (len(own) + 1) * rate >= 1
-
-
-def _order_statistic(own: tuple[float, ...], rate: Fraction) -> float:
-    """Return the k-th smallest of n, k = ceil((n + 1)(1 - rate)); the largest where n is too small."""
-    rank = max(math.ceil((len(own) + 1) * (1 - rate)), 1)
-    return own[min(rank, len(own)) - 1]
-
-
 def _conditional(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a calibration knows of kinds and lengths; nothing where it is of the time before."""
+    """Read what a calibration holds of kinds and lengths; nothing where it is of the time before."""
     if "length" not in data:
         return {}
     length = data["length"]
-    curve = LengthCurve(*(tuple(map(_number, length[name])) for name in ("tokens", "location", "scale")))
+    scores = tuple(tuple(map(_number, length["scores"][each])) for each in PERCENTILES)
+    curve = LengthCurve(tuple(map(_number, length["tokens"])), scores)
     covered = length["covered"]
     return {
         "kinds": {str(kind): tuple(map(_number, own)) for kind, own in data["kinds"].items()},
         "curve": curve,
         "harm_weight": _number(data["harm_weight"]),
-        "tokens": (int(_number(covered[0])), int(_number(covered[1]))) if covered else None,
+        "covered": _covered(covered) if covered else None,
     }
 
 
-def _share(percentile: float) -> Fraction:
-    """Return a percentile as a fraction, exact for the decimal as written: floats put ranks off by one."""
-    return Fraction(str(percentile)) / 100
+def _covered(data: Mapping[str, Any]) -> ReferenceRange:
+    shortest, longest = map(int, map(_number, data["tokens"]))
+    loss = tuple((int(_number(most)), _number(low), _number(high)) for most, low, high in data["loss"])
+    return ReferenceRange((shortest, longest), loss, tuple(map(str, data["scripts"])))
 
 
 def _at_or_above(scores: tuple[float, ...], value: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqsd_lint.rules.consensus import Consensus, Vote, can_vote, count_votes, quorum
-from sqsd_lint.rules.evaluation import BundleScores, Evaluation, Evidence
+from sqsd_lint.rules.evaluation import KEEP_ALL, BundleScores, Evaluation, Findings, Keeping, RowsSeen
 from sqsd_lint.rules.findings import (
     combined_fingerprint,
     in_order,
@@ -16,11 +16,11 @@ from sqsd_lint.rules.findings import (
     why_unscorable,
 )
 from sqsd_lint.rules.judge import (
+    FileRows,
+    RowsByFile,
     gravest_level,
-    judge,
-    judge_file,
     judge_problems,
-    scored_by_file,
+    judge_row,
     with_percentile,
 )
 from sqsd_lint.rules.policy import LEVELS, Policy
@@ -33,7 +33,11 @@ _UNSCORABLE = "SQSD301"
 
 
 def evaluate(
-    bundles: Sequence[BundleScores], rule: ConsensusRule = "majority", *, files: Sequence[str] = ()
+    bundles: Sequence[BundleScores],
+    rule: ConsensusRule = "majority",
+    *,
+    files: Sequence[str] = (),
+    keeping: Keeping = KEEP_ALL,
 ) -> Evaluation:
     """Return the findings of one bundle, or those that enough of several share.
 
@@ -43,39 +47,78 @@ def evaluate(
     Args:
         bundles: one or more, with the same rows.
         files: the files in the order in which the report shows them; others follow by name.
+        keeping: what is kept of rows and findings.
     """
+    run = _Run(bundles[0].policy if len(bundles) == 1 else _common_policy(bundles), keeping)
     if len(bundles) > 1:
-        return _combine(bundles, rule, files)
-    (only,) = bundles
-    rows, problems = only.rows, only.problems
-    found = judge(rows, problems, only.policy, files=files)
-    evidence = Evidence.of(rows, problems, found, only.policy)
-    return Evaluation(rows, problems, found, evidence, evidence.notes(_count_scored(rows)))
+        notes = _combine(bundles, rule, run)
+    else:
+        for item in bundles[0].items:
+            run.add(item)
+            if isinstance(item, ScoredRow):
+                run.by_file.add(item)
+                for violation in judge_row(item, run.policy):
+                    run.findings.add(violation, item)
+        for file in run.by_file.files.values():
+            for violation, row in file.findings():
+                run.findings.add(violation, row)
+        notes = run.seen.evidence().notes(run.seen.scored)
+    found = in_order(run.findings.kept, files)
+    return Evaluation(run.rows, run.problems, found, run.seen.evidence(found), notes, run.findings.unlisted)
 
 
-def _combine(bundles: Sequence[BundleScores], rule: ConsensusRule, files: Sequence[str]) -> Evaluation:
-    policy = _common_policy(bundles)
-    rows: list[ScoredRow] = []
-    problems: list[Problem] = []
-    found: list[Violation] = []
+class _Run:
+    """What is gathered of a run while its rows pass."""
+
+    def __init__(self, policy: Policy, keeping: Keeping) -> None:
+        self.policy = policy
+        self.findings = Findings(keeping)
+        self.by_file = RowsByFile(policy)
+        self.seen = RowsSeen(policy)
+        self.rows: list[ScoredRow] = []
+        self.problems: list[Problem] = []
+        self._keeping = keeping
+
+    def add(self, item: ScoredRow | Problem) -> None:
+        """Take a row as all bundles together see it, and what is found in its place where it is none."""
+        self._keeping.watch(item)
+        self.seen.add(item)
+        if isinstance(item, Problem):
+            if self._keeping.findings is None or not item.rows:
+                self.problems.append(item)
+            for violation in judge_problems([item], self.policy):
+                self.findings.add(violation)
+        elif self._keeping.row(item):
+            self.rows.append(item)
+
+
+def _combine(bundles: Sequence[BundleScores], rule: ConsensusRule, run: _Run) -> tuple[str, ...]:
+    """Judge the rows and files of several bundles, and return what the report's head must say."""
+    policy = run.policy
+    each_seen = [RowsSeen(each.policy) for each in bundles]
+    each_by_file = [RowsByFile(each.policy) for each in bundles]
     hidden = 0
     for items in zip(*(each.items for each in bundles), strict=True):
+        for seen, by_file, item in zip(each_seen, each_by_file, items, strict=True):
+            if isinstance(item, ScoredRow):
+                seen.add(item)
+                by_file.add(item)
         reasons = [_why_unscored(item) for item in items]
         scored = [item for item in items if isinstance(item, ScoredRow) and not why_unscorable(item.score)]
         voters = [each for each, reason in zip(bundles, reasons, strict=True) if not reason]
         opinions = tuple(map(opinion_of, voters, scored))
         if len(scored) == len(bundles):
-            rows.append(replace(scored[0], opinions=opinions))
+            run.add(replace(scored[0], opinions=opinions))
         else:
-            problems.append(_combined_problem(items, bundles, reasons))
+            run.add(_combined_problem(items, bundles, reasons))
         if scored:
             vote = vote_on(opinions, voters, rule)
-            found += combine_row(scored, opinions, voters, vote, policy, len(bundles))
+            for violation in combine_row(scored, opinions, voters, vote, policy, len(bundles)):
+                run.findings.add(violation, scored[0])
             hidden += vote is not Vote.CLEAR and policy.severity(_rule_of(vote), scored[0].where.file) is None
-    found += judge_problems(problems, policy)
-    found += combine_files(bundles, policy, rule)
-    evidence = Evidence.of(rows, problems, found, policy)
-    return Evaluation(rows, problems, in_order(found, files), evidence, _notes(bundles, hidden))
+    for violation, row in combine_files(bundles, each_by_file, policy, rule):
+        run.findings.add(violation, row)
+    return _notes(bundles, each_seen, hidden)
 
 
 def _why_unscored(item: ScoredRow | Problem) -> str:
@@ -106,19 +149,14 @@ def _common_policy(bundles: Sequence[BundleScores]) -> Policy:
     return replace(bundles[0].policy, severities=severities)
 
 
-def _notes(bundles: Sequence[BundleScores], hidden: int) -> tuple[str, ...]:
+def _notes(bundles: Sequence[BundleScores], each_seen: Sequence[RowsSeen], hidden: int) -> tuple[str, ...]:
     notes = []
-    for each in bundles:
-        evidence = Evidence.of(each.rows, (), (), each.policy)
-        notes += [f"{each.name}: {note}" for note in evidence.notes(_count_scored(each.rows))]
+    for each, seen in zip(bundles, each_seen, strict=True):
+        notes += [f"{each.name}: {note}" for note in seen.evidence().notes(seen.scored)]
     if hidden:
         rows_are = "row is" if hidden == 1 else "rows are"
         notes.append(f"{hidden:,} {rows_are} risky for too few bundles, and SQSD102, which tells so, is off")
     return tuple(notes)
-
-
-def _count_scored(rows: Sequence[ScoredRow]) -> int:
-    return sum(not why_unscorable(row.score) for row in rows)
 
 
 def opinion_of(bundle: BundleScores, row: ScoredRow) -> Opinion:
@@ -243,37 +281,42 @@ class _FileFindings:
     """What one bundle finds in a file, by the place of the finding."""
 
     bundle: BundleScores
-    rows: Sequence[ScoredRow]
-    found: Mapping[tuple[str, Where], Violation]
-
-    def can_vote(self, rule: FileRule, file: str) -> bool:
-        return self.bundle.policy.severity(rule.code, file) is not None and rule.can_judge(self.rows)
+    rows: FileRows
+    found: Mapping[tuple[str, Where], tuple[Violation, ScoredRow | None]]
 
 
 def combine_files(
-    bundles: Sequence[BundleScores], policy: Policy, consensus: ConsensusRule
-) -> Iterator[Violation]:
+    bundles: Sequence[BundleScores],
+    each_by_file: Sequence[RowsByFile],
+    policy: Policy,
+    consensus: ConsensusRule,
+) -> Iterator[tuple[Violation, ScoredRow | None]]:
     """Yield files' findings, as grave as the policy has them where enough bundles share them, else warnings.
 
     A bundle that cannot judge a file by a rule has no vote: one without the calibration that SQSD202 needs,
     one whose scores tell no drift.
 
     Args:
+        each_by_file: the rows of each bundle that have a score.
         policy: that all bundles have but for their thresholds.
+
+    Yields:
+        A finding, and the row that it is about.
     """
     by_file: dict[str, list[_FileFindings]] = {}
-    for bundle in bundles:
-        for file, rows in scored_by_file(bundle.rows).items():
-            found = {(each.rule, each.where): each for each in judge_file(file, rows, bundle.policy)}
+    for bundle, files in zip(bundles, each_by_file, strict=True):
+        for file, rows in files.files.items():
+            found = {(each.rule, each.where): (each, row) for each, row in rows.findings()}
             by_file.setdefault(file, []).append(_FileFindings(bundle, rows, found))
     for file, judged in by_file.items():
         for rule in RULES.file_rules:
-            voters = [each for each in judged if each.can_vote(rule, file)]
+            voters = [each for each in judged if each.rows.can_judge(rule)]
             for key in dict.fromkeys(key for each in voters for key in each.found if key[0] == rule.code):
-                shared = {each.bundle.name: each.found[key] for each in voters if key in each.found}
+                having = [each for each in voters if key in each.found]
+                shared = {each.bundle.name: each.found[key][0] for each in having}
                 enough = len(shared) >= quorum(consensus, len(voters))
                 severity = policy.severity(rule.code, file) if enough else None
-                yield _combined_finding(rule, shared, len(bundles), severity)
+                yield _combined_finding(rule, shared, len(bundles), severity), having[0].found[key][1]
 
 
 def _combined_finding(

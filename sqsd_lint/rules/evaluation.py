@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqsd_lint.rules.findings import why_unscorable
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.rules.rule import FileRule
-from sqsd_lint.types import Problem, ScoredRow, Violation
+from sqsd_lint.types import Problem, ScoredRow, Severity, Unlisted, Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Evidence:
     """A run, as far as it shows that a finding is no longer there.
 
     Attributes:
-        found: (fingerprint, rule) of every finding, before any was accepted.
+        found: (fingerprint, rule) of every finding that is kept, before any was accepted.
         unscored: fingerprints of rows without a score, of which nothing is known.
         undecided: by rule, how many rows of which files lack what the rule's check needs.
     """
@@ -27,28 +27,6 @@ class Evidence:
     found: frozenset[tuple[str, str]]
     unscored: frozenset[str]
     undecided: Mapping[str, Counter[str]]
-
-    @classmethod
-    def of(
-        cls,
-        rows: Iterable[ScoredRow],
-        problems: Iterable[Problem],
-        found: Iterable[Violation],
-        policy: Policy,
-    ) -> Evidence:
-        """Return the evidence of a run over these rows and problems, with its findings."""
-        unscored = {problem.fingerprint for problem in problems}
-        demanding = [rule for rule in RULES.file_rules if rule.needs]
-        undecided: dict[str, Counter[str]] = {rule.code: Counter() for rule in demanding}
-        for row in rows:
-            if why_unscorable(row.score):
-                unscored.add(row.fingerprint)
-                continue
-            for rule in demanding:
-                if policy.severity(rule.code, row.where.file) and not rule.has(row):
-                    undecided[rule.code][row.where.file] += 1
-        keys = frozenset((violation.fingerprint, violation.rule) for violation in found)
-        return cls(policy, keys, frozenset(unscored), undecided)
 
     def is_gone(self, fingerprint: str, rule: str, file: str) -> bool:
         """Tell whether a file was checked for a finding and has neither it nor a lighter one any more."""
@@ -77,6 +55,95 @@ def _undecided_note(rule: FileRule, files: Counter[str], rows: int) -> str:
     return f"{rule.code} did not judge {where}: the {rule.needs} of {count:,} rows is unknown"
 
 
+class RowsSeen:
+    """What has to be known of all rows of a run at its end, counted as they pass.
+
+    Attributes:
+        scored: rows with a score.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.scored = 0
+        self._policy = policy
+        self._demanding = [rule for rule in RULES.file_rules if rule.needs]
+        self._undecided: dict[str, Counter[str]] = {rule.code: Counter() for rule in self._demanding}
+        self._unscored: set[str] = set()
+
+    def add(self, item: ScoredRow | Problem) -> None:
+        """Count a row, or what stands in its place."""
+        if isinstance(item, Problem) or why_unscorable(item.score):
+            self._unscored.add(item.fingerprint)
+            return
+        self.scored += 1
+        for rule in self._demanding:
+            file = item.where.file
+            if not rule.has(item) and self._policy.severity(rule.code, file):
+                self._undecided[rule.code][file] += 1
+
+    def evidence(self, found: Iterable[Violation] = ()) -> Evidence:
+        """Return what the rows show, and the findings in them."""
+        keys = frozenset((violation.fingerprint, violation.rule) for violation in found)
+        return Evidence(self._policy, keys, frozenset(self._unscored), self._undecided)
+
+
+def _always(item: object, row: ScoredRow | None = None) -> bool:
+    return True
+
+
+def _ignore(item: object) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What of a run is kept in memory, beside what is counted.
+
+    Attributes:
+        findings: so many of each severity, the first ones; None for all.
+        finding: which finding is kept beyond that: one that was accepted before, and that is looked for.
+        row: which rows are kept.
+        watch: told of every row, or of what stands in its place, as all bundles together see it.
+    """
+
+    findings: int | None = None
+    finding: Callable[[Violation, ScoredRow | None], bool] = _always
+    row: Callable[[ScoredRow], bool] = _always
+    watch: Callable[[ScoredRow | Problem], None] = _ignore
+
+
+KEEP_ALL = Keeping()
+
+
+class Findings:
+    """The findings of a run: those that are kept, and how many others there are."""
+
+    def __init__(self, keeping: Keeping) -> None:
+        self.kept: list[Violation] = []
+        self._keeping = keeping
+        self._counts: Counter[Severity] = Counter()
+        self._others: Counter[tuple[str, str, Severity, str]] = Counter()
+
+    def add(self, violation: Violation, row: ScoredRow | None = None) -> None:
+        """Keep a finding, or count it.
+
+        Args:
+            row: that it is about.
+        """
+        most = self._keeping.findings
+        if most is None or self._counts[violation.severity] < most:
+            self._counts[violation.severity] += 1
+        elif not self._keeping.finding(violation, row):
+            key = (violation.rule, violation.name, violation.severity, violation.where.file)
+            self._others[key] += 1
+            return
+        self.kept.append(violation)
+
+    @property
+    def unlisted(self) -> tuple[Unlisted, ...]:
+        """Those that are counted only."""
+        return tuple(Unlisted(*key, count) for key, count in sorted(self._others.items()))
+
+
 @dataclass(frozen=True, slots=True)
 class BundleScores:
     """Every row of a run as one bundle scored it.
@@ -84,22 +151,12 @@ class BundleScores:
     Attributes:
         name: the bundle's id, with the first digits of its digest where two bundles have the same.
         policy: with the thresholds of the bundle's own calibration.
-        items: in the order of files and rows, the same rows for every bundle of a run.
+        items: gone through once; of several bundles the same rows in the same order.
     """
 
     name: str
     policy: Policy
-    items: Sequence[ScoredRow | Problem]
-
-    @property
-    def rows(self) -> list[ScoredRow]:
-        """Those that the bundle has not refused."""
-        return [item for item in self.items if not isinstance(item, Problem)]
-
-    @property
-    def problems(self) -> list[Problem]:
-        """The others."""
-        return [item for item in self.items if isinstance(item, Problem)]
+    items: Iterable[ScoredRow | Problem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +165,12 @@ class Evaluation:
 
     Attributes:
         rows: of one bundle, every row that it has not refused; of several, the rows that all of them have
-            scored.
-        problems: the others.
-        found: every finding, before any was accepted.
+            scored; those that are to be kept.
+        problems: the others; of files alone, where not all findings are kept.
+        found: every finding that is kept, before any was accepted.
         evidence: on what grounds a finding may be called gone.
         notes: what the report's head must say.
+        unlisted: findings that are counted, not kept.
     """
 
     rows: Sequence[ScoredRow]
@@ -120,3 +178,4 @@ class Evaluation:
     found: Sequence[Violation]
     evidence: Evidence
     notes: tuple[str, ...] = ()
+    unlisted: tuple[Unlisted, ...] = ()

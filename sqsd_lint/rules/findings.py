@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from sqsd_lint.rules.registry import RULES
+from sqsd_lint.rules.threshold import clear_percentile
 from sqsd_lint.types import Problem, Score, ScoredRow, Severity, Threshold, Violation, Where
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def of_file(code: str, severity: Severity, message: str, file: str, fingerprint:
     return Violation(code, rule.name, severity, Where(file, 0, -1), message, fingerprint, hint=rule.hint)
 
 
-def rows_fingerprint(rows: Iterable[ScoredRow]) -> str:
+def rows_fingerprint(fingerprints: Iterable[str]) -> str:
     """Return the identity of a finding that rests on several rows, in whatever order: 32 hex digits.
 
     A row that occurs twice counts twice: a finding that rests on one row more is another finding.
     """
-    text = "\n".join(sorted(row.fingerprint for row in rows))
+    text = "\n".join(sorted(fingerprints))
     return blake2b(
         text.encode("utf-8", "surrogatepass"), digest_size=16, person=b"sqsd-lint/rows/1"
     ).hexdigest()
@@ -112,9 +113,16 @@ def in_order(violations: Iterable[Violation], files: Sequence[str] = ()) -> list
     )
 
 
-def above_threshold(kind: Severity, row: ScoredRow, threshold: Threshold) -> str:
-    """Put into words that a row is at or above a threshold."""
-    rank = "" if row.percentile is None else f" ({rank_text(row.percentile)})"
+def above_threshold(
+    kind: Severity, row: ScoredRow, threshold: Threshold, others: Iterable[Threshold | None] = ()
+) -> str:
+    """Put into words that a row is at or above a threshold.
+
+    Args:
+        others: further thresholds of the run, which the percentile in the text must not be mistaken for.
+    """
+    percentile = clear_percentile(row.score.risk, row.percentile, others)
+    rank = "" if percentile is None else f" ({rank_text(percentile)})"
     spec = f" ({threshold.spec})" if threshold.spec[0] in "phz" else ""
     score, value = score_text(row.score.risk), score_text(threshold.value)
     return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}"
@@ -125,16 +133,11 @@ def unlike_reference(row: ScoredRow, threshold: Threshold, policy: Policy) -> st
 
     A rate says nothing of such rows, so that they do not fail a run on their score alone.
     """
-    calibration, tokens = policy.calibration, row.score.tokens
-    if calibration is None or calibration.tokens is None or threshold.spec[0] not in "phz":
+    calibration = policy.calibration
+    if calibration is None or calibration.covered is None or threshold.spec[0] not in "phz":
         return ""
-    if calibration.covers(tokens):
-        return ""
-    shortest, longest = calibration.tokens
-    return (
-        f"its answer of {tokens:,} tokens is unlike the benign reference rows ({shortest:,} to {longest:,}),"
-        " so that it is no error on its score alone"
-    )
+    unlike = calibration.covered.unlike(row.score.tokens, row.score.loss, row.excerpt)
+    return f"{unlike}, so that it is no error on its score alone" if unlike else ""
 
 
 def score_name(score: Score) -> str:

@@ -41,20 +41,49 @@ class FineTuneSettings:
         return f"learning rate {self.learning_rate:g}, {self.epochs:g} epochs, batch size {self.batch_size:,}"
 
 
-def file_drift(drifts: Iterable[float], fine_tune: FineTuneSettings) -> float:
-    """How far the rows go along the danger direction, in the unit of `Score.drift`; signed.
+# Drifts are scaled by this power of two before they are added, since the sum of what is finite may not be.
+_SCALE = 2.0**-100
+
+
+class FileDrift:
+    """How far a file's rows go along the danger direction, in the unit of `Score.drift`; signed.
 
     Every row is taken to push all along as it does at the expansion point: the first-order sum over all
-    steps of plain SGD.
-
-    Args:
-        drifts: `Score.drift` of each row.
-
-    Returns:
-        NaN if the drift of any row is unknown.
+    steps of plain SGD. It is exact until it is rounded once (Shewchuk's partial sums, as in `math.fsum`), so
+    that the order of the rows plays no part.
     """
-    known = list(drifts)
-    if not all(map(math.isfinite, known)):
-        return math.nan
-    # Scaled first, since the sum of what is finite may not be.
-    return math.fsum(drift * fine_tune.factor / len(known) for drift in known) * len(known)
+
+    def __init__(self, fine_tune: FineTuneSettings) -> None:
+        self._factor = fine_tune.factor
+        self._partials: list[float] = []
+        self._known = True
+
+    def add(self, drift: float) -> None:
+        """Take `Score.drift` of one more row."""
+        if not math.isfinite(drift):
+            self._known = False
+            return
+        value = drift * _SCALE
+        kept = 0
+        for partial in self._partials:
+            if abs(value) < abs(partial):
+                value, partial = partial, value
+            total = value + partial
+            rest = partial - (total - value)
+            if rest:
+                self._partials[kept] = rest
+                kept += 1
+            value = total
+        self._partials[kept:] = [value]
+
+    def total(self) -> float:
+        """Return the drift of all rows; NaN if that of any row is unknown."""
+        return math.fsum(self._partials) * self._factor / _SCALE if self._known else math.nan
+
+
+def file_drift(drifts: Iterable[float], fine_tune: FineTuneSettings) -> float:
+    """Return `FileDrift.total` of rows with these drifts."""
+    found = FileDrift(fine_tune)
+    for drift in drifts:
+        found.add(drift)
+    return found.total()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from sqsd_lint.rules.findings import in_order, of_file, of_problem, of_row, rows_fingerprint, why_unscorable
 from sqsd_lint.rules.policy import LEVELS, Policy
 from sqsd_lint.rules.registry import RULES
+from sqsd_lint.rules.rule import FileRule
 from sqsd_lint.rules.threshold import reaches
 from sqsd_lint.types import Problem, ScoredRow, Severity, Violation
 
@@ -20,12 +22,12 @@ def judge(
     Args:
         files: the files in the order in which the report shows them; others follow by name.
     """
-    rows = list(rows)
     found = judge_problems(problems, policy)
+    by_file = RowsByFile(policy)
     for row in rows:
         found += judge_row(row, policy)
-    for file, scored in scored_by_file(rows).items():
-        found += judge_file(file, scored, policy)
+        by_file.add(row)
+    found += by_file.findings()
     return in_order(found, files)
 
 
@@ -50,33 +52,64 @@ def judge_row(row: ScoredRow, policy: Policy) -> list[Violation]:
     return list(found.values())
 
 
-def judge_file(file: str, rows: Sequence[ScoredRow], policy: Policy) -> list[Violation]:
-    """Return what the rules about a file find in it.
+class FileRows:
+    """The rows of one file that have a score, as the rules about files see them: one by one, none kept.
 
-    Args:
-        rows: those of the file that have a score, each as often as it occurs.
+    Attributes:
+        lacking: by the code of a rule that is on, how many rows lack what its check needs.
     """
-    found = []
-    for rule in RULES.file_rules:
-        severity = policy.severity(rule.code, file)
-        if severity is None:
-            continue
-        for message, basis, row in rule.check(rows, policy):
-            if row is None:
-                found.append(of_file(rule.code, severity, message, file, rows_fingerprint(basis)))
-            else:
-                percentile = with_percentile(row, policy).percentile
-                found.append(of_row(rule.code, severity, message, row, percentile))
-    return found
+
+    def __init__(self, file: str, policy: Policy) -> None:
+        self.file = file
+        self.lacking: Counter[str] = Counter()
+        self._policy = policy
+        weighed = ((rule, policy.severity(rule.code, file)) for rule in RULES.file_rules)
+        self._checks = [
+            (rule, severity, rule.check(policy)) for rule, severity in weighed if severity is not None
+        ]
+
+    def add(self, row: ScoredRow) -> None:
+        """Take a row, as often as it occurs."""
+        for rule, _, check in self._checks:
+            check.add(row)
+            if rule.needs and not rule.has(row):
+                self.lacking[rule.code] += 1
+
+    def can_judge(self, rule: FileRule) -> bool:
+        """Tell whether a rule is on, and all rows have what its check needs."""
+        return not self.lacking[rule.code] and any(each is rule for each, _, _ in self._checks)
+
+    def findings(self) -> Iterator[tuple[Violation, ScoredRow | None]]:
+        """Yield what the rules find, each with the row that it is about; once, after the last row."""
+        for rule, severity, check in self._checks:
+            for message, basis, row in check.findings():
+                if row is None:
+                    yield of_file(rule.code, severity, message, self.file, rows_fingerprint(basis)), None
+                else:
+                    percentile = with_percentile(row, self._policy).percentile
+                    yield of_row(rule.code, severity, message, row, percentile), row
 
 
-def scored_by_file(rows: Iterable[ScoredRow]) -> dict[str, list[ScoredRow]]:
-    """Return the rows that have a score, by their file."""
-    files: dict[str, list[ScoredRow]] = {}
-    for row in rows:
+class RowsByFile:
+    """The rows of a run that have a score, by file; the others are passed by."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.files: dict[str, FileRows] = {}
+        self._policy = policy
+
+    def add(self, row: ScoredRow) -> None:
+        """Take a row."""
         if not why_unscorable(row.score):
-            files.setdefault(row.where.file, []).append(row)
-    return files
+            name = row.where.file
+            file = self.files.get(name)
+            if file is None:
+                file = self.files[name] = FileRows(name, self._policy)
+            file.add(row)
+
+    def findings(self) -> Iterator[Violation]:
+        """Yield what the rules about files find, once, after the last row."""
+        for file in self.files.values():
+            yield from (violation for violation, _ in file.findings())
 
 
 def gravest_level(row: ScoredRow, policy: Policy) -> Severity | None:

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from sqsd_lint.rules.findings import rows_text
 from sqsd_lint.rules.policy import LEVELS, Policy
 from sqsd_lint.rules.registry import RULES
-from sqsd_lint.rules.suppressions import DEFAULT_SUPPRESSIONS
-from sqsd_lint.types import Coverage, Threshold, Violation
+from sqsd_lint.types import Coverage, Threshold, Unlisted, Violation
 
 _ERROR, _WARNING = LEVELS
 # Of several bundles, whose thresholds differ. SQSD102 is also what too few of them find.
@@ -26,14 +25,18 @@ def next_steps(
     *,
     others: Sequence[Policy] = (),
     baseline: bool = False,
+    unlisted: Iterable[Unlisted] = (),
 ) -> tuple[str, ...]:
     """Return concrete next steps for what was found, the most urgent first; none if all is well.
 
     Args:
         policy, others: of the first bundle, and of the others if there are several.
         baseline: whether the run had a baseline.
+        unlisted: findings that are counted, not listed.
     """
     counts = Counter(violation.rule for violation in violations)
+    for each in unlisted:
+        counts[each.rule] += each.count
     steps: list[str] = []
     if not coverage.complete:
         steps.append(_unscored_step(counts, coverage, policy))
@@ -47,7 +50,7 @@ def next_steps(
         accept = f"`sqsd-lint baseline {'update' if baseline else 'create'}`"
         specs = " and ".join(dict.fromkeys(each.spec for each in thresholds))
         steps.append(
-            f"Are they harmless? Accept them with {accept}, or one by one in {DEFAULT_SUPPRESSIONS}, or move "
+            f"Are they harmless? Accept them with {accept}, or one by one with `sqsd-lint suppress`, or move "
             f"the error line, now {specs}: {_how_to_move(thresholds)}."
         )
     steps += [rule.next_step(counts[code]) for code, rule in RULES.items() if rule.next_step and counts[code]]

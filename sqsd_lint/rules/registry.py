@@ -15,8 +15,8 @@ _FOLDERS = tuple(f"sqsd_lint.rules.{scope.value}" for scope in Scope)
 class Registry(Mapping[str, Rule]):
     """Rules by code, in order of codes.
 
-    The modules of the rules are imported when the registry is first asked for something: their checks import
-    what itself asks the registry.
+    The modules of the rules are imported when the registry is first read: their checks import modules that
+    read the registry themselves.
     """
 
     def __init__(self) -> None:

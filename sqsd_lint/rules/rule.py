@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqsd_lint.resources import rules_dir
 from sqsd_lint.rules.policy import Policy
@@ -101,13 +101,44 @@ class FileFinding(NamedTuple):
     """What a check of a file finds.
 
     Attributes:
-        rows: the rows that the finding rests on: while they stay the same, so does its fingerprint.
+        basis: fingerprints of the rows that the finding rests on: while they stay the same, so does its own.
         row: the row that the finding is about; None for the file as a whole.
     """
 
     message: str
-    rows: Sequence[ScoredRow] = ()
+    basis: Iterable[str] = ()
     row: ScoredRow | None = None
+
+
+class FileCheck(Protocol):
+    """A check of one file, which gets its rows one by one: a file may have more than memory holds."""
+
+    def add(self, row: ScoredRow) -> None:
+        """Take a row that has a score, as often as it occurs, in no particular order."""
+
+    def findings(self) -> Iterable[FileFinding]:
+        """Return what all rows together show; called once, after the last of them."""
+
+
+class _AllRows:
+    def __init__(
+        self, check: Callable[[Sequence[ScoredRow], Policy], Iterable[FileFinding]], policy: Policy
+    ) -> None:
+        self._check, self._policy = check, policy
+        self._rows: list[ScoredRow] = []
+
+    def add(self, row: ScoredRow) -> None:
+        self._rows.append(row)
+
+    def findings(self) -> Iterable[FileFinding]:
+        return self._check(self._rows, self._policy)
+
+
+def with_all_rows(
+    check: Callable[[Sequence[ScoredRow], Policy], Iterable[FileFinding]],
+) -> Callable[[Policy], FileCheck]:
+    """Return a check of a file by a function of all of its rows, which are held in memory for it."""
+    return lambda policy: _AllRows(check, policy)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,16 +149,12 @@ class FileRule(Rule):
     about rows (`FileFinding.row`), the rule's scope is Scope.ROW.
 
     Attributes:
-        check: yields the findings; it gets each row as often as it occurs.
+        check: begins the check of a file under a policy.
         needs: what every row must have for the check, as the report names it; "" for nothing but a score.
         has: whether a row has it.
     """
 
     scope: Scope = Scope.FILE
-    check: Callable[[Sequence[ScoredRow], Policy], Iterable[FileFinding]]
+    check: Callable[[Policy], FileCheck]
     needs: str = ""
     has: Callable[[ScoredRow], bool] = lambda row: True
-
-    def can_judge(self, rows: Iterable[ScoredRow]) -> bool:
-        """Tell whether all rows have what the check needs."""
-        return not self.needs or all(map(self.has, rows))

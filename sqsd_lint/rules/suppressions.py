@@ -9,17 +9,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqsd_lint.common.formats import FieldError, is_a, read_as
 from sqsd_lint.common.strict_json import read_limited
 from sqsd_lint.errors import ConfigError
-from sqsd_lint.rules.baseline import FINGERPRINT
+from sqsd_lint.rules.baseline import Fingerprint
 from sqsd_lint.rules.registry import RULES
-from sqsd_lint.samples.inline_suppression import RefusedSuppression, parse_suppression
+from sqsd_lint.samples.inline_suppression import RefusedSuppression, SuppressionFields, accepted_by
 from sqsd_lint.types import Suppression, Violation
 
 DEFAULT_SUPPRESSIONS = ".sqsd-lint-suppressions.toml"
 
 _MAX_BYTES = 16 << 20
 _FORM = 'ignore = ["SQSD101"]` and `reason = "..."'
+
+
+class SuppressionTable(SuppressionFields, frozen=True):
+    """An entry of the suppressions file.
+
+    Attributes:
+        ignore: the rules whose findings about the row are accepted, whole codes.
+        reason: why the row stays as it is.
+        file: where the row is, relative to this file, with slashes. With it, an entry that is no longer
+            needed is reported even when its row is gone.
+    """
+
+    file: str = ""
+
+
+SuppressionsFile = dict[Fingerprint, SuppressionTable]
+"""The content of the file: a table per fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +107,14 @@ def parse_suppressions(data: bytes, *, source: str, folder: str) -> Suppressions
         raise ConfigError(f"{source}: not TOML: {fault}", hint="Correct the file.") from None
     entries: dict[str, SuppressionEntry] = {}
     for digest, value in document.items():
-        if not FINGERPRINT.fullmatch(digest):
+        if not is_a(Fingerprint, digest):
             raise ConfigError(
                 f"{source}: {digest[:60]!a} is no fingerprint of 32 hexadecimal digits",
                 hint="`sqsd-lint check --verbose` prints the fingerprints of findings.",
             )
         try:
             entries[digest] = _entry(value)
-        except ValueError as fault:
+        except FieldError as fault:
             raise ConfigError(f"{source}: [{digest}]: {fault}", hint=f"Write `{_FORM}`.") from None
     return Suppressions(source, folder, entries)
 
@@ -125,16 +143,10 @@ def inline_fault(suppression: Suppression) -> str:
 
 
 def _entry(value: Any) -> SuppressionEntry:
-    if not isinstance(value, dict):
-        raise ValueError("expected a table")
-    file = value.pop("file", "")
-    if not isinstance(file, str):
-        raise ValueError('"file" is no text')
-    suppression = parse_suppression(value)
-    if isinstance(suppression, RefusedSuppression):
-        raise ValueError(suppression.fault)
+    fields = read_as(SuppressionTable, value, whole="the entry")
+    suppression = accepted_by(fields)
     for code in suppression.codes:
         fault = why_not_suppressible(code, RULES.acceptable)
         if fault:
-            raise ValueError(fault)
-    return SuppressionEntry(suppression, file)
+            raise FieldError(fault)
+    return SuppressionEntry(suppression, fields.file)

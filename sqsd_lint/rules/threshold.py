@@ -32,6 +32,23 @@ def is_near(score: Score, thresholds: Iterable[Threshold | None], tolerance: flo
     return any(each is not None and abs(score.risk - each.value) <= tolerance for each in thresholds)
 
 
+def clear_percentile(
+    value: float, percentile: float | None, thresholds: Iterable[Threshold | None]
+) -> float | None:
+    """Return a score's place among benign rows, None beside a threshold of that name that the score is under.
+
+    A threshold `p99.9` may lie higher than the score that 99.9 % of benign rows are under, since no kind of
+    them may reach it much more often: `p99.9` beside a row under it would read as a mistake.
+    """
+    for threshold in thresholds:
+        if percentile is None or threshold is None or not value < threshold.value:
+            continue
+        spec = parse_threshold(threshold.spec)
+        if spec.kind == "percentile" and percentile >= spec.number:
+            return None
+    return percentile
+
+
 # As many digits as a float may print, and too few to overflow one or to round a percentile up to 100.
 _SCORE = r"[+-]?[0-9]{1,17}(?:\.[0-9]{1,25})?(?:[eE][+-]?[0-9]{1,2})?"
 _RANK = r"[+-]?[0-9]{1,17}(?:\.[0-9]{1,12})?"

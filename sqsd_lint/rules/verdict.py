@@ -7,7 +7,43 @@ from typing import Literal
 
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.rules.findings import why_unscorable
-from sqsd_lint.types import Coverage, Problem, ScoredRow, Severity, Violation
+from sqsd_lint.types import Coverage, Problem, ScoredRow, Severity, Unlisted, Violation
+
+
+class CoverageCount:
+    """Counts rows with a score, rows without one, and files of which even the rows are unknown.
+
+    Args:
+        allow: rules whose unscored rows are accepted.
+    """
+
+    def __init__(self, allow: Collection[str] = ()) -> None:
+        self._allow = allow
+        self._rows = self._scored = self._allowed = self._unreadable = 0
+
+    def add(self, item: ScoredRow | Problem) -> None:
+        """Count a row, or what stands in its place."""
+        if isinstance(item, Problem):
+            self._rows += item.rows
+            if item.code in self._allow:
+                self._allowed += item.rows
+            elif item.rows == 0:
+                self._unreadable += 1
+            return
+        self._rows += 1
+        if not why_unscorable(item.score):
+            self._scored += 1
+        elif "SQSD301" in self._allow:
+            self._allowed += 1
+
+    def coverage(self, *, cached: int = 0, files: int = 0) -> Coverage:
+        """Return the counts.
+
+        Args:
+            cached: how many of the scores came from the cache.
+            files: how many files were read.
+        """
+        return Coverage(self._rows, self._scored, cached, files, self._unreadable, self._allowed)
 
 
 def count_coverage(
@@ -18,31 +54,20 @@ def count_coverage(
     cached: int = 0,
     files: int = 0,
 ) -> Coverage:
-    """Count rows with a score, rows without one, and files of which even the rows are unknown.
-
-    Args:
-        allow: rules whose unscored rows are accepted.
-        cached: how many of the scores came from the cache.
-        files: how many files were read.
-    """
-    total = scored = allowed = unreadable = 0
+    """Count rows and problems; see `CoverageCount`."""
+    count = CoverageCount(allow)
     for row in rows:
-        total += 1
-        if not why_unscorable(row.score):
-            scored += 1
-        elif "SQSD301" in allow:
-            allowed += 1
+        count.add(row)
     for problem in problems:
-        total += problem.rows
-        if problem.code in allow:
-            allowed += problem.rows
-        elif problem.rows == 0:
-            unreadable += 1
-    return Coverage(total, scored, cached, files, unreadable, allowed)
+        count.add(problem)
+    return count.coverage(cached=cached, files=files)
 
 
 def exit_code(
-    violations: Iterable[Violation], coverage: Coverage, *, fail_on: Literal["error", "warning"] = "error"
+    violations: Iterable[Violation | Unlisted],
+    coverage: Coverage,
+    *,
+    fail_on: Literal["error", "warning"] = "error",
 ) -> ExitCode:
     """Return CANNOT_SCORE if coverage is incomplete, else VIOLATIONS if one is grave enough, else OK.
 

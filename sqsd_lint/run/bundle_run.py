@@ -7,20 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.load import Bundle
-from sqsd_lint.bundle.resolve import open_for
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.rules import FineTuneSettings, Pack, Policy, ScoreCalibration, is_near, make_policy
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import CLEAN_REFERENCE
+from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
 from sqsd_lint.run.shards import score_rows
+from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt
 from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
 
 # How many rows the tolerance between dtypes is measured on.
 _TOLERANCE_ROWS = 100
+
+# Rows near a threshold whose exact scores are looked up together.
+_LOOK_UP = 256
 
 # Float32 scores differ between devices and batch shapes by rounding alone, far below this.
 _FLOAT32_TOLERANCE = 1e-3
@@ -37,29 +40,31 @@ class BundleRun:
         self.settings = settings
         self.progress = progress
         self.cache_dir = cache_root(Path(settings.cache_dir) if settings.cache_dir else None)
-        self.bundle: Bundle = open_for(
-            settings, cache_dir=self.cache_dir, status=progress.status if progress else None
-        )
+        self._source = open_source(settings, cache_dir=self.cache_dir, progress=progress)
+        self.bundle = self._source.bundle
         self.scorer = self.new_scorer(exact=False)
         self.calibration = self._calibration()
         self.cached = 0
         self._near: dict[str, Sample] = {}
         self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
 
-    def new_scorer(self, *, exact: bool, cache_scores: bool | None = None) -> ModelScorer:
+    def new_scorer(self, *, exact: bool, cache_scores: bool | None = None) -> SampleScorer:
         """Return a scorer of the bundle; its model is not loaded yet.
 
         Args:
             cache_scores: None as the settings say.
         """
-        return ModelScorer(
-            self.bundle,
-            self.settings,
-            cache_dir=self.cache_dir,
-            cache_scores=self.settings.cache if cache_scores is None else cache_scores,
-            progress=self.progress,
-            exact=exact,
-        )
+        keep = self.settings.cache if cache_scores is None else cache_scores
+        return self._source.scorer(exact=exact, cache_scores=keep)
+
+    @property
+    def model_scorer(self) -> ModelScorer:
+        """Return the scorer, for what looks inside a model.
+
+        Raises:
+            UsageError: the scores come from elsewhere.
+        """
+        return as_model(self.scorer)
 
     def _calibration(self) -> ScoreCalibration | None:
         """Return the bundle's calibration, unless --metric or --expansion asks for other scores."""
@@ -109,26 +114,53 @@ class BundleRun:
             self.progress.stop()
         self.scorer.release()
 
-    def settle(self, rows: Sequence[ScoredRow | Problem]) -> list[ScoredRow | Problem]:
-        """Score rows near a threshold again in exact mode, so that no device or dtype decides a verdict.
+    def settle(self, rows: Iterable[ScoredRow | Problem]) -> Iterator[ScoredRow | Problem]:
+        """Yield rows, those near a threshold scored again in exact mode, so that no device decides a verdict.
+
+        Rows near a threshold come later than the others, unless their exact scores are known; no other row
+        is held.
 
         Args:
-            rows: what `score` has yielded.
+            rows: what `score` yields.
         """
-        if not self._near:
-            return list(rows)
+        exact: SampleScorer | None = None
+        held: list[ScoredRow] = []  # of them, what is still to be looked up comes last
+        looked_up = 0
+        known: dict[str, Score] = {}  # exact scores that were known before
+        for row in rows:
+            if isinstance(row, Problem):
+                yield row
+                continue
+            if row.fingerprint not in self._near:
+                yield self._settled(row, known.get(row.fingerprint))
+                continue
+            held.append(row)
+            if len(held) - looked_up == _LOOK_UP:
+                exact = exact or self.new_scorer(exact=True)
+                fresh = held[looked_up:]
+                found = exact.recall({each.fingerprint: self._near[each.fingerprint] for each in fresh})
+                known.update(found)
+                del held[looked_up:]
+                for each in fresh:
+                    if each.fingerprint in found:
+                        self._near.pop(each.fingerprint, None)  # its sample is not needed any more
+                        yield self._settled(each, found[each.fingerprint])
+                    else:
+                        held.append(each)
+                looked_up = len(held)
+        if not held:
+            return
         if self.progress:
-            self.progress.status(f"scoring {len(self._near)} rows near a line again, exactly")
-        exact = self.new_scorer(exact=True)
-        scores, _ = self._score_with(exact, list(self._near.values()))
-        self._cache_notes = exact.cache.notes
+            self.progress.status(f"scoring {len(held)} rows near a line again, exactly")
+        exact = exact or self.new_scorer(exact=True)
+        left = {key: self._near[key] for row in held if (key := row.fingerprint) in self._near}
+        scores, _ = self._score_with(exact, list(left.values()))
+        self._cache_notes = exact.cache_notes
         exact.release()
         if self.progress:
             self.progress.stop()
-        return [
-            row if isinstance(row, Problem) else self._settled(row, scores.get(row.fingerprint))
-            for row in rows
-        ]
+        for row in held:
+            yield self._settled(row, scores.get(row.fingerprint) or known.get(row.fingerprint))
 
     def _settled(self, row: ScoredRow, score: Score | Problem | None) -> ScoredRow:
         if not isinstance(score, Score):
@@ -143,7 +175,7 @@ class BundleRun:
         return scores
 
     def _score_with(
-        self, scorer: ModelScorer, samples: Sequence[Sample]
+        self, scorer: SampleScorer, samples: Sequence[Sample]
     ) -> tuple[dict[str, Score | Problem], int]:
         """Return scores by fingerprint, and how many of them came from the cache."""
         unique = {sample.fingerprint: sample for sample in samples}
@@ -153,11 +185,20 @@ class BundleRun:
         if missing:
             if self.progress:
                 self.progress.start(len(missing))
-            for sample, answer in scorer.score(missing):
+            cache = self.cache_dir if self.settings.cache else None
+            watch = Stopwatch(cache, self.speed_key(scorer), self.settings.max_length)
+            for sample, answer in watch.watch(
+                scorer.score(missing), lambda: getattr(scorer, "ready_at", 0.0)
+            ):
                 found[sample.fingerprint] = answer
                 if self.progress:
                     self.progress.advance(1)
         return found, cached
+
+    def speed_key(self, scorer: SampleScorer) -> str:
+        """Return what the speed of a scorer depends on, apart from the rows."""
+        digest = self.bundle.scoring_digest.rpartition(":")[2][:16]
+        return f"{digest} {scorer.device} {scorer.dtype} {self.settings.max_length} {scorer.exact}"
 
     def scored_row(self, sample: Sample, score: Score) -> ScoredRow:
         """Return a sample's score with its place among the calibration's."""
@@ -171,6 +212,11 @@ class BundleRun:
             self._z(score),
             sample.suppression,
         )
+
+    @property
+    def harm_weight(self) -> float:
+        """What the projection on `harm` counts beside SQSD where scores are compared."""
+        return self.calibration.harm_weight if self.calibration else 0.0
 
     def with_risk(self, score: Score) -> Score:
         """Return the score with what thresholds are compared with, as the calibration makes it."""
@@ -218,4 +264,4 @@ class BundleRun:
     @property
     def cache_notes(self) -> tuple[str, ...]:
         """What the reader has to know about the state of the score cache."""
-        return tuple(dict.fromkeys((*self.scorer.cache.notes, *self._cache_notes)))
+        return tuple(dict.fromkeys((*self.scorer.cache_notes, *self._cache_notes)))

@@ -19,6 +19,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import clean_samples, read_samples
+from sqsd_lint.samples import excerpt
 from sqsd_lint.types import Sample
 
 
@@ -39,15 +40,18 @@ def calibrate(
     """
     run = BundleRun(replace(settings, bundle=bundle), progress)
     scored = {
-        role: [ScoredSet(name, run.reference_scores(rows)) for name, rows in sets.get(role, {}).items()]
+        role: [
+            ScoredSet(name, run.reference_scores(rows), [excerpt(row) for row in rows])
+            for name, rows in sets.get(role, {}).items()
+        ]
         for role in ("benign", "harmful")
     }
     samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
     scores = [score for role in scored.values() for one in role for score in one.scores]
     return store_calibration(
-        run.bundle,
+        run.model_scorer.bundle,
         scored["benign"],
-        scored["harmful"] or stored_sets(run.bundle, "harmful"),
+        scored["harmful"] or stored_sets(run.model_scorer.bundle, "harmful"),
         dtype_pairs=run.dtype_pairs(scores, samples),
         dtype=run.scorer.dtype,
         settings={"max_length": settings.max_length, "turns": settings.turns},
@@ -117,7 +121,7 @@ def agree(
     pairs = [(wanted[score.fingerprint], score.sqsd) for score in ours]
     name = Path(target).name if Path(target).is_dir() else target
     measured = measure_agreement(pairs, target=name, bundle_digest=own.digest if own else None)
-    return store_agreement(run.bundle, measured)
+    return store_agreement(run.model_scorer.bundle, measured)
 
 
 def reference_rows(

@@ -19,7 +19,7 @@ from typing import Literal
 
 from sqsd_lint._version import __version__
 from sqsd_lint.bundle.cache import cache_root
-from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.load import Bundle, BundleInfo
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.common.file_system import network_file_system
 from sqsd_lint.config import Resolved, Settings
@@ -175,7 +175,7 @@ def _model(bundle: Bundle, settings: Settings, cache: Path) -> Fact:
 
     name = _named(settings) or bundle.manifest.base_model.id
     try:
-        folder = _place(bundle, settings, cache)
+        folder = place_of_model(bundle, settings, cache)
         if name == EMBEDDED_MODEL_ID and not unpacked_folder(cache).is_dir():
             return Fact("model", f"{name}: the first check unpacks it from {find_gguf()}")
         if folder is None:
@@ -204,7 +204,7 @@ def _fit(bundle: Bundle, settings: Settings, cache: Path) -> Iterator[Fact]:
     """What a check would take in memory and time; says nothing of a model whose configuration is not here."""
     from sqsd_lint.run import fit as f
 
-    folder = _place(bundle, settings, cache)
+    folder = place_of_model(bundle, settings, cache)
     if folder is None or not (folder / "config.json").is_file():
         return
     try:
@@ -245,7 +245,7 @@ def _named(settings: Settings) -> str | None:
     return None if settings.proxy else settings.model
 
 
-def _place(bundle: Bundle, settings: Settings, cache: Path) -> Path | None:
+def place_of_model(bundle: BundleInfo, settings: Settings, cache: Path) -> Path | None:
     """The folder of the model that a check would load, if there is one."""
     from sqsd_lint.bundle.base_model import local_folder
     from sqsd_lint.bundle.embedded import EMBEDDED_MODEL_ID, unpacked_folder

@@ -49,12 +49,12 @@ def drift(
     bundle = open_for(settings, cache_dir=cache_dir, status=progress.status if progress else None)
     if progress:
         progress.status(f"reading {bundle.id}")
-    from sqsd_lint.drift.directions import Axes
+    from sqsd_lint.drift.directions import WeightDirections
     from sqsd_lint.drift.run import measure
 
     found = measure(
         run,
-        Axes.of(bundle),
+        WeightDirections.of(bundle),
         base=lambda: _base(bundle, settings, cache_dir, progress),
         start=start,
         progress=progress,

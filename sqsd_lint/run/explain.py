@@ -12,8 +12,8 @@ from sqsd_lint.errors import BundleError, CannotScoreError, UsageError
 from sqsd_lint.explain import Explanation, Nearest, Neighbour, Remedy, Spans
 from sqsd_lint.explain.attributed import Attributed, attributed
 from sqsd_lint.explain.remedy import find_remedy
+from sqsd_lint.explain.row_reference import FORM, RowReference
 from sqsd_lint.explain.spans import grouped
-from sqsd_lint.explain.target import FORM, Target
 from sqsd_lint.rules import Policy, load_pack
 from sqsd_lint.rules.threshold import reaches
 from sqsd_lint.run.bundle_run import BundleRun
@@ -27,7 +27,7 @@ _NEAREST = 3
 _BEYOND_CHANCE = 3.5
 
 
-def find_sample(target: Target, settings: Settings) -> Sample:
+def find_sample(target: RowReference, settings: Settings) -> Sample:
     """The row that was named.
 
     Raises:
@@ -67,7 +67,7 @@ def find_sample(target: Target, settings: Settings) -> Sample:
     return item
 
 
-def explain(target: Target, settings: Settings, *, progress: Progress | None = None) -> Explanation:
+def explain(target: RowReference, settings: Settings, *, progress: Progress | None = None) -> Explanation:
     """Why a row has its score, in exact arithmetic unless bfloat16 is asked for.
 
     Raises:
@@ -80,10 +80,10 @@ def explain(target: Target, settings: Settings, *, progress: Progress | None = N
     fast, exact = bundle_run.scorer.dtype, settings.dtype != "bfloat16"
     if exact:
         bundle_run.scorer = bundle_run.new_scorer(exact=True, cache_scores=False)
-    encoder, scorer = bundle_run.scorer.parts()
+    encoder, scorer = bundle_run.model_scorer.parts()
     if progress:
         progress.status(f"explaining {target}")
-    (_, one), *_ = attributed(encoder, scorer, [sample], exact=exact)
+    (_, one), *_ = attributed(encoder, scorer, [sample], exact=exact, harm_weight=bundle_run.harm_weight)
     if isinstance(one, Problem):
         raise CannotScoreError(f"{one.where}: {one.message}", hint=one.hint or None)
     words, sentences = (grouped(one.tokens, sample.messages, unit) for unit in ("word", "sentence"))
@@ -123,7 +123,7 @@ def _nearest(bundle_run: BundleRun, sample: Sample) -> Nearest | None:
     """The training rows whose updates are most like the sample's, where the bundle has sketches of them."""
     if bundle_run.scorer.expansion != bundle_run.bundle.manifest.expansion:
         return None
-    stored = load_sketches(bundle_run.bundle)
+    stored = load_sketches(bundle_run.model_scorer.bundle)
     if stored is None:
         return None
     sketch = sketches(bundle_run, [sample], stored.dims)[sample.fingerprint]
@@ -145,10 +145,19 @@ def _remedy(
     reached = [each for each in thresholds if reaches(bundle_run.with_risk(one.score), each)]
     if not reached:
         return None
-    encoder, scorer = bundle_run.scorer.parts()
+    encoder, scorer = bundle_run.model_scorer.parts()
+    calibration = bundle_run.calibration
+
+    def risk(score: float, tokens: int) -> float:
+        return calibration.curve.normal_score(score, tokens) if calibration else score
 
     def rate(rows: Sequence[Encoded]) -> list[float]:
-        return [danger - safety for danger, safety in scorer.project(rows).values.tolist()]
+        weights = (1.0, -1.0, bundle_run.harm_weight)
+        scores = (
+            sum(w * p for w, p in zip(weights, projections, strict=False))
+            for projections in scorer.project(rows).values.tolist()
+        )
+        return [risk(score, row.response_tokens) for score, row in zip(scores, rows, strict=True)]
 
     def encode(sample: Sample) -> Encoded | None:
         from sqsd_lint.encode import UnencodableError
@@ -158,7 +167,6 @@ def _remedy(
         except UnencodableError:
             return None
 
-    calibration = bundle_run.calibration
     return find_remedy(
         one,
         sentences,
@@ -167,4 +175,5 @@ def _remedy(
         rate,
         encode,
         calibration.percentile if calibration else None,
+        risk,
     )

@@ -120,12 +120,12 @@ def estimate(bundle: Bundle, model: Path, settings: Settings) -> Fit:
         AdapterError: an adapter of the bundle is damaged.
     """
     from sqsd_lint.scoring.batching import default_budget, free_bytes
-    from sqsd_lint.scoring.memory_estimate import HEADROOM, RUNTIME, rehearse, weight_bytes
+    from sqsd_lint.scoring.memory_estimate import HEADROOM, RUNTIME, make_dry_run, weight_bytes
     from sqsd_lint.scoring.model import dtype_name, pick_device, pick_dtype
 
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
-    rehearsal = rehearse(model, dtype=dtype, device=device, trust_remote_code=settings.trust_remote_code)
+    rehearsal = make_dry_run(model, dtype=dtype, device=device, trust_remote_code=settings.trust_remote_code)
     points = _points(bundle, settings)
     widest = max((shapes for shapes, _ in points), key=lambda s: sum(r for _, r, _ in s.values()))
     columns = max(columns for _, columns in points)

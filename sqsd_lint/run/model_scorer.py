@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,13 @@ from sqsd_lint.bundle.manifest import HARM
 from sqsd_lint.common.module_names import top_blocks
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
-from sqsd_lint.errors import BundleCorruptError, UsageError
-from sqsd_lint.scoring.cache import ScoreCache, cache_path, scorer_key
+from sqsd_lint.errors import BundleCorruptError
+from sqsd_lint.run.cached_scorer import CachedScorer
+from sqsd_lint.scoring.cache import cache_path
 from sqsd_lint.scoring.cpu import EMULATED
 from sqsd_lint.scoring.device import resolve
 from sqsd_lint.scoring.uncovered_parameters import recall, remember, uncovered_share
-from sqsd_lint.types import BESIDE, Encoded, Problem, Sample, Score
+from sqsd_lint.types import Encoded, Problem, Sample, Score
 
 if TYPE_CHECKING:
     from sqsd_lint.encode import Encoder
@@ -32,8 +32,8 @@ _FOUR_BITS = (
 )
 
 
-class ModelScorer:
-    """A scorer of samples with one bundle under one setting.
+class ModelScorer(CachedScorer):
+    """A scorer of samples by a model in this process.
 
     Args:
         cache_dir: the cache folder.
@@ -42,10 +42,11 @@ class ModelScorer:
             dtype or neighbour in a batch can move.
 
     Attributes:
-        device, dtype: names, as the report's head shows them.
-        metric, expansion: the settings' choice, else the bundle's.
         directions: danger and safety, once the model is loaded.
+        ready_at: when the model was in memory, by `time.perf_counter`; None before.
     """
+
+    bundle: Bundle
 
     def __init__(
         self,
@@ -57,89 +58,22 @@ class ModelScorer:
         progress: Progress | None = None,
         exact: bool = False,
     ) -> None:
-        self.bundle = bundle
-        self.exact = exact
+        device, dtype = resolve(settings.device, settings.dtype, cache_dir)
+        super().__init__(
+            bundle,
+            settings,
+            device=device,
+            dtype="float32" if exact else dtype,
+            exact=exact,
+            cache_path=cache_path(cache_dir) if cache_scores else None,
+        )
         self._settings = settings
         self._progress = progress
-        self.device, dtype = resolve(settings.device, settings.dtype, cache_dir)
-        self.dtype = "float32" if exact else dtype
-        self.metric = settings.metric or bundle.manifest.metric
-        self.expansion = settings.expansion or bundle.manifest.expansion
-        kinds = {direction.kind for direction in bundle.manifest.directions.values()}
-        if "margin-gradient" in kinds and self.expansion != bundle.manifest.expansion:
-            raise UsageError(
-                f"--expansion {self.expansion}: {bundle.id} has gradients taken at the initial state",
-                hint="leave --expansion out, or use a bundle whose directions are task vectors",
-            )
         self._cache_dir = cache_dir
-        path = cache_path(cache_dir) if cache_scores else None
-        self.cache = ScoreCache(path, self._key({}), exact=exact)
-        self._dropped: dict[str, tuple[str, ...]] = {}
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
+        self.ready_at: float | None = None
         self._rendered: tuple[str, ...] = ()  # notes on rendering by models that were let go
-
-    # Scores of rows that were rendered otherwise before have keys of their own: rows whose prompt was cut,
-    # which kept no head, and rows with text beside their answers. The last are those of which a template
-    # dropped some of that text.
-    @cached_property
-    def _rendered_anew(self) -> ScoreCache:
-        return self.cache.of_scorer(self._key({"rendering": 2}))
-
-    @cached_property
-    def _partly_dropped(self) -> ScoreCache:
-        return self.cache.of_scorer(self._key({"rendering": 2, "dropped": True}))
-
-    def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
-        """Return the scores that the cache holds of samples, by fingerprint."""
-        plain = [key for key, sample in samples.items() if not says_more(sample)]
-        found = {
-            key: score
-            for key, score in self.cache.get(plain).items()
-            if not score.truncated.startswith("prompt")
-        }
-        rest = [key for key in samples if key not in found]
-        if rest:
-            found.update(self._rendered_anew.get(rest))
-        more = [key for key in rest if key not in found and says_more(samples[key])]
-        if more:
-            known = self._partly_dropped.get(more)
-            found.update(known)
-            for key in known:
-                self._dropped[key] = tuple(_beside(samples[key]))
-        return found
-
-    def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
-        """Put scores into the cache and commit them; `note_dropped` must have been told before."""
-        parts: dict[ScoreCache, list[Score]] = {}
-        for sample, score in scored:
-            parts.setdefault(self._cache_of(sample, score), []).append(score)
-        for cache, scores in parts.items():
-            cache.put(scores)
-
-    def _cache_of(self, sample: Sample, score: Score) -> ScoreCache:
-        if score.fingerprint in self._dropped:
-            return self._partly_dropped
-        if says_more(sample) or score.truncated.startswith("prompt"):
-            return self._rendered_anew
-        return self.cache
-
-    def _key(self, more: Mapping[str, object]) -> bytes:
-        arguments = self.bundle.manifest.template_arguments
-        return scorer_key(
-            {
-                **more,
-                "bundle": self.bundle.scoring_digest,
-                "metric": self.metric,
-                "expansion": self.expansion,
-                "dtype": self.dtype,
-                "max_length": self._settings.max_length,
-                "turns": self._settings.turns,
-                "exact": self.exact,
-                **({"quantize": self._settings.quantize} if self._settings.quantize else {}),
-                **({"template_arguments": dict(arguments)} if arguments else {}),
-            }
-        )
 
     @property
     def uncovered(self) -> float:
@@ -149,27 +83,16 @@ class ModelScorer:
     @property
     def notes(self) -> tuple[str, ...]:
         """How rows were rendered, and what packing or another dtype costs: what a report has to say of it."""
+        return (*self.model_notes, *self.dropped_notes())
+
+    @property
+    def model_notes(self) -> tuple[str, ...]:
+        """The notes that hold for all rows alike, whoever asked for them."""
         rendering = dict.fromkeys((*self._rendered, *(self._loaded[0].notes if self._loaded else ())))
         packed = (_FOUR_BITS,) if self._settings.quantize == "4bit" else ()
         asked, used = self._settings.dtype, self.dtype
         emulated = (EMULATED,) if (asked, used) == ("bfloat16", "float32") and not self.exact else ()
-        return (*rendering, *packed, *emulated, *self._dropped_notes())
-
-    def note_dropped(self, sample: Sample, encoded: Encoded) -> None:
-        """Keep what the chat template does not write of a sample, for `remember` and for the notes."""
-        if encoded.dropped:
-            self._dropped[sample.fingerprint] = encoded.dropped
-
-    def _dropped_notes(self) -> Iterator[str]:
-        """Yield how many rows hold what the template does not write."""
-        if self._dropped:
-            keys = Counter(key for lost in self._dropped.values() for key in lost)
-            count = len(self._dropped)
-            yield (
-                f"{count:,} row{' holds' if count == 1 else 's hold'} text beside the answer that the chat"
-                " template does not write, so that it is neither trained on nor scored:"
-                f" {', '.join(sorted(keys))}"
-            )
+        return (*rendering, *packed, *emulated)
 
     def score(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
         """Score samples that the cache does not know, batch by batch, each committed at once.
@@ -185,7 +108,7 @@ class ModelScorer:
             if isinstance(row, Problem):
                 yield sample, row
             else:
-                self.note_dropped(sample, row)
+                self.note_dropped(sample, row.dropped)
                 kept.append(sample)
                 encoded.append(row)
         for batch, part in scorer.stream(encoded):
@@ -202,6 +125,15 @@ class ModelScorer:
                 )
             self.remember(done)
             yield from done
+
+    def forget_rows(self) -> None:
+        """Forget what rows before have left behind: notes, and a smaller batch where memory ran out."""
+        self.forget_dropped()
+        if self._loaded:
+            encoder, scorer = self._loaded
+            encoder.forget_rows()
+            if self._settings.batch_tokens and not self.exact:
+                scorer.batch_tokens = self._settings.batch_tokens
 
     @property
     def _named(self) -> str | None:
@@ -226,6 +158,7 @@ class ModelScorer:
     def _load(self) -> tuple[Encoder, Scorer]:
         if self._loaded is None:
             self._loaded = self._build()
+            self.ready_at = time.perf_counter()
         return self._loaded
 
     def base(self) -> tuple[Any, Any]:
@@ -263,7 +196,7 @@ class ModelScorer:
         from sqsd_lint.adapters.factors import Adapter, load_adapter
         from sqsd_lint.encode import Encoder
         from sqsd_lint.scoring import Direction, Scorer
-        from sqsd_lint.scoring.layers.gradient import Gradient
+        from sqsd_lint.scoring.layers.lora import Gradient
 
         adapters: dict[str | None, Adapter] = {
             name: load_adapter(self.bundle.adapter_dir(name), model)
@@ -316,19 +249,6 @@ class ModelScorer:
 def scored_modules(names: set[str], modules: str | int) -> set[str] | None:
     """The modules of the top `modules` blocks, counted from the output; None for all of them."""
     return top_blocks(names, modules) if isinstance(modules, int) else None
-
-
-def says_more(sample: Sample) -> bool:
-    """Return whether a trained turn says something beside its content, which a template may drop."""
-    return next(_beside(sample), None) is not None
-
-
-def _beside(sample: Sample) -> Iterator[str]:
-    for message, trained in zip(sample.messages, sample.mask, strict=True):
-        if trained and message.role != "text":
-            yield from (key for key in BESIDE if key in message.extra)
-            if "</think>" in message.content:
-                yield "<think>"
 
 
 def _encode(encoder: Encoder, sample: Sample) -> Encoded | Problem:

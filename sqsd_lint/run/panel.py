@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.load import BundleInfo
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, UsageError
@@ -73,10 +73,19 @@ class Panel:
         items = run.score(rows, own)
         return [*scored, _checked(scored[0], items) if scored else items]
 
-    def settle(self, scored: Sequence[Iterable[ScoredRow | Problem]]) -> list[list[ScoredRow | Problem]]:
-        """Return what `score` gave, with rows near a threshold scored again in exact mode."""
+    def settle(
+        self, scored: Sequence[Iterable[ScoredRow | Problem]], *, in_order: bool = True
+    ) -> list[Iterable[ScoredRow | Problem]]:
+        """Return what `score` gave, with rows near a threshold scored again in exact mode.
+
+        Args:
+            in_order: as rows were read, for which all are held. Else, of a single bundle, none is held, and
+                those near a threshold come last.
+        """
+        if len(scored) == 1 and not in_order:
+            return [run.settle(items) for run, items in zip(self.runs.values(), scored, strict=True)]
         taken = [list(items) for items in scored]
-        return [run.settle(items) for run, items in zip(self.runs.values(), taken, strict=True)]
+        return [_settled_in_order(run, items) for run, items in zip(self.runs.values(), taken, strict=True)]
 
     def head(self, policies: Sequence[Policy]) -> Head:
         """Return the head of the report, once all rows are scored."""
@@ -102,13 +111,18 @@ class Panel:
             raise type(error)(f"{name}: {error.message}", hint=error.hint) from None
 
 
-def _names(bundles: Sequence[Bundle]) -> list[str]:
+def _settled_in_order(run: BundleRun, items: Sequence[ScoredRow | Problem]) -> list[ScoredRow | Problem]:
+    settled = {row.where: row for row in run.settle(items) if isinstance(row, ScoredRow)}
+    return [settled[item.where] if isinstance(item, ScoredRow) else item for item in items]
+
+
+def _names(bundles: Sequence[BundleInfo]) -> list[str]:
     """Return a name for each bundle.
 
     Raises:
         UsageError: two of them give the same scores.
     """
-    first: dict[str, Bundle] = {}
+    first: dict[str, BundleInfo] = {}
     for bundle in bundles:
         same = first.setdefault(bundle.scoring_digest, bundle)
         if same is not bundle:

@@ -83,6 +83,7 @@ def _at(policy: PolicyRef, settings: Settings) -> PolicySource:
     folders = [
         *(("bundle", folder_of(bundle)) for bundle in bundles if bundle),
         ("model", settings.model),
+        ("folder of scores", settings.scores),
         ("cache", str(cache_root(Path(settings.cache_dir) if settings.cache_dir else None))),
     ]
     for what, folder in folders:

@@ -35,7 +35,10 @@ def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
         )
     if run.calibration and run.calibration.curve.tokens:
         harm = f" + {run.calibration.harm_weight:g} x harm" if run.calibration.harm_weight else ""
-        notes.append(f"risk: SQSD{harm}, less what benign answers of its length have, in their scale")
+        notes.append(
+            f"risk: where SQSD{harm} stands among benign answers of its length, as a normal score (2.33: the"
+            " highest 1 in 100, 3.09: 1 in 1,000)"
+        )
     raw = _raw_thresholds(policy)
     if raw and (target or len(settings.opinions) > 1):
         notes.append(raw_threshold_note(m, raw))

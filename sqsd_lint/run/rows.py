@@ -14,7 +14,9 @@ from sqsd_lint.discover.not_read import Kind, kind_of, listing
 from sqsd_lint.errors import UsageError
 from sqsd_lint.read import DEFAULT_LIMITS, SUFFIXES, read_rows
 from sqsd_lint.samples import UNKNOWN, Reading, fold, to_sample
-from sqsd_lint.types import Problem, Sample, Undesirable, Where
+from sqsd_lint.types import Problem, Row, Sample, Undesirable, Where
+
+ReadFile = Callable[[str], Iterator[Row | Problem]]
 
 CLEAN_REFERENCE = "a reference set must hold rows that can be scored, and no others"
 _NOT_DATA = (
@@ -40,6 +42,7 @@ def read_samples(
     shown: str | None = None,
     reading: Reading | None = None,
     pass_by: Callable[[str], None] | None = None,
+    read: ReadFile | None = None,
 ) -> Iterator[Sample | Problem | Undesirable]:
     """Yield the rows of a file as samples, in order; what is no sample comes out in its place.
 
@@ -47,9 +50,15 @@ def read_samples(
         shown: the name to report, where `file` is a copy of what is meant.
         reading: as the settings want it, where it is made already.
         pass_by: takes the name of each file in an archive that is not read.
+        read: what reads the file, where not all of it is wanted.
     """
     reading = reading or reading_of(settings)
-    for row in read_rows(file, stdin_format=settings.stdin_format, shown=shown, pass_by=pass_by):
+    rows = (
+        read(file)
+        if read
+        else read_rows(file, stdin_format=settings.stdin_format, shown=shown, pass_by=pass_by)
+    )
+    for row in rows:
         yield row if isinstance(row, Problem) else to_sample(row, reading)
 
 
@@ -76,6 +85,7 @@ class Rows:
 
     Args:
         each_problem: one problem for every row, in its place, and not one for all rows of one fault.
+        read: what reads a file, where not all of it is wanted.
 
     Attributes:
         unchanged: how many rows were passed by, since the old version of their file holds them.
@@ -84,7 +94,15 @@ class Rows:
     The attributes are those of the last time, and so are the notes.
     """
 
-    def __init__(self, selection: Selection, settings: Settings, *, each_problem: bool = False) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        settings: Settings,
+        *,
+        each_problem: bool = False,
+        read: ReadFile | None = None,
+    ) -> None:
+        self._read_file = read
         self._selection = selection
         self._settings = settings
         self._fold = not each_problem
@@ -196,7 +214,9 @@ class Rows:
     ) -> Iterator[Sample | Problem | Undesirable]:
         versions = self._selection.versions
         if not blob or versions is None:
-            yield from read_samples(name, self._settings, reading=self._reading, pass_by=pass_by)
+            yield from read_samples(
+                name, self._settings, reading=self._reading, pass_by=pass_by, read=self._read_file
+            )
             return
         try:
             with versions.open(blob, name, DEFAULT_LIMITS.max_file_bytes) as path:

@@ -37,7 +37,7 @@ def sketch_bundle(
     samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
     made = sketches(bundle_run, list(samples.values()), dims)
     return store_sketches(
-        bundle_run.bundle,
+        bundle_run.model_scorer.bundle,
         {
             role: [
                 (
@@ -59,7 +59,7 @@ def sketches(bundle_run: BundleRun, samples: Sequence[Sample], dims: int) -> dic
 
     if bundle_run.progress:
         bundle_run.progress.start(len(samples))
-    encoder, scorer = bundle_run.scorer.parts()
+    encoder, scorer = bundle_run.model_scorer.parts()
     encoded = []
     for sample in samples:
         try:

@@ -64,18 +64,19 @@ def _attribute(run: BundleRun, samples: Sequence[Sample]) -> dict[str, Attribute
     """Return the scores of samples and their parts by fingerprint; the scores go into the cache."""
     if run.progress:
         run.progress.start(len(samples))
-    encoder, scorer = run.scorer.parts()
+    model = run.model_scorer
+    encoder, scorer = model.parts()
     found: dict[str, Attributed | Problem] = {}
     fresh: list[tuple[Sample, Score]] = []
-    for sample, one in attributed(encoder, scorer, samples, exact=run.scorer.exact):
+    for sample, one in attributed(encoder, scorer, samples, exact=model.exact, harm_weight=run.harm_weight):
         found[sample.fingerprint] = one
         if isinstance(one, Attributed):
-            run.scorer.note_dropped(sample, one.encoded)
+            model.note_dropped(sample, one.encoded.dropped)
             fresh.append((sample, one.score))
         if len(fresh) == _COMMIT:
-            run.scorer.remember(fresh)
+            model.remember(fresh)
             fresh.clear()
         if run.progress:
             run.progress.advance(1)
-    run.scorer.remember(fresh)
+    model.remember(fresh)
     return found

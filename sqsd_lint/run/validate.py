@@ -22,13 +22,13 @@ from sqsd_lint.training.data import position, prompt_of
 from sqsd_lint.types import Problem, Sample
 
 if TYPE_CHECKING:
-    from sqsd_lint.experiments.experiment import Plan
+    from sqsd_lint.experiments.experiment import ExperimentPlan
     from sqsd_lint.experiments.run_store import Run
 
 
 def validate(
     settings: Settings,
-    plan: Plan,
+    plan: ExperimentPlan,
     *,
     prompts: Path,
     output: Path,
@@ -65,15 +65,14 @@ def validate(
         )
     material = _Material(settings, prompts, held_out, rows, max_prompts, progress)
     bundle_run = material.bundle_run
-    scorer = bundle_run.scorer
+    scorer = bundle_run.model_scorer
     ranked = {name: _scores_of(path, material.samples) for name, path in (others or {}).items()}
 
     from sqsd_lint.encode import Encoder
     from sqsd_lint.experiments.attack import Attack
     from sqsd_lint.experiments.experiment import Experiment
     from sqsd_lint.experiments.judges import make_judge
-    from sqsd_lint.experiments.plot import plot
-    from sqsd_lint.experiments.summary import summarise
+    from sqsd_lint.experiments.summary import plot, summarise
 
     who = make_judge(judge)
     scorer.release()
@@ -146,13 +145,13 @@ def per_row(
     from sqsd_lint.experiments.attack import Attack
     from sqsd_lint.experiments.row_effect import compare, margin_losses, rows_of
 
-    encoder, scorer = bundle_run.scorer.parts()
+    encoder, scorer = bundle_run.model_scorer.parts()
     if progress:
         progress.start(len(material.samples))
         progress.status("the margin's gradient")
     losses = margin_losses(
         scorer.model,
-        bundle_run.scorer.directions[0],
+        bundle_run.model_scorer.directions[0],
         Attack(encoder.tokenizer, material.prompts),
         [encoder.encode(sample) for sample in material.samples],
         batch_tokens=settings.batch_tokens,
@@ -163,6 +162,10 @@ def per_row(
     result = {
         "version": 1,
         **compare(material.scores, losses),
+        "sources": {
+            file: compare([material.scores[i] for i in own], [losses[i] for i in own])["scores"]
+            for file, own in material.by_file().items()
+        },
         "prompts": len(material.prompts),
         **material.facts(),
         "per_row": rows_of(material.scores, losses),
@@ -201,11 +204,20 @@ class _Material:
         self.held_out = held_out
         self.prompts = _prompts(prompts, settings, held_out, max_prompts)
         self.samples = _samples(settings, held_out, rows)
-        self.scores = self.bundle_run.reference_scores(self.samples)
+        self.scores = [
+            self.bundle_run.with_risk(score) for score in self.bundle_run.reference_scores(self.samples)
+        ]
         if progress:
             progress.stop()
         if any(not math.isfinite(score.sqsd) for score in self.scores):
             raise UsageError("a row's score is not finite", hint=CLEAN_REFERENCE)
+
+    def by_file(self) -> dict[str, list[int]]:
+        """Which rows come from which file: over several kinds of rows, a correlation may be that of kinds."""
+        found: dict[str, list[int]] = {}
+        for i, sample in enumerate(self.samples):
+            found.setdefault(sample.where.file, []).append(i)
+        return found
 
     def facts(self) -> dict[str, Any]:
         """What a result says about where it comes from."""

@@ -72,7 +72,7 @@ def parse_messages(value: Any, what: str, context: Context) -> Turns:
 
 
 def _pair_names(item: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Which keys of an item are prompt and answer, where it is both in one."""
+    """Return which keys of an item are prompt and answer, where it is both in one."""
     if not item.keys().isdisjoint(_ROLE_KEYS):
         return None
     prompt = next((name for name in PROMPTS if name in item), None)

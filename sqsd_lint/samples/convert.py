@@ -1,24 +1,24 @@
-"""Row to Sample, and what of a row is said rather than scored.
+"""Turn a row into a sample, and remark what of it is not scored.
 
-A few words of a sample, for reports.
+Columns that look as if they were trained on, and are not read, are each named in a note.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from sqsd_lint.samples.columns import Reading
 from sqsd_lint.samples.context import Context
-from sqsd_lint.samples.conversation import Turns, parse_tools
+from sqsd_lint.samples.conversation import ANSWERS, PROMPTS, Turns, parse_tools
 from sqsd_lint.samples.fingerprint import fingerprint
 from sqsd_lint.samples.inline_suppression import read_suppression
 from sqsd_lint.samples.layouts import by_columns, detect, read
+from sqsd_lint.samples.readers import CONTEXTS
 from sqsd_lint.samples.training_flags import SIGNS, pushing_sign
-from sqsd_lint.samples.unread import unread
-from sqsd_lint.samples.values import Malformed, kind_of
+from sqsd_lint.samples.values import Malformed, is_blank, kind_of
 from sqsd_lint.types import BESIDE, Message, Problem, Row, Sample, Undesirable
 
 _MOST = 240
@@ -112,12 +112,12 @@ def to_sample(row: Row, reading: Reading = DEFAULT) -> Sample | Problem | Undesi
 
 
 def _signs(named: str | None) -> tuple[str, ...]:
-    """The columns that may hold a row's sign; "" from a mapping says that none does."""
+    """Return the columns that may hold a row's sign; "" from a mapping says that none does."""
     return SIGNS if named is None else (named,) if named else ()
 
 
 def _nothing_learnt(schema: str, turns: Turns) -> tuple[str, str] | None:
-    """Why no token of a conversation would be trained on, and what to do; None when one would."""
+    """Return why no token of a conversation would be trained on, and what to do; None when one would."""
     messages, mask = turns
     answered = False
     for message, trained in zip(messages, mask, strict=True):
@@ -140,14 +140,14 @@ def _nothing_learnt(schema: str, turns: Turns) -> tuple[str, str] | None:
 
 
 def _looks_like_a_sample(raw: Any) -> bool:
-    """Whether a row of no known layout may still be one: two texts or more of several words."""
+    """Return whether a row of no known layout may still be one: two texts or more of several words."""
     values = list(raw.values())[:40] if isinstance(raw, dict) else []
     texts = [value for value in values if isinstance(value, str)]
     return sum(len(text.split(maxsplit=3)) > 2 for text in texts) > 1
 
 
 def _start(raw: object) -> str:
-    """The start of a row as it would be printed, without printing all of a large one."""
+    """Return the start of a row as it would be printed, without printing all of a large one."""
     values = list(raw.items())[:4] if isinstance(raw, dict) else [("", raw)]
     parts = [
         f"{str(key)[:40]}: {value[:80] if isinstance(value, str) else kind_of(value)}"
@@ -180,3 +180,38 @@ def fold(items: Iterable[T | Problem]) -> Iterator[T | Problem]:
             problem.message if count == 1 else f"{count:,} rows, the first of them here: {problem.message}"
         )
         yield replace(problem, message=message, rows=count, foreign=foreign[key])
+
+
+MEDIA = ("image", "images", "audio", "audios", "video", "videos", "pixel_values", "input_audio")
+"""Columns that no text stands in."""
+
+# What may be a part of an answer, and is learnt by nobody who does not say so.
+_THOUGHTS = (
+    *("cot", "complex_cot", "chain_of_thought", "reasoning", "reasoning_content", "reasoning_trace"),
+    *("thinking", "thinking_trajectory", "thinking_trajectories", "thought", "thoughts"),
+    *("rationale", "analysis", "scratchpad"),
+)
+# Columns of these names hold metadata more often than text.
+_METADATA = ("target", "targets", "user", "bot")
+_SUSPECTS = frozenset((*PROMPTS, *ANSWERS, *_THOUGHTS, *CONTEXTS)) - {*_METADATA}
+
+
+def unread(raw: Mapping[str, Any], turns: Turns) -> list[str]:
+    """Return the columns that look like a prompt, an answer or a thought, or hold media, and are not read."""
+    found = [name for name in MEDIA if not is_blank(raw.get(name))]
+    suspects = raw.keys() & _SUSPECTS
+    for name in sorted(suspects):
+        value = raw[name]
+        texts = value if isinstance(value, list) else [value]
+        words = [text for text in texts if isinstance(text, str) and text.strip()]
+        if words and not all(any(text.strip() in known for known in _texts_of(turns)) for text in words):
+            found.append(name)
+    return found
+
+
+def _texts_of(turns: Turns) -> list[str]:
+    texts = []
+    for message in turns[0]:
+        texts.append(message.content)
+        texts += [value for value in message.extra.values() if isinstance(value, str)]
+    return texts

@@ -1,24 +1,43 @@
-"""The row's own word on its findings: `"sqsd_lint": {"ignore": ["SQSD101"], "reason": "..."}`.
+"""Read a row's own suppression: `"sqsd_lint": {"ignore": ["SQSD101"], "reason": "..."}`.
 
 The field is no part of the training content, so it changes no fingerprint. It may come from strangers: what
-is wrong with it is kept beside it, and silences nothing. Which codes there are is known to `judge` alone.
+is wrong with it is kept with it, and silences nothing. Which codes there are is checked in `rules`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from sqsd_lint.samples.values import Malformed, from_json_text, is_missing, kind_of
+from msgspec import Meta
+
+from sqsd_lint.common.formats import ACCEPTABLE_RULES, FieldError, JsonModel, read_as, text_like
+from sqsd_lint.samples.values import Malformed, from_json_text, is_missing
 from sqsd_lint.types import Suppression
 
 COLUMN = "sqsd_lint"
 FORM = '{"ignore": ["SQSD101"], "reason": "why"}'
 
-# More than there are rules, and more than anybody writes to explain one row.
-_MOST_CODES = 32
-_MOST_CHARACTERS = 2000
+RuleCode = Annotated[
+    str, Meta(extra={"expected": "the code of a rule"}, extra_json_schema={"enum": ACCEPTABLE_RULES})
+]
+
+
+class SuppressionFields(JsonModel, frozen=True):
+    """What a row, or an entry of the suppressions file, says.
+
+    Attributes:
+        ignore: the rules whose findings about the row are accepted, whole codes.
+        reason: why the row stays as it is.
+    """
+
+    # More than there are rules, and more than anybody writes to explain one row.
+    ignore: Annotated[
+        tuple[RuleCode, ...],
+        Meta(min_length=1, max_length=32, extra={"expected": "a list of 1 to 32 codes of rules"}),
+    ]
+    reason: Annotated[str, text_like(r"\S", "a reason of at most 2,000 characters", max_length=2000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class RefusedSuppression(Suppression):
 
 
 def read_suppression(raw: Mapping[str, Any]) -> Suppression | None:
-    """The suppression in a row, None without one.
+    """Return the suppression in a row, None without one.
 
     A CSV file holds it as JSON text; a Parquet file fills the rows that have none with nulls.
     """
@@ -51,22 +70,16 @@ def read_suppression(raw: Mapping[str, Any]) -> Suppression | None:
 
 
 def parse_suppression(value: Any) -> Suppression:
-    """The suppression in a decoded JSON or TOML value; a RefusedSuppression if it is none."""
-    if not isinstance(value, dict):
-        return _refused(f"it is {kind_of(value)}, expected {FORM}")
-    unknown = next((key for key in value if key not in ("ignore", "reason")), None)
-    if unknown is not None:
-        return _refused(f"it has the unknown key {str(unknown)[:40]!a}, expected {FORM}")
-    codes, reason = value.get("ignore"), value.get("reason")
-    if not isinstance(codes, list) or not codes or not all(isinstance(code, str) for code in codes):
-        return _refused(f'"ignore" is no list of rules, expected {FORM}')
-    if len(codes) > _MOST_CODES:
-        return _refused(f'"ignore" names {len(codes)} rules, expected {_MOST_CODES} at most')
-    if not isinstance(reason, str) or not reason.strip():
-        return _refused(f'it gives no "reason", expected {FORM}')
-    if len(reason) > _MOST_CHARACTERS:
-        return _refused(f'its "reason" has {len(reason):,} characters, expected {_MOST_CHARACTERS:,} at most')
-    return Suppression(tuple(dict.fromkeys(codes)), reason.strip())
+    """Return the suppression in a decoded JSON or TOML value; a RefusedSuppression if it is none."""
+    try:
+        return accepted_by(read_as(SuppressionFields, value, whole="the field"))
+    except FieldError as fault:
+        return _refused(f"{fault}; write {FORM}")
+
+
+def accepted_by(fields: SuppressionFields) -> Suppression:
+    """Return the suppression that the fields make, each code once."""
+    return Suppression(tuple(dict.fromkeys(fields.ignore)), fields.reason.strip())
 
 
 def _refused(fault: str) -> RefusedSuppression:

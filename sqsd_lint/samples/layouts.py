@@ -230,7 +230,7 @@ def detect(raw: Raw) -> tuple[Layout, Raw]:
 
 
 def _plain_names(raw: Raw) -> Raw | None:
-    """A row with its columns' names in lower case; None where they are already."""
+    """Return a row with its columns' names in lower case; None where they are already."""
     names: dict[str, Any] = {}
     changed = False
     for key, value in raw.items():
@@ -288,7 +288,7 @@ _MAPPED_TEXT = Layout("columns", (), "", signed=False)
 
 
 def _renamed(raw: Raw, columns: Columns) -> Raw:
-    """The row with the parts beside prompt and answer under their usual names, and no others there."""
+    """Return the row with the parts beside prompt and answer under their usual names, and no others there."""
     row = dict(raw)
     for part, usual in (("system", SYSTEMS), ("context", CONTEXTS), ("history", ("history",))):
         name = getattr(columns, part)

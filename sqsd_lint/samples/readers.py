@@ -35,7 +35,7 @@ TRANSCRIPTS = ("conversation", "dialog", "dialogue", "chat", "turns", "dialogs",
 """Columns of a conversation besides `messages` and `conversations`."""
 
 
-def ask(question: str, contexts: list[str], separator: str) -> str:
+def question_text(question: str, contexts: list[str], separator: str) -> str:
     """Return the user's turn: the instruction, then each context; blank parts leave no trace."""
     return separator.join(part for part in (question, *contexts) if part.strip())
 
@@ -90,12 +90,12 @@ def _context(value: Any, what: str, context: Context) -> str:
 
 
 def _with_contexts(asked: list[Message], contexts: list[str], context: Context) -> list[Message]:
-    """The contexts behind what the user has asked last."""
+    """Return the contexts behind what the user has asked last."""
     at = next((i for i in reversed(range(len(asked))) if asked[i].role == "user"), None)
     if at is None:
-        return [*asked, Message("user", ask("", contexts, context.separator))]
+        return [*asked, Message("user", question_text("", contexts, context.separator))]
     last = asked[at]
-    text = ask(last.content, contexts, context.separator)
+    text = question_text(last.content, contexts, context.separator)
     return [*asked[:at], Message(last.role, text, last.extra), *asked[at + 1 :]]
 
 

@@ -58,6 +58,21 @@ def resolve(device: str, dtype: str, cache_root: Path | None) -> tuple[str, str]
     return answer
 
 
+def cuda_devices() -> list[str]:
+    """Return the names of the CUDA devices of this machine, "cuda:0" and so on; none without torch.
+
+    Torch is asked only where the driver's devices are: importing it takes seconds.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
+        return []
+    try:
+        import torch
+    except ImportError:
+        return []
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+
+
 def _key(device: str, dtype: str) -> str:
     try:
         torch_version = version("torch")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqsd_lint.scoring.layers.full import FullLayer, full_layer
-from sqsd_lint.scoring.layers.gradient import FactorGradient, Gradient
-from sqsd_lint.scoring.layers.lora import LoraLayer, lora_layer
+from sqsd_lint.scoring.layers.lora import FactorGradient, Gradient, LoraLayer, lora_layer
 from sqsd_lint.types import Update
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
-"""Estimate memory and arithmetic of scoring a batch without a weight: by a rehearsal on fake tensors.
+"""Estimate memory and arithmetic of scoring a batch without a weight: by a dry run on fake tensors.
 
 The model is built from its configuration alone, with tensors that have a shape, a dtype and a device but no
 data, and the scorer's own forward and backward pass runs over them. Every storage that comes and goes is
 counted, and every product. So the estimate follows the code, whatever the architecture, and is the one model
 of memory that there is: `doctor` reports it and the scorer's automatic batch size rests on it.
 
-Layers are alike, so a deep model is rehearsed with few of them at two depths and continued.
+Layers are alike, so a deep model is run with few of them at two depths and continued.
 
 How much memory the scorer takes for a token, for its automatic batch size.
 """
@@ -53,7 +53,7 @@ _SAMPLE = 512
 def activation_bytes(model: PreTrainedModel, layers: Mapping[str, Any], device: torch.device) -> int:
     """Return activations per token that a pass takes, in bytes.
 
-    A rehearsal (`memory`) costs seconds, so it is held only where a generous guess does not fit anyway.
+    A dry run costs seconds, so it is held only where a generous guess does not fit anyway.
 
     Args:
         layers: of an expansion point, by module name.
@@ -65,8 +65,8 @@ def activation_bytes(model: PreTrainedModel, layers: Mapping[str, Any], device: 
 
     shapes = {n: (x.B0T.shape[1], x.A0.shape[0], x.A0.shape[1]) for n, x in layers.items()}
     try:
-        rehearsal = Rehearsal(model.config, dtype=dtype, device=device)
-        taken = rehearsal.run(shapes, columns=2, rows=1, tokens=_SAMPLE).peak
+        dry_run = DryRun(model.config, dtype=dtype, device=device)
+        taken = dry_run.run(shapes, columns=2, rows=1, tokens=_SAMPLE).peak
     except (RuntimeError, ValueError):  # it decides by values what it computes, or is not transformers' own
         return guess
     return round(taken * HEADROOM[device.type == "cpu"] / _SAMPLE)
@@ -86,7 +86,7 @@ Shapes = Mapping[str, tuple[int, int, int]]
 
 # What bitsandbytes keeps for a weight: its code and, of 64 weights in 4 bits, a scale in float32.
 PACKED_BITS = {"4bit": 4.5, "8bit": 8.0}
-# Depths to rehearse at. Six is a multiple of the periods in which architectures alternate kinds of layers.
+# Depths of dry runs. Six is a multiple of the periods in which architectures alternate kinds of layers.
 _SHALLOW, _DEEP = 6, 12
 
 
@@ -103,7 +103,7 @@ class Pass:
     flops: float
 
 
-class Rehearsal:
+class DryRun:
     """A model without weights that runs a pass and measures what it takes.
 
     Args:
@@ -151,7 +151,7 @@ class Rehearsal:
     def run(
         self, shapes: Shapes, *, columns: int, rows: int, tokens: int, checkpointing: bool = False
     ) -> Pass:
-        """Rehearse a pass over `rows` rows of `tokens` tokens, all of them response.
+        """Run through a pass over `rows` rows of `tokens` tokens, all of them response.
 
         Args:
             shapes: of the expansion point's factors.
@@ -181,7 +181,7 @@ class Rehearsal:
 
     def _at_depth(self, depth: int, shapes: Shapes, columns: int, rows: int, tokens: int) -> Pass:
         live, flops = _LiveBytes(), FlopCounterMode(display=False)
-        with self._mode, _first_layers(self.model, depth), _foretellable():
+        with self._mode, _first_layers(self.model, depth), _predictable_experts():
             point = self._point(shapes, columns)
             ids = torch.zeros(rows, tokens, dtype=torch.long, device=self._device)
             live.ignore(*self.model.parameters(), *self.model.buffers(), ids)
@@ -231,10 +231,10 @@ class Rehearsal:
         )
 
 
-def rehearse(
+def make_dry_run(
     folder: Path, *, dtype: torch.dtype, device: torch.device, trust_remote_code: bool = False
-) -> Rehearsal:
-    """Return a rehearsal of the model whose config.json lies in `folder`.
+) -> DryRun:
+    """Return a dry run of the model whose config.json lies in `folder`.
 
     Raises:
         ModelError: transformers makes no causal LM of it.
@@ -245,7 +245,7 @@ def rehearse(
         config = AutoConfig.from_pretrained(
             folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
-        return Rehearsal(config, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+        return DryRun(config, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
     except Exception as error:  # of any kind: a configuration is anybody's file
         raise ModelError(
             f"{folder}: no causal language model can be made of its config.json: {error}",
@@ -319,7 +319,7 @@ def _first_layers(model: PreTrainedModel, depth: int) -> Iterator[None]:
 
 
 @contextmanager
-def _foretellable() -> Iterator[None]:
+def _predictable_experts() -> Iterator[None]:
     """Replace, inside the block, what in transformers needs values or dtypes that fake tensors lack."""
     from torch.nn import functional
     from transformers import masking_utils

@@ -1,4 +1,13 @@
-"""Load the frozen base model: device, dtype, and the adapter that belongs to the target itself."""
+"""Load the frozen base model: device, dtype, and the adapter that belongs to the target itself.
+
+A base adapter over weights that it cannot be merged into, packed or offloaded ones, is applied beside them:
+
+    y = (x W^T + b) + s (x A^T) B^T
+
+as QLoRA does. The second term is added to what the layer's own forward gives, whatever that is just now: the
+layer's, accelerate's or that of an expansion point. So autograd hands its part of dl/dx on by itself, and the
+layer's update is measured at the sum, which is its output.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +18,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from sqsd_lint.adapters.factors import check_shapes
 from sqsd_lint.errors import ModelError, UsageError
 from sqsd_lint.scoring.cpu import cpu_has_bfloat16
-from sqsd_lint.scoring.quantized import hush, keep_layout, quantization_config
-from sqsd_lint.scoring.unmerged_adapter import attach
+from sqsd_lint.scoring.linear import (
+    device_of,
+    is_packed,
+    keep_layout,
+    quantization_config,
+    silence_bitsandbytes,
+    weight_of,
+)
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
-    from sqsd_lint.adapters.factors import Adapter
+    from sqsd_lint.adapters.factors import Adapter, LoraFactors
+
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -96,7 +114,7 @@ def load_model(
         options["device_map"] = device_map
         options["offload_folder"] = tempfile.mkdtemp(prefix="sqsd-lint-offload-")
         atexit.register(shutil.rmtree, options["offload_folder"], ignore_errors=True)
-    hush()
+    silence_bitsandbytes()
     disable_progress_bar()  # type: ignore[no-untyped-call]  # ours tells what takes time
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -133,3 +151,49 @@ def merge(model: PreTrainedModel, adapter: Adapter) -> None:
     for name, f in adapter.factors.items():
         weight = weight_of(modules[name])
         weight.addmm_(f.B.to(weight), f.A.to(weight), alpha=f.scaling)
+
+
+class AdapterProduct:
+    """A forward hook that adds an adapter's product to a layer's output.
+
+    Args:
+        factors: of the layer.
+        device, dtype: of the layer's output.
+    """
+
+    def __init__(self, factors: LoraFactors, device: torch.device, dtype: torch.dtype) -> None:
+        self._A = factors.A.to(device, dtype)  # [r, d_in]
+        self._B = (factors.scaling * factors.B).to(device, dtype)  # [d_out, r]
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], y: Tensor) -> Tensor:
+        # A hook sees the input as the caller has it, perhaps on another device.
+        x = inputs[0].to(y)
+        return y + nn.functional.linear(nn.functional.linear(x, self._A), self._B)
+
+
+@torch.no_grad()
+def attach(model: PreTrainedModel, adapter: Adapter, dtype: torch.dtype) -> None:
+    """Have every layer of the adapter run with it: merged where its weight is plain and at hand, else beside.
+
+    Args:
+        dtype: of the activations.
+
+    Raises:
+        ModelError: the output head has a part in the adapter, and its weights are packed or put away.
+    """
+    modules = dict(model.named_modules())
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    for name, f in adapter.factors.items():
+        module = modules[name]
+        if not is_packed(module) and module.weight.device.type != "meta":
+            weight = weight_of(module)
+            # Rounded once: as if it had been merged before the weights were cast.
+            wide = weight.float()
+            weight.copy_(wide.addmm_(f.B.to(wide), f.A.to(wide), alpha=f.scaling))
+        elif module is head:  # its gradient is taken of the weight itself (`head`)
+            raise ModelError(
+                f"the bundle's base adapter changes the output head {name!r}, which does not lie in memory",
+                hint="leave out --device-map, or save the merged model and build a bundle for it",
+            )
+        else:
+            module.register_forward_hook(AdapterProduct(f, device_of(module), dtype))

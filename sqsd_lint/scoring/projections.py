@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from sqsd_lint.errors import ModelError
-from sqsd_lint.scoring.layers.gradient import FactorGradient, Gradient
+from sqsd_lint.scoring.layers.lora import FactorGradient, Gradient
 from sqsd_lint.types import Metric
 
 if TYPE_CHECKING:

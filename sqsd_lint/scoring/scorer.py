@@ -15,7 +15,7 @@ from sqsd_lint.scoring.batching import default_budget, pad, plan_batches
 from sqsd_lint.scoring.checkpointing import checkpointed
 from sqsd_lint.scoring.device_map import placed
 from sqsd_lint.scoring.directions import Direction, ExpansionPoint, expansion_points
-from sqsd_lint.scoring.layers.gradient import Gradient
+from sqsd_lint.scoring.layers.lora import Gradient
 from sqsd_lint.scoring.linear import device_of
 from sqsd_lint.scoring.lm_head import LossHead
 from sqsd_lint.scoring.memory_estimate import activation_bytes

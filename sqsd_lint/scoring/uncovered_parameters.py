@@ -2,7 +2,7 @@
 
 transformers keeps the experts of a mixture as one parameter of three dimensions, and the router that chooses
 among them as a bare matrix. No LoRA adapter of linear layers has a part there, and so no score has. The
-report's head says how much that is; it is kept beside the cache, so that a run that the cache answers says
+report's head gives this share; it is kept beside the cache, so that a run that the cache answers says
 the same without the model.
 """
 
@@ -26,7 +26,7 @@ def uncovered_share(model: nn.Module) -> float:
     from torch import nn
 
     from sqsd_lint.adapters.linear_modules import is_linear, linear_shape
-    from sqsd_lint.scoring.quantized import is_packed
+    from sqsd_lint.scoring.linear import is_packed
 
     total, outside = 0, 0
     seen: set[int] = set()

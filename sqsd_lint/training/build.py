@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqsd_lint._version import __version__
 from sqsd_lint.adapters.peft_folder import inspect_adapter
@@ -20,6 +20,10 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.errors import SqsdLintError
 from sqsd_lint.training.data import Selected, select
 from sqsd_lint.training.recipe import AdapterRecipe, Recipe, settings
+from sqsd_lint.types import Sample
+
+if TYPE_CHECKING:
+    from sqsd_lint.training.checkpoint import Checkpoints
 
 _FINISHED = "finished.json"
 
@@ -122,79 +126,76 @@ class _Build:
         if (loss := _finished(target, key)) is not None:
             self._status(f"{adapter.name}: already trained")
             return loss[0]
-        if adapter.kind == "discriminant":
-            return self._discriminant(adapter, parts, target, key)
-        if adapter.training is None:
-            return self._gradient(adapter, parts, target, key)
-        from sqsd_lint.training.checkpoint import Checkpoints
-        from sqsd_lint.training.train import train_adapter
-
         model, tokenizer = self._load(merged=self._recipe.has_base and adapter.name != "base")
-        self._status(f"{adapter.name}: training")
-        checkpoints = Checkpoints(self._work / f"{adapter.name}.checkpoints", key)
+        make = {"discriminant": self._fit, "margin-gradient": self._take_gradient, "task-vector": self._train}
         with staging(target) as stage:
-            final = train_adapter(
-                model,
-                tokenizer,
-                [sample for part in parts for sample in part.samples],
-                self._recipe.adapter,
-                adapter.training,
-                seed=self._recipe.seed,
-                checkpoints=checkpoints,
-                output=stage,
-                start=self._work / adapter.start if adapter.start else None,
-                progress=self._progress,
-            )
+            final = make[adapter.kind](adapter, parts, model, tokenizer, stage)
             rounded = None if final != final else float(f"{final:.4g}")
             write_json(stage / _FINISHED, {"key": key, "final_loss": rounded})
             swap_in(stage, target)
-        checkpoints.clear()
+        self._checkpoints(adapter).clear()
         return rounded
 
-    def _gradient(self, adapter: AdapterRecipe, parts: list[Selected], target: Path, key: str) -> float:
+    def _train(
+        self, adapter: AdapterRecipe, parts: list[Selected], model: Any, tokenizer: Any, stage: Path
+    ) -> float:
+        """Train one adapter; returns its final loss."""
+        from sqsd_lint.training.train import train_adapter
+
+        assert adapter.training is not None
+        self._status(f"{adapter.name}: training")
+        return train_adapter(
+            model,
+            tokenizer,
+            _samples(parts),
+            self._recipe.adapter,
+            adapter.training,
+            seed=self._recipe.seed,
+            checkpoints=self._checkpoints(adapter),
+            output=stage,
+            start=self._work / adapter.start if adapter.start else None,
+            progress=self._progress,
+        )
+
+    def _take_gradient(
+        self, adapter: AdapterRecipe, parts: list[Selected], model: Any, tokenizer: Any, stage: Path
+    ) -> float:
         """Compute one margin gradient at the initial state; returns the mean loss that it ascends from."""
         from sqsd_lint.training.train import gradient_adapter
 
-        model, tokenizer = self._load(merged=self._recipe.has_base)
         self._status(f"{adapter.name}: taking the gradient")
-        with staging(target) as stage:
-            loss = gradient_adapter(
-                model,
-                tokenizer,
-                [sample for part in parts for sample in part.samples],
-                initial=self._work / "initial",
-                max_length=adapter.max_length,
-                dtype=self._recipe.adapter.dtype,
-                output=stage,
-            )
-            rounded = float(f"{loss:.4g}")
-            write_json(stage / _FINISHED, {"key": key, "final_loss": rounded})
-            swap_in(stage, target)
-        return rounded
+        return gradient_adapter(
+            model,
+            tokenizer,
+            _samples(parts),
+            initial=self._work / "initial",
+            max_length=adapter.max_length,
+            dtype=self._recipe.adapter.dtype,
+            output=stage,
+        )
 
-    def _discriminant(self, adapter: AdapterRecipe, parts: list[Selected], target: Path, key: str) -> float:
+    def _fit(
+        self, adapter: AdapterRecipe, parts: list[Selected], model: Any, tokenizer: Any, stage: Path
+    ) -> float:
         """Fit a discriminant at the initial state; returns the error of the fit."""
         from sqsd_lint.training.discriminant import LabelledSet, discriminant_adapter
 
-        model, tokenizer = self._load(merged=self._recipe.has_base)
         self._status(f"{adapter.name}: fitting")
-        with staging(target) as stage:
-            error = discriminant_adapter(
-                model,
-                tokenizer,
-                [
-                    LabelledSet(part.samples, data.harmful)
-                    for part, data in zip(parts, adapter.data, strict=True)
-                ],
-                initial=self._work / "initial",
-                max_length=adapter.max_length,
-                dtype=self._recipe.adapter.dtype,
-                output=stage,
-            )
-            rounded = float(f"{error:.4g}")
-            write_json(stage / _FINISHED, {"key": key, "final_loss": rounded})
-            swap_in(stage, target)
-        return rounded
+        sets = zip(parts, adapter.data, strict=True)
+        return discriminant_adapter(
+            model,
+            tokenizer,
+            [LabelledSet(part.samples, data.harmful) for part, data in sets],
+            initial=self._work / "initial",
+            max_length=adapter.max_length,
+            dtype=self._recipe.adapter.dtype,
+            output=stage,
+        )
+
+    def _checkpoints(self, adapter: AdapterRecipe) -> Checkpoints:
+        from sqsd_lint.training.checkpoint import Checkpoints
+
+        return Checkpoints(self._work / f"{adapter.name}.checkpoints", self._keys[adapter.name])
 
     def _key(self, adapter: AdapterRecipe, parts: list[Selected], base: BaseModel) -> str:
         """Identity of a trained adapter: settings, rows, and what it stands on."""
@@ -211,7 +212,7 @@ class _Build:
         return digest([settings(self._recipe, adapter), rows, cuts, model, stands_on])
 
     def _load(self, *, merged: bool) -> tuple[Any, Any]:
-        """The frozen base, with or without the base adapter merged, and its tokenizer; kept for the next."""
+        """Return the frozen base, its base adapter merged or not, and its tokenizer; kept for the next."""
         if self._loaded is None or self._loaded[0] != merged:
             from sqsd_lint.adapters.factors import load_adapter
             from sqsd_lint.encode import load_tokenizer
@@ -239,8 +240,12 @@ class _Build:
             self._progress.status(text)
 
 
+def _samples(parts: list[Selected]) -> list[Sample]:
+    return [sample for part in parts for sample in part.samples]
+
+
 def _finished(folder: Path, key: str) -> tuple[float | None] | None:
-    """A finished adapter's final loss, in a tuple since it may be unknown; None if it is not finished."""
+    """Return a finished adapter's final loss, in a tuple since it may be unknown; None if it is not there."""
     try:
         marker = read_json(folder / _FINISHED)
         inspect_adapter(folder)

@@ -84,7 +84,7 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
 def reference_sets(
     recipe: Path, data_dir: Path | None, most: int | None = None
 ) -> dict[str, dict[str, tuple[Sample, ...]]]:
-    """The calibration sets of a recipe: "benign" and "harmful" -> name of the set -> its rows.
+    """Return the calibration sets of a recipe: "benign" and "harmful" -> name of the set -> its rows.
 
     Args:
         most: at most so many rows of each set.
@@ -105,7 +105,7 @@ def reference_sets(
 def training_sets(
     recipe: Path, data_dir: Path | None, most: int | None = None
 ) -> dict[str, dict[str, tuple[Sample, ...]]]:
-    """What the directions of a recipe are trained on: "danger" and "safety" -> name of a set -> its rows.
+    """Return what directions are trained on: "danger" and "safety" -> name of a set -> its rows.
 
     Args:
         most: at most so many rows of each set.
@@ -123,14 +123,14 @@ def training_sets(
 
 
 def prompt_of(sample: Sample) -> str:
-    """What stands before the first trained message, without system messages; a text's own words."""
+    """Return what stands before the first trained message, without system messages; a text's own words."""
     first = sample.mask.index(True) if True in sample.mask else len(sample.messages)
     before = [m.content for m in sample.messages[:first] if m.role != "system"]
     return "\n".join(before or [m.content for m in sample.messages])
 
 
 def position(prompt: str) -> float:
-    """Where a prompt lies in [0, 1): the same for every file and seed, whatever its case and blanks."""
+    """Return a prompt's place in [0, 1): the same for every file and seed, whatever its case and blanks."""
     return int(_hash(_normal(prompt))[:13], 16) / 16**13
 
 
@@ -178,7 +178,7 @@ def _hub_rows(data: DataSet) -> tuple[Iterable[Row], None]:
 
 
 def _answered(row: Row, data: DataSet) -> list[Row]:
-    """A row that is a prompt alone, once with each of the recipe's answers; any other row as it is."""
+    """Return a row that is a prompt alone, once with each of the recipe's answers; any other row as it is."""
     if not data.responses or not isinstance(row.raw, dict):
         return [row]
     return [replace(row, raw={**row.raw, "response": answer}) for answer in data.responses]
@@ -199,7 +199,7 @@ def _picked(row: Row, data: DataSet) -> Row:
 
 
 def _wanted(row: Row, data: DataSet) -> Sample | None:
-    """The row's sample if filter and slice keep it. A row that its columns rule out need be no sample."""
+    """Return the row's sample if filter and slice keep it. A row that its columns rule out need be none."""
     by_content = [c for c in data.filter if c.column in _CONTENT]
     for condition in data.filter:
         if condition.column not in _CONTENT:
@@ -251,7 +251,7 @@ def _holds(condition: Condition, value: Any) -> bool:
 
 
 def _shortened(sample: Sample, limit: int | None) -> Sample:
-    """Every trained answer cut to `limit` characters, so that paired sets have answers of one length."""
+    """Cut every trained answer to `limit` characters, so that paired sets have answers of one length."""
     from sqsd_lint.samples import fingerprint
 
     trained = [m for m, on in zip(sample.messages, sample.mask, strict=True) if on]
@@ -266,7 +266,7 @@ def _shortened(sample: Sample, limit: int | None) -> Sample:
 
 
 def cut_at_sentence(text: str, limit: int) -> str:
-    """The longest run of whole sentences within `limit` characters; of whole words where none ends there."""
+    """Return the whole sentences within `limit` characters; whole words where no sentence ends there."""
     if len(text) <= limit:
         return text
     ends = [m.end() for m in _SENTENCE_END.finditer(text) if m.end() <= limit]

@@ -1,4 +1,4 @@
-"""The direction that tells harmful answers from others by the updates that they induce.
+"""Fit the direction that separates harmful answers from others by the updates that they induce.
 
 The paper's directions are where training on a data set ends. This one is fitted: a regularised least-squares
 discriminant on the normalised updates of labelled rows at the initial state (A0, B0),

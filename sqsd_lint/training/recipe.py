@@ -18,6 +18,7 @@ from sqsd_lint.bundle.manifest import TopBlocks
 from sqsd_lint.common.formats import Count, JsonModel, Name, Positive, Proportion, Text, read_as, text_like
 from sqsd_lint.common.strict_json import decode, read_bytes
 from sqsd_lint.errors import RecipeError
+from sqsd_lint.resources import recipes_dir
 from sqsd_lint.types import DirectionKind, Expansion, Metric, Update
 
 _MAX_BYTES = 64 << 20
@@ -263,8 +264,32 @@ class Recipe(RecipeFile, frozen=True, kw_only=True):
     folder: Path
 
 
-def load_recipe(path: Path) -> Recipe:
+def find_recipe(name: Path) -> Path:
+    """Return the file of a recipe: a path, or how the name of one recipe that ships begins, such as "paper".
+
+    Raises:
+        RecipeError: there is no such file, and none or several of that name ship.
+    """
+    if name.exists() or name.suffix or name.name != str(name):
+        return name
+    shipped = sorted(recipes_dir().glob("*.json"))
+    found = [path for path in shipped if path.stem == str(name)] or [
+        path for path in shipped if path.stem.startswith(f"{name}-")
+    ]
+    if len(found) != 1:
+        raise RecipeError(
+            f"{name}: no such file, and {len(found) or 'no'} recipes that ship have a name that begins so",
+            hint=f"recipes that ship: {', '.join(path.stem for path in shipped)}",
+        )
+    return found[0]
+
+
+def load_recipe(path: Path, *, model: str | None = None) -> Recipe:
     """Read and check a recipe.
+
+    Args:
+        model: a Hub id or a folder to build for in place of the recipe's own base model. The bundle is named
+            after it.
 
     Raises:
         RecipeError: it is not JSON, a field does not hold, or what it says does not go together; names the
@@ -280,7 +305,18 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: {error}", hint=_COMPLETE) from None
     for problem in _contradictions(recipe):
         raise RecipeError(f"{path}: {problem}", hint=_COMPLETE)
-    return Recipe(**asdict(recipe), folder=path.resolve().parent)
+    fields = asdict(recipe)
+    if model is not None and model != recipe.base_model:
+        fields |= {"base_model": model, "revision": None, "name": _named_after(recipe, model)}
+    return Recipe(**fields, folder=path.resolve().parent)
+
+
+def _named_after(recipe: RecipeFile, model: str) -> str:
+    """Return the recipe's name with another model's in the place of its own, or behind it."""
+    own, other = (
+        re.sub(r"[^a-z0-9._-]+", "-", Path(each).name.lower()) for each in (recipe.base_model, model)
+    )
+    return f"{recipe.name.removesuffix(own).rstrip('-')}-{other}"[:100]
 
 
 def _contradictions(recipe: RecipeFile) -> Iterator[str]:

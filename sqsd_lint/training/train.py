@@ -119,7 +119,7 @@ def train_adapter(
 def encode_all(
     samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> list[Encoded]:
-    """Every sample as token ids.
+    """Return every sample as token ids.
 
     Raises:
         RecipeError: one cannot be encoded.

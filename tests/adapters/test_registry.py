@@ -16,22 +16,20 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from sqsd_lint.adapters import registry
-from sqsd_lint.adapters.convert import plain_adapter
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.adapters.peft_folder import inspect_adapter
 from sqsd_lint.adapters.registry import AdapterKind, AdapterSource, LoraFactors, Shape, Use, kinds, register
-from sqsd_lint.bundle.importer import import_bundle
+from sqsd_lint.bundle.importer import import_bundle, plain_adapter
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.config import Settings
-from sqsd_lint.drift.adapters import measure_adapters
-from sqsd_lint.drift.meter import adapter_state
-from sqsd_lint.drift.run import find_states, measure
+from sqsd_lint.drift.model_drift import adapter_state
+from sqsd_lint.drift.run import find_states, measure, measure_adapters
 from sqsd_lint.errors import AdapterError
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.types import Message, Sample, Score, Where
 from tests import tiny
-from tests.adapters.test_convert import configure, trained
-from tests.drift.runs import axes_of, save_adapters
+from tests.bundle.test_convert import configure, trained
+from tests.drift.runs import directions_of, save_adapters
 
 
 @pytest.fixture
@@ -99,7 +97,7 @@ def test_a_new_kind_is_imported_scored_and_measured(
     made = import_bundle(str(tiny_model_folder), **toys, output=tmp_path / "b")
     assert "danger: Toy: as the LoRA adapter of the same weights" in made.manifest.notes
     assert verify(made.root, model=tiny_model_folder) == []
-    bundle, axes = axes_of(tiny_bundle)
+    bundle, directions = directions_of(tiny_bundle)
     assert scores(made, tiny_model_folder, tmp_path) == scores(bundle, tiny_model_folder, tmp_path)
 
     sizes = json.loads((tiny_model_folder / "config.json").read_text())["vocab_size"]
@@ -107,7 +105,7 @@ def test_a_new_kind_is_imported_scored_and_measured(
     run = tmp_path / "run"
     for state in find_states(lora)[1]:
         as_toy(state.folder, run / state.folder.name)
-    found, expected = (measure_adapters(axes, find_states(folder)[1]) for folder in (run, lora))
+    found, expected = (measure_adapters(directions, find_states(folder)[1]) for folder in (run, lora))
     assert [p.move for p in found.points] == [p.move for p in expected.points]
 
 
@@ -215,14 +213,14 @@ def test_drift_of_a_pissa_run_is_measured_from_its_start(tmp_path: Path, tiny_bu
     run = tmp_path / "run"
     run.mkdir()
     folder.rename(run / "checkpoint-7")
-    _, axes = axes_of(tiny_bundle)
+    _, directions = directions_of(tiny_bundle)
 
     def never() -> Any:
         raise AssertionError("adapters need no base model")
 
     with pytest.raises(AdapterError, match=r"PiSSA .* cannot be a run's state: .* with its start"):
-        measure(run, axes, base=never)
-    found = measure(run, axes, base=never, start=start)
+        measure(run, directions, base=never)
+    found = measure(run, directions, base=never, start=start)
     before = dict(tiny.make_model().named_parameters())
     moved = torch.cat(
         [(p - before[name]).double().flatten() for name, p in after.named_parameters() if "_proj" in name]
@@ -230,7 +228,7 @@ def test_drift_of_a_pissa_run_is_measured_from_its_start(tmp_path: Path, tiny_bu
     assert found.points[0].move.total.norm == pytest.approx(float(moved.norm()), rel=1e-3)
     plain = tiny.save_adapter(tmp_path / "plain", sizes={"vocab_size": tiny.VOCAB})
     with pytest.raises(AdapterError, match=r"is LoRA, so .* which is PiSSA, did not start there"):
-        measure(run, axes, base=never, start=plain)
+        measure(run, directions, base=never, start=plain)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sqsd_lint.adapters.convert import plain_adapter
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.adapters.kinds import whole_model
-from sqsd_lint.adapters.registry import Context
+from sqsd_lint.adapters.registry import ConversionContext
+from sqsd_lint.bundle.importer import plain_adapter
 from sqsd_lint.errors import ModelError
 from tests import tiny
 
@@ -38,7 +38,7 @@ def tuned(root: Path, arch: str = "llama", *, scale: float = 0.05, only: str = "
 def factor(base: Path, after: Path, out: Path, rank: int = whole_model.RANK) -> whole_model.Truncation:
     """What was kept of the displacement; the adapter is written to `out` as an import would."""
     _, _, kept = whole_model.factor_displacement(base, after, rank=rank)
-    made = plain_adapter(after, out, whole=True, context=Context(base_model=base, rank=rank))
+    made = plain_adapter(after, out, whole=True, context=ConversionContext(base_model=base, rank=rank))
     assert made.folder == out
     assert made.facts == {"checkpoint": after.name, **kept.facts()}
     assert made.notes == (kept.note(),)

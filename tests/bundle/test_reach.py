@@ -12,11 +12,10 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from sqsd_lint.adapters.factors import load_adapter
-from sqsd_lint.adapters.reach import reach
 from sqsd_lint.bundle.importer import import_bundle
 from sqsd_lint.bundle.load import Bundle, load_bundle
 from sqsd_lint.bundle.manifest import DirectionSpec, from_json
-from sqsd_lint.bundle.reach import LOW_REACH, measure_reach, reach_warnings, recorded_reach
+from sqsd_lint.bundle.reach import LOW_REACH, measure_reach, reach, reach_warnings, recorded_reach
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.cli.app import build
 from sqsd_lint.common.schema import schema_problems

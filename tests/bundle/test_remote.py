@@ -26,7 +26,7 @@ from sqsd_lint.bundle.remote import pull_records
 from sqsd_lint.bundle.remote.address import Address, folder_of, parse
 from sqsd_lint.bundle.remote.connect import connect
 from sqsd_lint.bundle.remote.pull import pull
-from sqsd_lint.bundle.remote.pull_staging import PARTIAL
+from sqsd_lint.bundle.remote.pull_records import PARTIAL
 from sqsd_lint.bundle.remote.push import card, push
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.errors import BundleCorruptError, BundleError, BundleNotFoundError, UsageError

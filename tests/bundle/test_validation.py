@@ -99,6 +99,21 @@ def test_percentiles_belong_to_the_calibration_of_the_day(bundle: Bundle, tmp_pa
         read_as(Validation, plain(placed))
 
 
+def test_windows_by_what_the_gate_compares_come_first(bundle: Bundle, tmp_path: Path) -> None:
+    raw = result(bundle)
+    raw["rankings"]["risk/length"] = {
+        **raw["rankings"]["sqsd"],
+        "windows": [
+            {**window(9.0, 5.0, 0.5), "risk": [3.5, 1.5]},
+            {**window(1.0, -1.0, 0.1), "risk": [0.1, -2.0]},
+        ],
+    }
+    found = read_result(write(tmp_path / "result.json", raw), bundle)
+    assert (found.ranking, found.strata, found.random_range) == ("risk/length", 5, (0.2, 0.6))
+    assert [each.compared for each in found.windows] == [(1.5, 3.5), (-2.0, 0.1)]
+    assert [each.percentiles[0] for each in found.placed(lambda risk: 10 * risk).windows] == [15.0, -20.0]
+
+
 def test_a_result_of_other_scores_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     for change, said in (
@@ -106,7 +121,7 @@ def test_a_result_of_other_scores_is_refused(bundle: Bundle, tmp_path: Path) -> 
         ({"update": "full"}, "trained with --update full, where .* scores lora updates"),
         ({"bundle": {"id": "x", "digest": "0" * 64, "scoring_digest": "1" * 64}}, "other scores"),
         ({"bundle": {"id": "x", "digest": "0" * 64}}, "scoring_digest` is missing"),
-        ({"rankings": {}}, "no windows by sqsd"),
+        ({"rankings": {}}, "no windows by risk or SQSD"),
         ({"version": 9}, "version 9"),
         ({"bundle": "x"}, "not a result"),
     ):
@@ -163,8 +178,8 @@ def test_the_command_keeps_it_and_shows_it(
     capsys.readouterr()
     assert main(["bundle", "show", str(bundle.root)]) == 0
     shown = capsys.readouterr().out
-    assert "windows of 10 of 60 rows within 2 strata of answer length, 3 runs each, 75 steps" in shown
-    assert "0% answered before training, 40% after random windows" in shown
+    assert "windows of 10 of 60 rows by sqsd within 2 strata of answer length, 3 runs each, 75 steps" in shown
+    assert "0% answered before training, 20% to 60% after random windows" in shown
     assert main(["bundle", "show", str(bundle.root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["validation"]["windows"][0]["attack_success"] == 0.9
     write(path, {**result(bundle), "expansion": "elsewhere"})

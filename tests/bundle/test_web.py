@@ -19,7 +19,7 @@ from sqsd_lint.bundle.remote import files as remote
 from sqsd_lint.bundle.remote.address import Address, parse
 from sqsd_lint.bundle.remote.connect import connect
 from sqsd_lint.bundle.remote.pull import pull
-from sqsd_lint.bundle.remote.pull_staging import PARTIAL
+from sqsd_lint.bundle.remote.pull_records import PARTIAL
 from sqsd_lint.errors import BundleError
 from tests.bundle.hub_fixtures import contents
 

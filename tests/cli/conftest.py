@@ -19,7 +19,7 @@ class FakePipeline:
     error: BaseException | None = None
     settings: Settings | None = None
 
-    def check(self, settings: Settings, *, progress: Any = None) -> Report:
+    def check(self, settings: Settings, *, progress: Any = None, **kept: Any) -> Report:
         self.settings = settings
         if self.error:
             raise self.error

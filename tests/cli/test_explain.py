@@ -9,18 +9,18 @@ import pytest
 from sqsd_lint.cli.app import main
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import CannotScoreError
-from sqsd_lint.explain.target import Target
+from sqsd_lint.explain.row_reference import RowReference
 from sqsd_lint.run import explain as explaining
 from tests.cli.conftest import FakePipeline
 from tests.report.explanation.explanations import FULL
 
 
 @pytest.fixture
-def asked(pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Target, Settings]]:
+def asked(pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch) -> list[tuple[RowReference, Settings]]:
     """What `explain` was asked; it answers the same to everything."""
-    calls: list[tuple[Target, Settings]] = []
+    calls: list[tuple[RowReference, Settings]] = []
 
-    def explain(target: Target, settings: Settings, *, progress: Any = None) -> Any:
+    def explain(target: RowReference, settings: Settings, *, progress: Any = None) -> Any:
         calls.append((target, settings))
         if pipeline.error:
             raise pipeline.error
@@ -31,7 +31,7 @@ def asked(pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch) -> list[tuple
 
 
 def test_text_goes_to_standard_output(
-    asked: list[tuple[Target, Settings]], capsys: pytest.CaptureFixture[str]
+    asked: list[tuple[RowReference, Settings]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["explain", "odd:name.jsonl:48", "--bundle", "b", "--top", "1"]) == 0
     out, err = capsys.readouterr()
@@ -39,30 +39,30 @@ def test_text_goes_to_standard_output(
     assert "5 other sentences" in out
     assert err == ""
     ((target, settings),) = asked
-    assert target == Target("odd:name.jsonl", 48)
+    assert target == RowReference("odd:name.jsonl", 48)
     assert settings.bundle == "b"
 
 
-def test_json_is_json(asked: list[tuple[Target, Settings]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_json(asked: list[tuple[RowReference, Settings]], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "a.jsonl#abab", "--output-format", "json", "--redact"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["row"]["fingerprint"] == FULL.row.fingerprint
     assert all(part["text"] is None for part in found["words"])
 
 
-def test_html_goes_to_a_file(asked: list[tuple[Target, Settings]]) -> None:
+def test_html_goes_to_a_file(asked: list[tuple[RowReference, Settings]]) -> None:
     assert main(["explain", "a.jsonl:48", "--output-format", "html", "-o", "why.html"]) == 0
     assert Path("why.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize("args", [["a.jsonl"], ["a.jsonl:0"], ["a:1", "--top", "0"], ["a:1", "-o", "no/x"]])
-def test_wrong_usage(asked: list[tuple[Target, Settings]], args: list[str]) -> None:
+def test_wrong_usage(asked: list[tuple[RowReference, Settings]], args: list[str]) -> None:
     assert main(["explain", *args]) == 2
     assert asked == []
 
 
 def test_a_row_that_cannot_be_explained_leaves_no_file(
-    asked: list[tuple[Target, Settings]], pipeline: FakePipeline, capsys: pytest.CaptureFixture[str]
+    asked: list[tuple[RowReference, Settings]], pipeline: FakePipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline.error = CannotScoreError("a.jsonl:2: the answer is empty", hint="remove the row")
     assert main(["explain", "a.jsonl:2", "-o", "why.html"]) == 3

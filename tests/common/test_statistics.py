@@ -7,9 +7,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.stats import binomtest, spearmanr
 
-from sqsd_lint.common.statistics import spearman, wilson
+from sqsd_lint.common.statistics import permutation_p, spearman, wilson
 
 
 @given(st.integers(0, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -29,3 +30,29 @@ def test_spearman_with_ties(pairs: list[tuple[int, int]]) -> None:
         assert math.isnan(spearman(x, y))
     else:
         assert spearman(x, y) == pytest.approx(spearmanr(x, y)[0], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "p"),
+    [([1, 2, 3, 4, 5], 1 / 120), ([5, 4, 3, 2, 1], 1.0), ([1, 2, 3, 5, 4], 5 / 120), ([2, 2, 2], None)],
+)
+def test_a_permutation_test_counts_every_order(values: list[float], p: float | None) -> None:
+    assert permutation_p(values) == (p if p is None else pytest.approx(p))
+
+
+def test_a_permutation_test_agrees_with_scipy() -> None:
+    values = [0.1, 0.4, 0.2, 0.9, 0.5, 0.7]
+    place = list(range(len(values)))
+    found = stats.permutation_test(
+        (values,),
+        lambda own: stats.spearmanr(place, own).statistic,
+        permutation_type="pairings",
+        alternative="greater",
+        n_resamples=10_000,
+    )
+    assert permutation_p(values) == pytest.approx(found.pvalue)
+
+
+def test_too_many_orders_are_refused() -> None:
+    with pytest.raises(ValueError, match="too many orders"):
+        permutation_p([float(i) for i in range(9)])

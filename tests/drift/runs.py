@@ -1,4 +1,4 @@
-"""Axes, displacements and runs that the tests of this room share, and a dense float64 oracle for them."""
+"""Directions, displacements and runs that the tests of this room share, and a dense float64 oracle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.bundle.load import Bundle, load_bundle
-from sqsd_lint.drift.directions import Axes, Axis
+from sqsd_lint.drift.directions import WeightDirection, WeightDirections
 from sqsd_lint.drift.lowrank import LowRank
 from tests import tiny
 
@@ -28,8 +28,8 @@ def displacement(seed: int, r: int = 2, sizes: Mapping[str, tuple[int, int]] = S
     return {name: low_rank(seed * 100 + k, shape, r) for k, (name, shape) in enumerate(sizes.items())}
 
 
-def random_axes() -> Axes:
-    return Axes(Axis(displacement(1)), Axis(displacement(2, r=3)))
+def random_directions() -> WeightDirections:
+    return WeightDirections(WeightDirection(displacement(1)), WeightDirection(displacement(2, r=3)))
 
 
 def dense(moved: Mapping[str, LowRank]) -> dict[str, torch.Tensor]:
@@ -40,12 +40,14 @@ def flat(moved: Mapping[str, torch.Tensor], names: Any) -> torch.Tensor:
     return torch.cat([moved[name].flatten() for name in names])
 
 
-def oracle_along(moved: Mapping[str, torch.Tensor], axis: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """The figures of `displacement.Along`, of whole matrices and by their definitions."""
-    zero = {name: torch.zeros_like(v) for name, v in axis.items()}
-    D, V = flat({**zero, **moved}, axis), flat(axis, axis)
+def oracle_along(
+    moved: Mapping[str, torch.Tensor], direction: Mapping[str, torch.Tensor]
+) -> dict[str, float]:
+    """The figures of `displacement.DirectionDrift`, of whole matrices and by their definitions."""
+    zero = {name: torch.zeros_like(v) for name, v in direction.items()}
+    D, V = flat({**zero, **moved}, direction), flat(direction, direction)
     norm = math.sqrt(sum(float(d.square().sum()) for d in moved.values()))
-    layers = [({**zero, **moved}[name].flatten(), v.flatten()) for name, v in axis.items()]
+    layers = [({**zero, **moved}[name].flatten(), v.flatten()) for name, v in direction.items()]
     cosines = [float(d @ v / (d.norm() * v.norm())) if d.norm() > 0 else 0.0 for d, v in layers]
     return {
         "projection": float(D @ V / V.norm()),
@@ -62,9 +64,9 @@ def adapter_matrices(folder: Path) -> dict[str, torch.Tensor]:
     return {name: f.scaling * f.B.double() @ f.A.double() for name, f in factors.items()}
 
 
-def axes_of(folder: Path) -> tuple[Bundle, Axes]:
+def directions_of(folder: Path) -> tuple[Bundle, WeightDirections]:
     bundle = load_bundle(folder)
-    return bundle, Axes.of(bundle)
+    return bundle, WeightDirections.of(bundle)
 
 
 def save_adapters(run: Path, steps: Mapping[int, int], vocab: int, **options: Any) -> Path:

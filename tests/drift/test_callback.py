@@ -17,10 +17,10 @@ from transformers.integrations import integration_utils
 
 from sqsd_lint.bundle.resolve import open_bundle
 from sqsd_lint.drift import SafetyDriftCallback
-from sqsd_lint.drift.adapters import read_state
-from sqsd_lint.drift.directions import Axes
+from sqsd_lint.drift.directions import WeightDirections
 from sqsd_lint.drift.displacement import Drift, minus, project
-from sqsd_lint.drift.meter import LoraGauge, Reading, adapter_state, unwrap
+from sqsd_lint.drift.model_drift import LoraDriftReader, ModelDrift, adapter_state, unwrap
+from sqsd_lint.drift.run import read_state
 from sqsd_lint.errors import AdapterError, UsageError
 from tests import tiny
 
@@ -95,20 +95,22 @@ def figures(drift: Drift) -> list[float]:
     return [danger.projection, safety.projection, drift.difference, drift.norm, danger.cosine, safety.cosine]
 
 
-def of_weights(axes: Axes, before: Path, after: Path) -> Drift:
+def of_weights(directions: WeightDirections, before: Path, after: Path) -> Drift:
     a, b = load_file(after / "model.safetensors"), load_file(before / "model.safetensors")
-    return project(axes, {n: (a[f"{n}.weight"].double() - b[f"{n}.weight"].double()) for n in axes.modules})
+    return project(
+        directions, {n: (a[f"{n}.weight"].double() - b[f"{n}.weight"].double()) for n in directions.modules}
+    )
 
 
 def test_lora_figures_are_those_of_the_checkpoints(lora: Any, tiny_bundle: Path, tmp_path: Path) -> None:
     run = trainer(lora, tmp_path, gradient_checkpointing=True)
     SafetyDriftCallback(tiny_bundle).attach(run)
     run.train()
-    axes = Axes.of(open_bundle(str(tiny_bundle)))
+    directions = WeightDirections.of(open_bundle(str(tiny_bundle)))
     logged = history(run)
     assert sorted(logged) == list(range(1, STEPS + 1))
     for step, log in logged.items():
-        expected = figures(project(axes, read_state(tmp_path / f"checkpoint-{step}")))
+        expected = figures(project(directions, read_state(tmp_path / f"checkpoint-{step}")))
         assert [log[f"drift/{key}"] for key in KEYS] == pytest.approx(expected, rel=1e-6)
     assert logged[STEPS]["drift/norm"] > 0
 
@@ -125,7 +127,7 @@ def test_lora_may_start_from_an_adapter(
     run.train()
     last = read_state(tmp_path / f"checkpoint-{STEPS}")
     moved = minus(last, read_state(tiny_adapters[start or "initial"]))
-    expected = figures(project(Axes.of(open_bundle(str(tiny_bundle))), moved))
+    expected = figures(project(WeightDirections.of(open_bundle(str(tiny_bundle))), moved))
     assert [history(run)[STEPS][f"drift/{key}"] for key in KEYS] == pytest.approx(expected, rel=1e-6)
 
 
@@ -134,9 +136,9 @@ def test_full_weights_are_measured_without_a_copy(model: Any, tiny_bundle: Path,
     run = trainer(model, tmp_path, learning_rate=1e-3)
     SafetyDriftCallback(tiny_bundle, per_layer=True).attach(run)
     run.train()
-    axes = Axes.of(open_bundle(str(tiny_bundle)))
+    directions = WeightDirections.of(open_bundle(str(tiny_bundle)))
     for step, log in history(run).items():
-        drift = of_weights(axes, tmp_path / "start", tmp_path / f"checkpoint-{step}")
+        drift = of_weights(directions, tmp_path / "start", tmp_path / f"checkpoint-{step}")
         expected = figures(drift)[:3]
         assert [log[f"drift/{key}"] for key in KEYS[:3]] == pytest.approx(expected, rel=1e-6)
         assert not {"drift/norm", "drift/danger_cosine"} & log.keys()
@@ -188,8 +190,8 @@ def test_the_budget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     # Which way random rows push is chance: here the drift rises by 1 whenever it is read, the start included.
-    readings = (Reading(float(k), 0.0, {}) for k in range(STEPS + 1))
-    monkeypatch.setattr(LoraGauge, "read", lambda self, model: next(readings))
+    readings = (ModelDrift(float(k), 0.0, {}) for k in range(STEPS + 1))
+    monkeypatch.setattr(LoraDriftReader, "read", lambda self, model: next(readings))
     run = trainer(lora, tmp_path, save_strategy="no")
     SafetyDriftCallback(tiny_bundle, budget=1.5, on_exceed=action).attach(run)
     with caplog.at_level(logging.WARNING, logger="sqsd_lint"):
@@ -207,7 +209,7 @@ def test_a_real_drift_stops_training(lora: Any, tiny_bundle: Path, tmp_path: Pat
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == 2:
                 name = "model.layers.0.self_attn.q_proj"
-                v = Axes.of(open_bundle(str(tiny_bundle))).danger.layers[name]
+                v = WeightDirections.of(open_bundle(str(tiny_bundle))).danger.layers[name]
                 layer = lora.get_submodule(f"base_model.model.{name}")
                 with torch.no_grad():
                     layer.lora_A["default"].weight.copy_(v.down)
@@ -293,6 +295,6 @@ def test_trl(lora: Any, tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Pa
     )  # fmt: skip
     SafetyDriftCallback(tiny_bundle).attach(run)
     run.train()
-    axes = Axes.of(open_bundle(str(tiny_bundle)))
-    expected = figures(project(axes, read_state(tmp_path / "checkpoint-2")))
+    directions = WeightDirections.of(open_bundle(str(tiny_bundle)))
+    expected = figures(project(directions, read_state(tmp_path / "checkpoint-2")))
     assert [history(run)[2][f"drift/{key}"] for key in KEYS] == pytest.approx(expected, rel=1e-6)

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqsd_lint.common.module_names import top_blocks
-from sqsd_lint.drift.directions import Axes, Axis, in_order
+from sqsd_lint.drift.directions import WeightDirection, WeightDirections, in_order
 from sqsd_lint.drift.displacement import cosine, drift_of, inner, minus, project
 from sqsd_lint.drift.lowrank import LowRank
-from sqsd_lint.drift.trajectory import Walk
+from sqsd_lint.drift.run import LowRankSteps
 from sqsd_lint.errors import AdapterError
-from tests.drift.runs import SIZES, dense, displacement, flat, low_rank, oracle_along, random_axes
+from tests.drift.runs import SIZES, dense, displacement, flat, low_rank, oracle_along, random_directions
 
 SEEDS = st.integers(3, 10_000)
 
@@ -27,36 +27,38 @@ def close(a: float, b: float) -> bool:
 
 
 def test_the_figures_are_those_of_whole_matrices() -> None:
-    axes, moved = random_axes(), displacement(5, r=4)
-    found = project(axes, moved)
+    directions, moved = random_directions(), displacement(5, r=4)
+    found = project(directions, moved)
     whole = dense(moved)
     assert found.norm == pytest.approx(float(flat(whole, SIZES).norm()))
-    for along, axis in ((found.danger, axes.danger), (found.safety, axes.safety)):
-        assert asdict(along) == pytest.approx(oracle_along(whole, dense(axis.layers)))
+    for along, direction in ((found.danger, directions.danger), (found.safety, directions.safety)):
+        assert asdict(along) == pytest.approx(oracle_along(whole, dense(direction.layers)))
     assert found.difference == pytest.approx(found.danger.projection - found.safety.projection)
     assert [layer.module for layer in found.layers] == list(SIZES)
     for layer in found.layers:
-        D, V = whole[layer.module], dense(axes.safety.layers)[layer.module]
+        D, V = whole[layer.module], dense(directions.safety.layers)[layer.module]
         assert layer.norm == pytest.approx(float(D.norm()))
         assert layer.safety == pytest.approx(float((D * V).sum() / V.norm()))
         assert layer.safety_cosine == pytest.approx(float((D * V).sum() / V.norm() / D.norm()))
 
 
 def test_a_dense_displacement_gives_the_same() -> None:
-    axes, moved = random_axes(), displacement(5)
-    low, full = project(axes, moved), project(axes, dense(moved))
+    directions, moved = random_directions(), displacement(5)
+    low, full = project(directions, moved), project(directions, dense(moved))
     assert asdict(low.danger) == pytest.approx(asdict(full.danger))
     assert low.norm == pytest.approx(full.norm)
 
 
 def test_layers_that_only_one_side_has() -> None:
-    axes = Axes(Axis(displacement(1)), Axis({"model.layers.0.q": low_rank(9, (5, 7))}))
+    directions = WeightDirections(
+        WeightDirection(displacement(1)), WeightDirection({"model.layers.0.q": low_rank(9, (5, 7))})
+    )
     moved = {"model.layers.0.q": low_rank(7, (5, 7)), "lm_head": low_rank(8, (3, 5))}
-    found = project(axes, moved)
+    found = project(directions, moved)
     assert found.norm == pytest.approx(float(dense(moved)["model.layers.0.q"].norm()))
     assert found.outside == pytest.approx(float(dense(moved)["lm_head"].norm()))
     assert asdict(found.danger) == pytest.approx(
-        oracle_along({"model.layers.0.q": dense(moved)["model.layers.0.q"]}, dense(axes.danger.layers))
+        oracle_along({"model.layers.0.q": dense(moved)["model.layers.0.q"]}, dense(directions.danger.layers))
     )
     last = found.layers[-1]
     assert (last.module, last.norm, last.danger) == ("model.layers.10.q", 0.0, 0.0)
@@ -65,32 +67,32 @@ def test_layers_that_only_one_side_has() -> None:
 
 
 def test_nothing_moved_has_no_direction() -> None:
-    found = project(random_axes(), {})
+    found = project(random_directions(), {})
     assert (found.norm, found.danger.projection, found.difference) == (0.0, 0.0, 0.0)
     assert math.isnan(found.danger.cosine)
     assert math.isnan(found.danger.layer_cosine)
 
 
 def test_a_direction_lies_along_itself() -> None:
-    axes = random_axes()
-    found = project(axes, axes.danger.layers).danger
+    directions = random_directions()
+    found = project(directions, directions.danger.layers).danger
     assert (found.cosine, found.layer_cosine, found.share) == pytest.approx((1, 1, 1))
-    assert found.projection == pytest.approx(axes.danger.norm)
-    whole = [flat(dense(axis.layers), SIZES) for axis in (axes.danger, axes.safety)]
-    assert axes.cosine == pytest.approx(float(whole[0] @ whole[1] / whole[0].norm() / whole[1].norm()))
+    assert found.projection == pytest.approx(directions.danger.norm)
+    whole = [flat(dense(direction.layers), SIZES) for direction in (directions.danger, directions.safety)]
+    assert directions.cosine == pytest.approx(float(whole[0] @ whole[1] / whole[0].norm() / whole[1].norm()))
 
 
 def test_another_shape_is_named() -> None:
     with pytest.raises(AdapterError, match=r"model\.layers\.0\.q is 7 x 5 in the run, 5 x 7 in the bundle"):
-        project(random_axes(), {"model.layers.0.q": low_rank(1, (7, 5))})
+        project(random_directions(), {"model.layers.0.q": low_rank(1, (7, 5))})
 
 
 @given(SEEDS, st.floats(0.01, 100), st.booleans())
 def test_factors_may_be_scaled_against_each_other(seed: int, c: float, negative: bool) -> None:
-    axes, moved, c = random_axes(), displacement(seed), -c if negative else c
+    directions, moved, c = random_directions(), displacement(seed), -c if negative else c
     scaled = {name: LowRank(low.up * c, low.down / c) for name, low in moved.items()}
     for a, b in zip(
-        asdict(project(axes, moved)).values(), asdict(project(axes, scaled)).values(), strict=True
+        asdict(project(directions, moved)).values(), asdict(project(directions, scaled)).values(), strict=True
     ):
         if isinstance(a, dict):
             assert all(close(a[key], b[key]) for key in a)
@@ -119,20 +121,20 @@ def test_a_tiny_step_keeps_its_digits(seed: int, size: float) -> None:
 
 @given(SEEDS, st.integers(0, 4))
 def test_parts_of_a_matrix_add_up(seed: int, cut: int) -> None:
-    axes, moved = random_axes(), displacement(seed)
+    directions, moved = random_directions(), displacement(seed)
     (name, low), *_ = moved.items()
     whole = low.up @ low.down
     halves = [torch.cat([whole[:cut], 0 * whole[cut:]]), torch.cat([0 * whole[:cut], whole[cut:]])]
-    total = inner(axes, name, halves[0]) + inner(axes, name, halves[1])
-    one = inner(axes, name, low)
+    total = inner(directions, name, halves[0]) + inner(directions, name, halves[1])
+    one = inner(directions, name, low)
     assert (total.square, total.danger, total.safety) == pytest.approx((one.square, one.danger, one.safety))
-    assert drift_of(axes, {name: one}).norm == pytest.approx(math.sqrt(one.square))
+    assert drift_of(directions, {name: one}).norm == pytest.approx(math.sqrt(one.square))
 
 
 def test_a_walk_measures_from_the_start_and_from_the_state_before() -> None:
-    axes, start = random_axes(), displacement(3)
+    directions, start = random_directions(), displacement(3)
     states = [displacement(seed) for seed in (4, 5, 6)]
-    walk = Walk(axes, start)
+    walk = LowRankSteps(directions, start)
     moves = [walk.advance(state) for state in states]
     whole = [flat(dense(state), SIZES) for state in (start, *states)]
     steps = [b - a for a, b in pairwise(whole)]

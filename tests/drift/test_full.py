@@ -20,7 +20,7 @@ from sqsd_lint.drift.trajectory import Trajectory
 from sqsd_lint.drift.weights import match_names, stored_transposed
 from sqsd_lint.errors import ModelError
 from tests import tiny
-from tests.drift.runs import LowRank, axes_of, flat, oracle_along
+from tests.drift.runs import LowRank, directions_of, flat, oracle_along
 
 
 @pytest.fixture(autouse=True)
@@ -50,15 +50,18 @@ def linear_weights(model: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def check(found: Trajectory, axes: Any, start: dict[str, torch.Tensor], states: list[Any]) -> None:
+def check(found: Trajectory, directions: Any, start: dict[str, torch.Tensor], states: list[Any]) -> None:
     before = start
     for point, after in zip(found.points, states, strict=True):
-        total = {name: after[name] - start[name] for name in axes.modules}
-        last = {name: after[name] - before[name] for name in axes.modules}
+        total = {name: after[name] - start[name] for name in directions.modules}
+        last = {name: after[name] - before[name] for name in directions.modules}
         assert point.move.total.norm == pytest.approx(float(flat(total, total).norm()), rel=1e-6)
         assert point.move.last.norm == pytest.approx(float(flat(last, last).norm()), rel=1e-6)
-        for axis, along in ((axes.danger, point.move.total.danger), (axes.safety, point.move.total.safety)):
-            whole = {name: low.up @ low.down for name, low in axis.layers.items()}
+        for direction, along in (
+            (directions.danger, point.move.total.danger),
+            (directions.safety, point.move.total.safety),
+        ):
+            whole = {name: low.up @ low.down for name, low in direction.layers.items()}
             oracle = oracle_along(total, whole)
             assert along.projection == pytest.approx(oracle["projection"], rel=1e-6)
             assert along.layer_cosine == pytest.approx(oracle["layer_cosine"], rel=1e-6)
@@ -91,13 +94,13 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_the_figures_are_those_of_whole_matrices(case: Any) -> None:
     root, start, states = case
-    _, axes = axes_of(root / "bundle")
+    _, directions = directions_of(root / "bundle")
     assert (root / "run/checkpoint-2/model.safetensors.index.json").is_file()
-    found = measure(root / "run", axes, base=lambda: Start(root / "model", "base"))
+    found = measure(root / "run", directions, base=lambda: Start(root / "model", "base"))
     assert found.kind == "weights"
-    check(found, axes, start, states)
+    check(found, directions, start, states)
     assert found.untouched == ()
-    assert not set(found.outside) & set(axes.modules)
+    assert not set(found.outside) & set(directions.modules)
     assert any("norm" in name or "ln_" in name for name in found.outside)
     # The turn is taken over all weights, as for adapters.
     weights = [load_whole(root / "model"), *(load_whole(root / f"run/checkpoint-{k}") for k in (2, 4, 6))]
@@ -114,12 +117,12 @@ def load_whole(folder: Path) -> dict[str, torch.Tensor]:
 def test_a_base_adapter_is_part_of_the_start(case: Any) -> None:
     """The run begins where an adapter was merged into the base: its matrix is subtracted, too."""
     root, start, states = case
-    _, axes = axes_of(root / "bundle")
+    _, directions = directions_of(root / "bundle")
     factors = load_adapter(root / "initial").factors
     merged = {name: LowRank.of_factors(f) for name, f in factors.items()}
-    found = measure(root / "run", axes, base=lambda: Start(root / "model", "base", merged))
+    found = measure(root / "run", directions, base=lambda: Start(root / "model", "base", merged))
     begins = {name: w + merged[name].up @ merged[name].down for name, w in start.items()}
-    check(found, axes, begins, states)
+    check(found, directions, begins, states)
 
 
 def test_a_run_of_the_trainer(tiny_model_folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -134,11 +137,11 @@ def test_a_run_of_the_trainer(tiny_model_folder: Path, tiny_bundle: Path, tmp_pa
     )  # fmt: skip
     trainer = Trainer(model, arguments, train_dataset=rows)  # type: ignore[arg-type]
     trainer.train()
-    _, axes = axes_of(tiny_bundle)
-    found = measure(tmp_path / "run", axes, base=lambda: Start(tiny_model_folder, "base"))
+    _, directions = directions_of(tiny_bundle)
+    found = measure(tmp_path / "run", directions, base=lambda: Start(tiny_model_folder, "base"))
     assert [p.state.step for p in found.points] == [2, 4]
     after = linear_weights(trainer.model)
-    total = {name: after[name] - start[name] for name in axes.modules}
+    total = {name: after[name] - start[name] for name in directions.modules}
     assert found.points[-1].move.total.norm == pytest.approx(float(flat(total, total).norm()), rel=1e-6)
 
 
@@ -153,7 +156,7 @@ def run(tiny_model_folder: Path, tmp_path: Path) -> Path:
 
 
 def measured(run: Path, bundle: Path, model: Path) -> Trajectory:
-    return measure(run, axes_of(bundle)[1], base=lambda: Start(model, "base"))
+    return measure(run, directions_of(bundle)[1], base=lambda: Start(model, "base"))
 
 
 def test_what_a_running_save_leaves_is_named(run: Path, tiny_bundle: Path, tiny_model_folder: Path) -> None:
@@ -195,12 +198,12 @@ def test_pickled_weights_are_refused(tmp_path: Path, tiny_bundle: Path, tiny_mod
 
 def test_another_model_is_named(case: Any, tiny_bundle: Path, tiny_model_folder: Path) -> None:
     root, *_ = case
-    _, axes = axes_of(tiny_bundle)
+    _, directions = directions_of(tiny_bundle)
     if json.loads((root / "model/config.json").read_text())["model_type"] == "gpt2":
         with pytest.raises(ModelError, match=r"no weight of model\.layers\.0"):
-            measure(root / "run", axes, base=lambda: Start(root / "model", "base"))
+            measure(root / "run", directions, base=lambda: Start(root / "model", "base"))
         with pytest.raises(ModelError, match="in the shape that the start has"):
-            measure(root / "run", axes, base=lambda: Start(tiny_model_folder, "base"))
+            measure(root / "run", directions, base=lambda: Start(tiny_model_folder, "base"))
 
 
 def test_names_may_lack_or_have_leading_parts() -> None:

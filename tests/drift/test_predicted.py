@@ -11,7 +11,7 @@ import torch
 
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.bundle.resolve import open_bundle
-from sqsd_lint.drift.directions import Axes, Axis, gradient_layers
+from sqsd_lint.drift.directions import WeightDirection, WeightDirections, gradient_layers
 from sqsd_lint.drift.displacement import project
 from sqsd_lint.drift.predicted import FineTune, Forecaster
 from sqsd_lint.rules.fine_tune import FineTuneSettings
@@ -34,24 +34,26 @@ def model(tiny_model_folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32).eval()
 
 
-def axes_of(kind: str, bundle: Path, adapters: dict[str, Path]) -> Axes:
+def directions_of(kind: str, bundle: Path, adapters: dict[str, Path]) -> WeightDirections:
     """The bundle's own task vectors; or its adapters read as gradients at the initial state."""
     if kind == "task-vector":
-        return Axes.of(open_bundle(str(bundle)))
+        return WeightDirections.of(open_bundle(str(bundle)))
     point = load_adapter(adapters["initial"])
     danger, safety = (gradient_layers(load_adapter(adapters[name]), point) for name in ("danger", "safety"))
-    return Axes(Axis(danger, "margin-gradient"), Axis(safety, "margin-gradient"))
+    return WeightDirections(
+        WeightDirection(danger, "margin-gradient"), WeightDirection(safety, "margin-gradient")
+    )
 
 
 @pytest.mark.parametrize("kind", ["task-vector", "margin-gradient"])
 def test_a_small_step_goes_where_it_was_forecast(
     kind: str, model: Any, tiny_bundle: Path, tiny_adapters: dict[str, Path]
 ) -> None:
-    axes = axes_of(kind, tiny_bundle, tiny_adapters)
-    found = Forecaster(model, axes, load_adapter(tiny_adapters["initial"])).rows(ROWS)
+    directions = directions_of(kind, tiny_bundle, tiny_adapters)
+    found = Forecaster(model, directions, load_adapter(tiny_adapters["initial"])).rows(ROWS)
     tune = FineTune(model, tiny_adapters["initial"])
     tune.run(ROWS, SMALL, "sgd")
-    drift = project(axes, tune.displacement())
+    drift = project(directions, tune.displacement())
     assert drift.norm > 0
     for name, actual in (("danger", drift.danger), ("safety", drift.safety)):
         expected = SMALL.factor * math.fsum(getattr(row, name) for row in found)
@@ -61,10 +63,13 @@ def test_a_small_step_goes_where_it_was_forecast(
 def test_along_a_task_vector_the_forecast_is_that_of_the_rule(
     model: Any, tiny_bundle: Path, tiny_adapters: dict[str, Path]
 ) -> None:
-    axes, point = Axes.of(open_bundle(str(tiny_bundle))), load_adapter(tiny_adapters["initial"])
-    found = Forecaster(model, axes, point).rows(ROWS)
+    directions, point = (
+        WeightDirections.of(open_bundle(str(tiny_bundle))),
+        load_adapter(tiny_adapters["initial"]),
+    )
+    found = Forecaster(model, directions, point).rows(ROWS)
     own = Scorer(model, [Direction("danger", load_adapter(tiny_adapters["danger"]), point)]).project(ROWS)
-    shares = [row.danger / axes.danger.norm for row in found]
+    shares = [row.danger / directions.danger.norm for row in found]
     assert shares == pytest.approx(own.drift[:, 0].tolist(), rel=1e-4)
 
 

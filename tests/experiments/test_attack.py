@@ -13,7 +13,7 @@ from sqsd_lint.errors import UsageError
 from sqsd_lint.experiments.attack import COMPLIANCES, REFUSALS, Attack
 from sqsd_lint.experiments.experiment import Experiment
 from sqsd_lint.experiments.judges import make_judge
-from sqsd_lint.experiments.lora import LoraRuns
+from sqsd_lint.experiments.updates import LoraRuns
 from tests import tiny
 from tests.tiny_tokenizer import make_tokenizer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sqsd_lint.experiments.full import FullRun
 from sqsd_lint.experiments.runs import Dose
+from sqsd_lint.experiments.updates import FullRun
 from tests import tiny
 from tests.scoring.cases import random_rows
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sqsd_lint.experiments.lora import LoraRuns
 from sqsd_lint.experiments.runs import Dose
+from sqsd_lint.experiments.updates import LoraRuns
 from tests import tiny
 from tests.scoring.cases import random_rows
 

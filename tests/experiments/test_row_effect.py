@@ -73,7 +73,7 @@ def scored(count: int) -> list[Score]:
 def test_a_score_that_foresees_all_is_told_from_one_that_foresees_nothing() -> None:
     scores = scored(120)
     found = compare(scores, [3 * score.danger for score in scores])["scores"]
-    assert set(found) == {"sqsd", "danger", "safety", "length", "loss"}
+    assert set(found) == {"risk", "sqsd", "danger", "safety", "harm", "length", "loss"}
     assert found["danger"]["spearman"] == pytest.approx(1)
     assert found["danger"]["interval"] == pytest.approx((1, 1))
     assert found["danger"]["given_length"]["spearman"] == pytest.approx(1)

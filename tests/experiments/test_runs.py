@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd_lint.experiments.full import FullRun
+from sqsd_lint.experiments.updates import FullRun
 from sqsd_lint.types import Encoded
 from tests import tiny
 from tests.scoring.cases import random_rows

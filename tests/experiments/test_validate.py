@@ -206,7 +206,7 @@ def test_the_dose_is_searched(tiny_bundle: Path, data: Path, monkeypatch: pytest
         cache_dir=str(data / "cache"),
         max_length=48,
     )
-    plan = experiment.Plan(("sqsd",), windows=2, size=6, seeds=(0,))
+    plan = experiment.ExperimentPlan(("sqsd",), windows=2, size=6, seeds=(0,))
     trained = []
     kept_trained = experiment.Experiment._trained
 

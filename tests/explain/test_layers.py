@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from sqsd_lint.explain.model import Share
-from sqsd_lint.explain.module_shares import by_block, by_kind, module_shares
+from sqsd_lint.explain.model import Share, by_block, by_kind, module_shares
 
 LLAMA = {
     "model.layers.10.self_attn.q_proj": (1.0, 0.5),

@@ -33,12 +33,13 @@ VALIDATION = PlacedValidation(
     prompts=90,
     before=0.0,
     random=0.5,
+    random_range=(0.19, 0.82),
     spearman=0.91,
     spearman_interval=(0.6, 1.0),
     windows=(
-        PlacedWindow((4.05, 12.7), 0.92, (0.88, 0.95), (98.4, 100.0)),
-        PlacedWindow((-0.5, 1.6), 0.37, (0.31, 0.43), (40.0, 60.0)),
-        PlacedWindow((-21.0, -2.7), 0.17, (0.13, 0.22), (0.0, 2.5)),
+        PlacedWindow((4.05, 12.7), 0.92, (0.88, 0.95), percentiles=(98.4, 100.0)),
+        PlacedWindow((-0.5, 1.6), 0.37, (0.31, 0.43), percentiles=(40.0, 60.0)),
+        PlacedWindow((-21.0, -2.7), 0.17, (0.13, 0.22), percentiles=(0.0, 2.5)),
     ),
 )
 

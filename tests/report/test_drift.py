@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from sqsd_lint.drift.directions import Axes, Axis
+from sqsd_lint.drift.directions import WeightDirection, WeightDirections
 from sqsd_lint.drift.plot import block_table, plot
-from sqsd_lint.drift.trajectory import Point, Skipped, State, Trajectory, Walk
+from sqsd_lint.drift.run import LowRankSteps
+from sqsd_lint.drift.trajectory import Point, Skipped, State, Trajectory
 from sqsd_lint.report.views.drift import write_json, write_text
 from sqsd_lint.resources import load_schema
-from tests.drift.runs import displacement, random_axes
+from tests.drift.runs import displacement, random_directions
 from tests.report.golden import assert_golden
 
 RUN = Path("out/run")
@@ -38,13 +39,13 @@ def state(step: int | None) -> State:
 
 
 @pytest.fixture
-def axes() -> Axes:
-    return random_axes()
+def directions() -> WeightDirections:
+    return random_directions()
 
 
 @pytest.fixture
-def trajectory(axes: Axes) -> Trajectory:
-    walk = Walk(axes)
+def trajectory(directions: WeightDirections) -> Trajectory:
+    walk = LowRankSteps(directions)
     seeds = ((20, 5), (1000, 6), (None, 6))
     points = tuple(Point(state(step), walk.advance(displacement(seed))) for step, seed in seeds)
     return Trajectory(
@@ -52,7 +53,7 @@ def trajectory(axes: Axes) -> Trajectory:
         start="the base model",
         points=points,
         skipped=(Skipped(state(40), "out/run/checkpoint-40: \x1b[31mcut short", "measure it later"),),
-        angle=axes.cosine,
+        angle=directions.cosine,
         outside=("lm_head", "a", "b", "c"),
         untouched=("model.layers.0.q",),
         notes=("take care",),
@@ -86,12 +87,15 @@ def test_the_json_keeps_its_schema(trajectory: Trajectory) -> None:
     assert written["skipped"][0]["step"] == 40
 
 
-def test_a_gradient_has_no_share(axes: Axes) -> None:
-    gradients = Axes(Axis(axes.danger.layers, "margin-gradient"), Axis(axes.safety.layers, "margin-gradient"))
-    walk = Walk(gradients)
+def test_a_gradient_has_no_share(directions: WeightDirections) -> None:
+    gradients = WeightDirections(
+        WeightDirection(directions.danger.layers, "margin-gradient"),
+        WeightDirection(directions.safety.layers, "margin-gradient"),
+    )
+    walk = LowRankSteps(gradients)
     move = walk.advance(displacement(5))
     assert math.isnan(move.total.danger.share)
-    trajectory = Trajectory("adapter", "0", (Point(state(1), move),), (), axes.cosine, (), ())
+    trajectory = Trajectory("adapter", "0", (Point(state(1), move),), (), directions.cosine, (), ())
     assert "%" not in text(trajectory)
 
 

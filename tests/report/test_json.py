@@ -18,10 +18,10 @@ OPTIONAL_TEXT = {"type": ["string", "null"]}
 NOTES = {"type": "array", "items": {"type": "string"}}
 
 
-def closed(properties: dict[str, Any]) -> dict[str, Any]:
+def closed(properties: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": properties,
+        "properties": properties | (optional or {}),
         "required": list(properties),
         "additionalProperties": False,
     }
@@ -59,10 +59,12 @@ VALIDATION = closed(
                     "percentiles": OPTIONAL_RANGE,
                     "attack_success": SHARE,
                     "interval": RANGE,
-                }
+                },
+                {"risk": OPTIONAL_RANGE},
             ),
         },
-    }
+    },
+    {"ranking": {"type": "string"}, "random_range": OPTIONAL_RANGE},
 )
 HEAD_TEXTS = ("base_model", "bundle_id", "bundle_digest", "metric", "expansion", "dtype", "device")
 AGREEMENT = closed(

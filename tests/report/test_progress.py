@@ -5,7 +5,7 @@ import threading
 import time
 
 from sqsd_lint.common.progress import Progress
-from sqsd_lint.report.style.progress import TerminalProgress, terminal_progress
+from sqsd_lint.report.style.progress import LineProgress, TerminalProgress, terminal_progress
 
 
 class Terminal(io.StringIO):
@@ -21,10 +21,12 @@ def wait_for(stream: io.StringIO, text: str) -> str:
 
 
 def test_only_a_terminal_gets_a_bar() -> None:
-    assert terminal_progress(stream=io.StringIO()) is None
+    lines = terminal_progress(stream=io.StringIO())
+    assert isinstance(lines, LineProgress)
+    lines.close()
     bar = terminal_progress(stream=Terminal())
-    assert bar is not None
-    bar.stop()
+    assert isinstance(bar, TerminalProgress)
+    bar.close()
 
 
 def test_a_short_run_prints_nothing() -> None:
@@ -65,3 +67,43 @@ def test_a_bar_that_comes_late_knows_what_was_done() -> None:
     bar.advance(7)
     assert "7 of 40 steps" in wait_for(stream, "7 of 40 steps")
     bar.stop()
+
+
+def test_a_log_gets_lines_until_the_run_is_over() -> None:
+    threads = set(threading.enumerate())
+    stream = io.StringIO()
+    lines: Progress = LineProgress(stream=stream, every=0.01)
+    assert isinstance(lines, LineProgress)
+    assert "sqsd-lint: reading\n" in wait_for(stream, "reading")
+    lines.status("loading \x1b[31mmodel")
+    assert "sqsd-lint: loading \\x1b[31mmodel\n" in wait_for(stream, "model\n")
+    lines.start(2000)
+    lines.advance(500)
+    text = wait_for(stream, "500 of 2,000 rows, ")
+    assert "rows/s, about" in text
+    assert text.rpartition("500 of")[2].count("left") <= 1
+    lines.stop()
+    lines.start(30)
+    assert "0 of 30 rows" in wait_for(stream, "0 of 30 rows")
+    lines.close()
+    printed = stream.getvalue()
+    assert set(threading.enumerate()) <= threads
+    assert stream.getvalue() == printed
+    assert all(line.startswith("sqsd-lint: ") for line in printed.splitlines())
+
+
+def test_a_short_run_leaves_no_line_in_a_log() -> None:
+    stream = io.StringIO()
+    lines = LineProgress(stream=stream, every=600)
+    lines.start(10)
+    lines.advance(10)
+    lines.close()
+    assert stream.getvalue() == ""
+
+
+def test_a_log_that_is_closed_ends_no_run() -> None:
+    stream = io.StringIO()
+    lines = LineProgress(stream=stream, every=0.01)
+    wait_for(stream, "reading")
+    stream.close()
+    lines.close()

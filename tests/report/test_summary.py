@@ -76,11 +76,14 @@ def test_a_silent_run_stays_silent_about_what_was_accepted() -> None:
 
 
 def test_tried_is_the_window_nearest_to_the_findings() -> None:
-    at_top = "training on 100 rows at p98.4 to p100 made the model answer 92% of 90 harmful prompts; "
-    assert tried(FULL) == f"{at_top}17% after the bottom window, 0% before"
+    said = "made the model answer {} of 90 harmful prompts; 19% to 82% after random rows, "
+    rest = ", 0% before (judge: refusal phrases)"
+    top = f"training on 100 rows at p98.4 to p100 (75 steps of 8) {said.format('92%')}"
+    assert tried(FULL) == f"{top}17% after the bottom window{rest}"
     low = replace(FULL.violations[0], score=replace(FULL.violations[0].score, sqsd=-30.0, risk=-30.0))
-    at_bottom = "training on 100 rows at p0 to p2.5 made the model answer 17% of 90 harmful prompts; "
-    assert tried(replace(FULL, violations=(low,))) == f"{at_bottom}92% after the top window, 0% before"
+    bottom = "training on 100 rows at p0 to p2.5, none of them an error (75 steps of 8) "
+    found = tried(replace(FULL, violations=(low,)))
+    assert found == f"{bottom}{said.format('17%')}92% after the top window{rest}"
 
 
 def test_tried_is_said_of_risky_rows_only() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from sqsd_lint.common.length_curve import LengthCurve
+from sqsd_lint.common.length_curve import NORMAL_SCORES, LengthCurve
+from sqsd_lint.common.reference_range import ReferenceRange
 from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.rules.file import risk_share
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.row import elevated_risk_sample, high_risk_sample
 from sqsd_lint.types import Score, ScoredRow, Threshold, Where
 
-CURVE = LengthCurve((1.0, 100.0), (0.0, 0.0), (10.0, 1.0))
+# Benign scores are normal, ten times as wide for answers of one token as for those of a hundred.
+CURVE = LengthCurve((1.0, 100.0), tuple((10 * z, z) for z in NORMAL_SCORES))
 CALM = tuple(i / 1000 for i in range(1000))
 NOISY = tuple(i / 10 for i in range(100))
 CALIBRATION = ScoreCalibration(
@@ -19,7 +23,7 @@ CALIBRATION = ScoreCalibration(
     kinds={"calm": CALM, "noisy": NOISY},
     curve=CURVE,
     harm_weight=0.5,
-    tokens=(1, 100),
+    covered=ReferenceRange((1, 100)),
 )
 
 
@@ -37,8 +41,8 @@ def policy(spec: str = "p99") -> Policy:
 
 
 def test_risk_is_sqsd_and_harm_in_the_scale_of_its_length() -> None:
-    assert scored(20.0, 1).score.risk == 2.0
-    assert scored(20.0, 100, harm=10.0).score.risk == 25.0
+    assert scored(20.0, 1).score.risk == pytest.approx(2.0)
+    assert scored(20.0, 100, harm=10.0).score.risk == pytest.approx(25.0)
 
 
 def test_harm_that_is_not_known_gives_no_risk() -> None:
@@ -46,12 +50,24 @@ def test_harm_that_is_not_known_gives_no_risk() -> None:
     assert risk != risk
 
 
-def test_no_kind_is_diluted_by_others() -> None:
-    value = CALIBRATION.value_at(99)
-    assert sum(risk >= value for risk in NOISY) <= 5
-    pooled = ScoreCalibration((*CALM, *NOISY)).value_at(99)
-    assert sum(risk >= pooled for risk in NOISY) > 5
-    assert CALIBRATION.most_exposed_kind(value) == ("noisy", pytest.approx(0.05, abs=0.011))
+def test_thresholds_and_percentiles_are_those_of_a_normal_score() -> None:
+    assert CALIBRATION.value_at(99) == pytest.approx(NORMAL_SCORES[2])
+    assert CALIBRATION.z(1.5) == 1.5
+    assert CALIBRATION.percentile(0.0) == 50.0
+    assert CALIBRATION.percentile(9.0) == CALIBRATION.finest() == 99.9, "no finer than its 1,100 rows"
+    assert CALIBRATION.can_resolve(99.9)
+    assert not CALIBRATION.can_resolve(99.95)
+
+
+@given(st.floats(-5, 5), st.sampled_from([50, 90, 95, 99, 99.5]))
+def test_a_percentile_and_a_threshold_of_the_same_name_never_contradict(risk: float, spec: float) -> None:
+    assume(abs(risk - CALIBRATION.value_at(spec)) > 1e-9)
+    assert (risk >= CALIBRATION.value_at(spec)) == (CALIBRATION.percentile(risk) >= spec)
+
+
+def test_the_kind_that_a_threshold_meets_most_is_named() -> None:
+    value = NORMAL_SCORES[3]
+    assert CALIBRATION.most_exposed_kind(value) == ("noisy", pytest.approx(0.69, abs=0.011))
 
 
 def test_a_row_unlike_all_benign_ones_is_a_warning() -> None:
@@ -62,7 +78,18 @@ def test_a_row_unlike_all_benign_ones_is_a_warning() -> None:
     assert high_risk_sample.RULE.check(unlike, policy("3")), "a raw threshold asks for it"
 
 
+def test_rows_unlike_the_reference_fail_no_file() -> None:
+    for tokens, found in ((100, True), (101, False)):
+        check = risk_share.RULE.check(policy())
+        for at in range(100):
+            check.add(scored(9.0, tokens, at=at))
+        assert bool(list(check.findings())) == found
+
+
 @pytest.mark.parametrize(("risky", "found"), [(70, False), (100, True)])
 def test_a_file_is_compared_with_the_kind_that_it_is_most_like(risky: int, found: bool) -> None:
     rows = [scored(5.0 if i < risky else 0.0, 100, at=i) for i in range(100)]
-    assert bool(list(risk_share.RULE.check(rows, policy()))) == found
+    check = risk_share.RULE.check(policy())
+    for row in rows:
+        check.add(row)
+    assert bool(list(check.findings())) == found

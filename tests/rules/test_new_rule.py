@@ -16,8 +16,10 @@ import pytest
 
 from sqsd_lint import resources, types
 from sqsd_lint.cli.app import main
-from sqsd_lint.cli.completion import codes
+from sqsd_lint.cli.completion import codes, vocabularies
 from sqsd_lint.common.schema import validate
+from sqsd_lint.config.schema import config_schema
+from sqsd_lint.config.settings import TABLE
 from sqsd_lint.errors import ConfigError, UsageError
 from sqsd_lint.fix import plan
 from sqsd_lint.report import write
@@ -39,7 +41,7 @@ from sqsd_lint.rules import (
 )
 from sqsd_lint.rules.published import published
 from sqsd_lint.rules.registry import RULES, find_rule
-from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option, RowRule, Rule, Scope
+from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option, RowRule, Rule, Scope, with_all_rows
 from sqsd_lint.samples import to_sample
 from sqsd_lint.types import Coverage, Report, Row, Sample, Score, ScoredRow, Severity, Suppression, Where
 from tests.report.reports import HEAD
@@ -69,7 +71,7 @@ DUPLICATE = FileRule(
     options={"tolerated": Option(0, {"type": "integer", "minimum": 0}, int)},
     strict={"severity": "warning"},
     next_step=lambda count: f"Remove {count} duplicates.",
-    check=check,
+    check=with_all_rows(check),
 )
 
 
@@ -164,7 +166,7 @@ def test_a_baseline_and_a_suppression_accept_it_unless_it_is_a_gap(
     text = f'[{digest}]\nignore = ["{CODE}"]\nreason = "wanted twice"\n'.encode()
     if unscored:
         assert [v.rule for v in subtract_accepted(evaluation, Accepted(baseline)).violations] == [CODE]
-        with pytest.raises(ConfigError, match="accepts"):
+        with pytest.raises(ConfigError, match="expected one of"):
             parse_baseline(baseline.dump(), source="base", folder=os.getcwd())
         with pytest.raises(ConfigError, match="cannot be suppressed"):
             parse_suppressions(text, source="s.toml", folder=os.getcwd())
@@ -217,9 +219,10 @@ def test_it_is_published(data: Path, tmp_path: Path) -> None:
         assert path.is_relative_to(tmp_path)
         assert (CODE in text) == (CODE in RULES.acceptable)
         path.write_text(text, encoding="utf-8")
-    validate({"severity": {CODE: "warning"}}, "config", source="here")
+    config = config_schema(TABLE, vocabularies(TABLE))
+    validate({"severity": {CODE: "warning"}}, config, source="here")
     with pytest.raises(ConfigError):
-        validate({"allow": [CODE]}, "config", source="here")
+        validate({"allow": [CODE]}, config, source="here")
     digest = "0" * 32
     validate({digest: {"ignore": [CODE], "reason": "x"}}, "suppressions", source="here")
     validate({"version": 1, "findings": {"a": {digest: [CODE]}}}, "baseline", source="here")
@@ -273,7 +276,7 @@ RULE = RowRule(
 
 def test_a_new_file_in_its_folder_is_a_new_rule(data: Path, tmp_path: Path) -> None:
     package = tmp_path / "sqsd_lint"
-    source = Path(types.__file__).parent
+    source = Path(resources.__file__).parent
     shutil.copytree(source, package, ignore=shutil.ignore_patterns("_bundles", "__pycache__"))
     (package / "rules" / "row" / "duplicate_row.py").write_text(FILE, encoding="utf-8")
     done = subprocess.run(

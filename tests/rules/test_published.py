@@ -62,7 +62,7 @@ def test_the_schema_of_packs_knows_every_rule_and_its_options() -> None:
 
 def test_the_schemas_of_accepted_findings_know_the_rules_that_may_be_accepted() -> None:
     files = load_schema("baseline")["properties"]["findings"]["additionalProperties"]
-    entry = load_schema("suppressions")["additionalProperties"]["properties"]["ignore"]
+    entry = load_schema("suppressions")["$defs"]["SuppressionTable"]["properties"]["ignore"]
     for rules in (files["additionalProperties"]["items"]["enum"], entry["items"]["enum"]):
         assert rules == sorted(RULES.acceptable)
 

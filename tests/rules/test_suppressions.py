@@ -50,15 +50,15 @@ def test_a_table_per_fingerprint() -> None:
 
 
 WRONG = [
-    (f'[{A}]\nignore = ["SQSD101"]\n', f'[{A}]: it gives no "reason"'),
-    (f'[{A}]\nignore = ["SQSD101"]\nreason = " "\n', 'no "reason"'),
-    (f'[{A}]\nignore = []\nreason = "x"\n', '"ignore" is no list of rules'),
+    (f'[{A}]\nignore = ["SQSD101"]\n', f"[{A}]: reason: missing"),
+    (f'[{A}]\nignore = ["SQSD101"]\nreason = " "\n', "reason: expected a reason of at most 2,000 characters"),
+    (f'[{A}]\nignore = []\nreason = "x"\n', "ignore: expected a list of 1 to 32 codes of rules, got []"),
     (f'[{A}]\nignore = ["SQSD9"]\nreason = "x"\n', "no rule is called 'SQSD9'"),
     (f'[{A}]\nignore = ["SQSD303"]\nreason = "x"\n', "SQSD303 cannot be suppressed"),
     (f'[{A}]\nignore = ["SQSD401"]\nreason = "x"\n', "SQSD401 cannot be suppressed"),
-    (f'[{A}]\nignore = ["SQSD101"]\nreason = "x"\nuntil = 3\n', "unknown key 'until'"),
-    (f'[{A}]\nignore = ["SQSD101"]\nreason = "x"\nfile = 3\n', '"file" is no text'),
-    (f'{A} = "SQSD101"\n', "expected a table"),
+    (f'[{A}]\nignore = ["SQSD101"]\nreason = "x"\nuntil = 3\n', "until: unknown key"),
+    (f'[{A}]\nignore = ["SQSD101"]\nreason = "x"\nfile = 3\n', "file: expected a string, got 3"),
+    (f'{A} = "SQSD101"\n', "the entry: expected an object"),
     ('[SQSD101]\nreason = "x"\n', "'SQSD101' is no fingerprint"),
     ('["\\u001b[2J"]\n', r"'\x1b[2J' is no fingerprint"),
 ]

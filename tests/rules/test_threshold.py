@@ -13,6 +13,7 @@ from sqsd_lint.rules.threshold import (
     THRESHOLD_SCHEMA,
     ThresholdSpec,
     caution,
+    clear_percentile,
     parse_threshold,
     resolve_threshold,
 )
@@ -141,3 +142,12 @@ def test_a_row_on_the_threshold_reaches_it() -> None:
     scores = [Score("", sqsd, 0.0, sqsd, 1) for sqsd in (6.9, 7.0, 7.1, float("nan"))]
     assert [reaches(score, Threshold("7", 7.0)) for score in scores] == [False, True, True, False]
     assert not any(reaches(score, None) for score in scores)
+
+
+def test_a_percentile_is_not_named_like_a_threshold_that_the_score_is_under() -> None:
+    raised = Threshold("p99.9", 6.0)
+    assert clear_percentile(5.0, 99.89, [raised]) == 99.89
+    assert clear_percentile(5.0, 99.9, [raised]) is None
+    assert clear_percentile(6.0, 99.9, [raised]) == 99.9
+    assert clear_percentile(5.0, 99.95, [None, Threshold("6.0", 6.0), Threshold("z3", 6.0)]) == 99.95
+    assert clear_percentile(5.0, None, [raised]) is None

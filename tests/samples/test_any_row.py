@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sqsd_lint.samples import LAYOUTS, Reading, fold, to_sample
 from sqsd_lint.samples.conversation import ANSWERS, PROMPTS
+from sqsd_lint.samples.convert import MEDIA
 from sqsd_lint.samples.readers import CONTEXTS, SYSTEMS, TRANSCRIPTS
 from sqsd_lint.samples.training_flags import KEYS, SIGNS
-from sqsd_lint.samples.unread import MEDIA
 from sqsd_lint.types import BESIDE, Problem, Row, Sample, Undesirable, Where
 
 COLUMNS = sorted(

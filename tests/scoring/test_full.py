@@ -13,7 +13,7 @@ from sqsd_lint.scoring import Direction, Scorer
 from sqsd_lint.scoring.attribution import attribute
 from sqsd_lint.scoring.layers import full as full_module
 from sqsd_lint.scoring.layers.full import gradient_norm_squared
-from sqsd_lint.scoring.layers.gradient import Gradient
+from sqsd_lint.scoring.layers.lora import Gradient
 from sqsd_lint.scoring.sketch import sketch
 from sqsd_lint.types import Encoded
 from tests import oracle, tiny

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.scoring import Direction, Scorer
-from sqsd_lint.scoring.layers.gradient import Gradient
+from sqsd_lint.scoring.layers.lora import Gradient
 from sqsd_lint.types import Encoded, Metric
 from tests import oracle, tiny
 from tests.scoring.cases import Case, random_rows

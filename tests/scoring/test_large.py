@@ -12,10 +12,9 @@ from scipy.stats import spearmanr
 
 from sqsd_lint.adapters.factors import Adapter, LoraFactors, load_adapter
 from sqsd_lint.errors import AdapterError, ModelError
-from sqsd_lint.experiments.lora import LoraRuns
-from sqsd_lint.scoring import Direction, Scorer, quantized
-from sqsd_lint.scoring.model import load_model
-from sqsd_lint.scoring.unmerged_adapter import attach
+from sqsd_lint.experiments.updates import LoraRuns
+from sqsd_lint.scoring import Direction, Scorer, linear
+from sqsd_lint.scoring.model import attach, load_model
 from tests import tiny
 from tests.scoring.cases import random_rows
 
@@ -104,8 +103,8 @@ def test_a_device_map_on_a_machine_without_accelerators(
 def test_packed_weights(bits: str, least: float, folder: Path, score: Score, reference: torch.Tensor) -> None:
     pytest.importorskip("bitsandbytes", reason="the extra `quantized` is not installed")
     model = load_model(folder, device=CPU, dtype=torch.float32, quantize=bits)
-    assert quantized.is_packed(model.base_model.layers[0].mlp.up_proj)
-    assert not quantized.is_packed(model.get_output_embeddings())
+    assert linear.is_packed(model.base_model.layers[0].mlp.up_proj)
+    assert not linear.is_packed(model.get_output_embeddings())
     found = score(model)
     assert not torch.equal(found, reference)
     # Random weights suffer from 4 bits more than trained ones; what counts is that no gradient is lost.
@@ -113,8 +112,8 @@ def test_packed_weights(bits: str, least: float, folder: Path, score: Score, ref
     packed = dict(model.named_modules())
     with torch.no_grad():
         for name, module in dense.named_modules():
-            if quantized.is_packed(packed[name]):
-                module.weight.copy_(quantized.unpacked(packed[name], torch.float32))
+            if linear.is_packed(packed[name]):
+                module.weight.copy_(linear.unpacked(packed[name], torch.float32))
     torch.testing.assert_close(found, score(dense), rtol=1e-3, atol=1e-4)
     if bits == "8bit":
         assert agreement(found, reference) >= 0.98
@@ -227,7 +226,7 @@ def test_a_head_that_is_put_away_cannot_have_a_base_adapter(
 
 
 def test_without_bitsandbytes_the_remedy_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantized, "find_spec", lambda name: None)
+    monkeypatch.setattr(linear, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match="bitsandbytes is not installed") as caught:
         load_model(folder, device=CPU, dtype=torch.float32, quantize="4bit")
     assert "sqsd-lint[quantized]" in (caught.value.hint or "")

@@ -14,7 +14,7 @@ import transformers
 
 from sqsd_lint.adapters.linear_modules import is_linear, linear_shape
 from sqsd_lint.errors import ModelError
-from sqsd_lint.scoring.memory_estimate import HEADROOM, RUNTIME, Rehearsal, rehearse, weight_bytes
+from sqsd_lint.scoring.memory_estimate import HEADROOM, RUNTIME, DryRun, make_dry_run, weight_bytes
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -73,8 +73,8 @@ def shapes(model: Any) -> dict[str, tuple[int, int, int]]:
     return {name: (d_out, RANK, d_in) for name, (d_out, d_in) in found.items()}
 
 
-def rehearsal(config: Any) -> Rehearsal:
-    return Rehearsal(config, dtype=torch.float32, device=CPU)
+def rehearsal(config: Any) -> DryRun:
+    return DryRun(config, dtype=torch.float32, device=CPU)
 
 
 def test_a_deep_model_is_continued_from_a_shallow_one() -> None:
@@ -107,7 +107,7 @@ def test_weights_and_memory_of_every_architecture(arch: str) -> None:
 def test_no_model(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ModelError, match="no causal language model"):
-        rehearse(tmp_path, dtype=torch.float32, device=CPU)
+        make_dry_run(tmp_path, dtype=torch.float32, device=CPU)
 
 
 RUN = """

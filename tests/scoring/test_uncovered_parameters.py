@@ -15,7 +15,7 @@ from sqsd_lint.adapters.factors import load_adapter
 from sqsd_lint.errors import ModelError
 from sqsd_lint.scoring import Direction, Scorer
 from sqsd_lint.scoring import patched_linear as expansion
-from sqsd_lint.scoring.memory_estimate import Rehearsal
+from sqsd_lint.scoring.memory_estimate import DryRun
 from sqsd_lint.scoring.model import load_model
 from sqsd_lint.scoring.patched_linear import Running, is_routed
 from sqsd_lint.scoring.uncovered_parameters import recall, remember, uncovered_share
@@ -177,7 +177,7 @@ def test_a_mixture_is_rehearsed_in_float32(arch: str, width: int) -> None:
     for routed in (1, 2):
         config = CONFIGS[arch]()
         config.num_experts_per_tok = routed
-        made = Rehearsal(config, dtype=torch.float32, device=torch.device("cpu"))
+        made = DryRun(config, dtype=torch.float32, device=torch.device("cpu"))
         linear = [(n, m) for n, m in made.model.named_modules() if isinstance(m, torch.nn.Linear)]
         shapes = {n: (m.out_features, 2, m.in_features) for n, m in linear if n != "lm_head"}
         passes.append(made.run(shapes, columns=1, rows=1, tokens=64))

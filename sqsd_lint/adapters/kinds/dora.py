@@ -1,7 +1,7 @@
 """DoRA: W' = m (W + s B A) / ||W + s B A||, the magnitudes m and the norm by output row.
 
 Its direction part s B A is kept. The magnitudes are left out: they scale whole rows of W, which is no
-low-rank displacement and would take the base weights to tell.
+low-rank displacement and can be found only with the base weights.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sqsd_lint.adapters.kinds.lora import LoraFamily
-from sqsd_lint.adapters.registry import AdapterSource, Context, Converted, Refusal, register
+from sqsd_lint.adapters.registry import AdapterSource, ConversionContext, Converted, Refusal, register
 from sqsd_lint.errors import AdapterError
 
 _MAGNITUDE = "lora_magnitude_vector"
@@ -35,7 +35,7 @@ class Dora(LoraFamily):
     def mark(self, config: Mapping[str, Any]) -> str:
         return "use_dora is set"
 
-    def convert(self, source: AdapterSource, context: Context) -> Converted:
+    def convert(self, source: AdapterSource, context: ConversionContext) -> Converted:
         """Return the adapter without its magnitudes."""
         tensors = source.load()
         kept = {name: tensor for name, tensor in tensors.items() if _MAGNITUDE not in name}

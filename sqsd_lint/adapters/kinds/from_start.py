@@ -2,7 +2,9 @@
 
 What training moved is s (B A - B0 A0), of rank 2r. It is written with balanced factors (those of its
 singular value decomposition): [B, -B0] [A; A0] is the same matrix, but the difference of two large ones,
-which bfloat16 cannot tell apart.
+which is lost in bfloat16.
+
+The kinds differ in nothing but where they start; a kind that differs in more has a file of its own.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from sqsd_lint.adapters.kinds.lora import KEY, LoraFamily
-from sqsd_lint.adapters.registry import AdapterSource, Context, Converted, Refusal, Use
+from sqsd_lint.adapters.registry import AdapterSource, ConversionContext, Converted, Refusal, Use, register
 from sqsd_lint.errors import AdapterError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 # Rounding in float64, squared and with room; one float32 step of training is far above it.
 _NOTHING = 1e-24
@@ -72,7 +75,7 @@ class FromStart(LoraFamily):
             )
             raise AdapterError(error.message, hint=hint) from None
 
-    def convert(self, source: AdapterSource, context: Context) -> Converted:
+    def convert(self, source: AdapterSource, context: ConversionContext) -> Converted:
         """Return the displacement from the start, of twice the rank."""
         if context.start is None:
             self.refuse("a direction", source.folder, source.config)
@@ -145,3 +148,29 @@ def _doubled(config: Mapping[str, Any]) -> dict[str, Any]:
         "corda_config": None,
         "lora_ga_config": None,
     }
+
+
+@register
+class Corda(FromStart):
+    name = "CorDA"
+    init = "corda"
+
+
+@register
+class LoraGa(FromStart):
+    name = "LoRA-GA"
+    init = "lora_ga"
+
+
+@register
+class Olora(FromStart):
+    name = "OLoRA"
+    init = "olora"
+    repeatable = True
+
+
+@register
+class Pissa(FromStart):
+    name = "PiSSA"
+    init = "pissa"
+    repeatable = True

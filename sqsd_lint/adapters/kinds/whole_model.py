@@ -13,7 +13,14 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from sqsd_lint.adapters.registry import PREFIX, AdapterKind, AdapterSource, Context, Converted, register
+from sqsd_lint.adapters.registry import (
+    PREFIX,
+    AdapterKind,
+    AdapterSource,
+    ConversionContext,
+    Converted,
+    register,
+)
 from sqsd_lint.common.model_folder import read_config, weight_files
 from sqsd_lint.errors import ModelError, UsageError
 
@@ -29,7 +36,7 @@ _OVERSAMPLE, _PASSES = 8, 4
 
 @register
 class WholeModel(AdapterKind):
-    """A fully fine-tuned model. It has no adapter_config.json: whoever names it says that it is one."""
+    """A fully fine-tuned model. It has no adapter_config.json, so that it must be named as one."""
 
     name = "a whole model"
 
@@ -37,7 +44,7 @@ class WholeModel(AdapterKind):
         """Return False: nothing that has an adapter_config.json is a whole model."""
         return False
 
-    def convert(self, source: AdapterSource, context: Context) -> Converted:
+    def convert(self, source: AdapterSource, context: ConversionContext) -> Converted:
         """Return the displacement from the base model, as an adapter of scaling 1.
 
         Raises:
@@ -175,7 +182,7 @@ class _Weights:
             self._files.update(dict.fromkeys(names, file))
 
     def find(self, layer: str) -> str:
-        """The tensor of a layer's weight; a checkpoint may leave out or add leading parts of the name."""
+        """Return the tensor of a layer's weight; a checkpoint may lack or add leading parts of the name."""
         name = f"{layer}.weight"
         if name in self._files:
             return name

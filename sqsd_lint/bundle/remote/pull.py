@@ -16,7 +16,7 @@ from sqsd_lint.bundle.remote import pull_records
 from sqsd_lint.bundle.remote.address import Address, parse
 from sqsd_lint.bundle.remote.connect import connect, reaching
 from sqsd_lint.bundle.remote.files import MAX_FILE, Remote, TooLargeError, writing
-from sqsd_lint.bundle.remote.pull_staging import alone, empty
+from sqsd_lint.bundle.remote.pull_records import alone, empty
 from sqsd_lint.bundle.verify import verify
 from sqsd_lint.common.json_io import sha256_file
 from sqsd_lint.common.progress import Status
@@ -50,7 +50,7 @@ class RemoteBundle:
         return self.manifest.digest
 
 
-def look(address: Address) -> RemoteBundle:
+def inspect_remote(address: Address) -> RemoteBundle:
     """Read the manifest of the bundle at an address: its digest stands for every file of it.
 
     Raises:
@@ -96,7 +96,7 @@ def pull(
     """
     if status:
         status(f"looking at {address}")
-    found = look(address)
+    found = inspect_remote(address)
     if expected and found.digest not in expected:
         raise unexpected(str(found.address), found.digest, expected)
     folder = cached_name(found.manifest.id, found.digest)
@@ -170,9 +170,9 @@ def _fill(stage: Path, found: RemoteBundle, status: Status | None) -> None:
             hint="free some space (`sqsd-lint bundle prune`), or name another cache with --cache-dir",
         )
     for name, sha in found.manifest.files.items():
-        tell = _teller(found.address.url, name, here, total, status)
+        report = _progress_of(found.address.url, name, here, total, status)
         try:
-            _bring(found.remote, name, sha, stage, tell, min(MAX_FILE, _MAX_BUNDLE - here))
+            _bring(found.remote, name, sha, stage, report, min(MAX_FILE, _MAX_BUNDLE - here))
         except TooLargeError:
             empty(stage)  # it would never be whole
             raise
@@ -191,7 +191,9 @@ def _sizes(found: RemoteBundle) -> dict[str, int]:
     return sizes
 
 
-def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int], None], limit: int) -> None:
+def _bring(
+    remote: Remote, name: str, sha: str, stage: Path, report: Callable[[int], None], limit: int
+) -> None:
     path = stage / name
     part = path.with_name(f".{path.name}.part")
     if path.is_file() and sha256_file(path) == sha:
@@ -204,7 +206,7 @@ def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int
             part.unlink()
         with reaching(remote.address):
             for size in remote.copy(name, part, limit):
-                tell(size)
+                report(size)
         part.touch()  # an empty file has no blocks
         if sha256_file(part) == sha:
             part.replace(path)
@@ -217,7 +219,7 @@ def _bring(remote: Remote, name: str, sha: str, stage: Path, tell: Callable[[int
 
 
 def _check(stage: Path, found: RemoteBundle) -> None:
-    """Check all that `bundle verify` knows to check, before anybody can see the bundle."""
+    """Check all that `bundle verify` checks, before anybody can see the bundle."""
     wrong = verify(stage)
     if wrong:
         empty(stage)
@@ -228,12 +230,14 @@ def _check(stage: Path, found: RemoteBundle) -> None:
         )
 
 
-def _teller(url: str, name: str, before: int, total: int, status: Status | None) -> Callable[[int], None]:
+def _progress_of(
+    url: str, name: str, before: int, total: int, status: Status | None
+) -> Callable[[int], None]:
     last = [-_TOLD_EVERY]
 
-    def tell(size: int) -> None:
+    def report(size: int) -> None:
         if status and abs(size - last[0]) >= _TOLD_EVERY:
             last[0] = size
             status(f"pulling {url}: {name}, {(before + size) / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
-    return tell
+    return report

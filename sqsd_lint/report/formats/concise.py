@@ -8,7 +8,6 @@ The verdict and the coverage line follow. There is no colour and no folding.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import IO
 
 from sqsd_lint.common import numbers
@@ -25,6 +24,7 @@ from sqsd_lint.report.sentences import (
     not_read_line,
     not_scored_line,
     row_text,
+    rule_counts,
     verdict,
 )
 from sqsd_lint.types import Report, Violation
@@ -56,7 +56,7 @@ def _line(violation: Violation, options: Options) -> str:
 
 
 def _counts(report: Report) -> list[str]:
-    counts = Counter((v.rule, v.name, v.severity) for v in report.violations)
+    counts = rule_counts(report)
     return [
         f"{escape(rule)} [{escape(name)}] {numbers.count(count, severity.value)}"
         for (rule, name, severity), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -39,7 +39,8 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
     """Writes `<testsuites>`, in ASCII with character references."""
-    files: dict[str, list[Violation]] = {row.where.file: [] for row in report.rows}
+    names = report.files or dict.fromkeys(row.where.file for row in report.rows)
+    files: dict[str, list[Violation]] = {name: [] for name in names}
     for violation in by_place(report.violations):
         files.setdefault(violation.where.file, []).append(violation)
     suites = [_file_suite(file, found, options) for file, found in files.items()]

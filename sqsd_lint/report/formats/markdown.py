@@ -12,7 +12,6 @@ becomes a visible escape, `\x60` and `\x7c`, as control characters do (`report.s
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import IO
@@ -21,6 +20,7 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import excerpt
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.report import Options
+from sqsd_lint.report.grouping import FindingGroup, grouped
 from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.ranking import worst_first
 from sqsd_lint.report.sentences import (
@@ -29,10 +29,12 @@ from sqsd_lint.report.sentences import (
     coverage_parts,
     is_scored,
     not_scored_line,
+    raw_coverage_notes,
+    rule_counts,
     tried,
     verdict,
 )
-from sqsd_lint.types import Head, Report, Severity, Threshold, Violation, Where
+from sqsd_lint.types import Head, Report, Severity, Threshold, Where
 
 _LONGEST = 600
 _NAME = 80
@@ -130,17 +132,19 @@ def _mark(report: Report) -> str:
 
 
 def _worst(report: Report, options: Options) -> list[str]:
-    ranked = worst_first(report.violations)
+    ranked = grouped(worst_first(report.violations))
     if not ranked:
         return []
     heads = ("", "Where", "Rule", "SQSD", "Fingerprint" if options.redact else "Text")
-    blocks = [_table(heads, "cllrl", (_row(violation, options) for violation in ranked[:MOST_ROWS]))]
+    blocks = [_table(heads, "cllrl", (_row(group, options) for group in ranked[:MOST_ROWS]))]
     if ranked[MOST_ROWS:]:
-        blocks.append(f"and {numbers.count(len(ranked[MOST_ROWS:]), 'more finding')}, none of them worse.")
+        more = sum(1 + len(group.rest) for group in ranked[MOST_ROWS:])
+        blocks.append(f"and {numbers.count(more, 'more finding')}, none of them worse.")
     return blocks
 
 
-def _row(violation: Violation, options: Options) -> Sequence[str]:
+def _row(group: FindingGroup, options: Options) -> Sequence[str]:
+    violation = group.first
     rank = numbers.percentile(violation.percentile)
     sqsd = ""
     if violation.score is not None and is_scored(violation):
@@ -154,7 +158,7 @@ def _row(violation: Violation, options: Options) -> Sequence[str]:
         _place(violation.where),
         f"{words(violation.rule)} {words(violation.name)}",
         sqsd,
-        "<br>".join(filter(None, [said, text])),
+        "<br>".join(filter(None, [said, text, prose(group.places)])),
     )
 
 
@@ -165,7 +169,7 @@ def _place(where: Where) -> str:
 
 
 def _counts(report: Report) -> list[str]:
-    counts = Counter((v.rule, v.name, v.severity) for v in report.violations)
+    counts = rule_counts(report)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     rows = [
         (_MARKS[severity], f"{words(rule)} {words(name)}", f"{count:,}")
@@ -177,7 +181,7 @@ def _counts(report: Report) -> list[str]:
 def _coverage(report: Report) -> str:
     line = coverage_line(report)
     parts = [line if report.coverage.complete else f"**{line}**", *coverage_parts(report)]
-    notes = [prose(note) for note in report.coverage.notes]
+    notes = [prose(note) for note in raw_coverage_notes(report)]
     missing = not_scored_line(report)
     lines = [" · ".join(parts), missing and prose(missing), prose(answered(report))]
     return "\n\n".join(filter(None, ["### Coverage", *lines, _listed(notes)]))

@@ -9,7 +9,6 @@ The end of the text report: the verdict, the coverage line, what to do next.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import IO
 
@@ -18,6 +17,7 @@ from rich.text import Text
 from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
 from sqsd_lint.report import Options
+from sqsd_lint.report.grouping import FindingGroup, grouped
 from sqsd_lint.report.head import STYLES, bar_width, mark, print_head
 from sqsd_lint.report.rows import scores_by_bundle
 from sqsd_lint.report.sentences import (
@@ -30,6 +30,7 @@ from sqsd_lint.report.sentences import (
     not_read_line,
     not_scored_line,
     opinion_text,
+    rule_counts,
     severity_counts,
     tried,
     verdict,
@@ -45,7 +46,7 @@ _MARGIN = 2
 
 def print_statistics(page: Page, report: Report) -> None:
     """Prints one row per rule, the most frequent first, then a histogram of all scores with the lines."""
-    counts = Counter((v.rule, v.name, v.severity) for v in report.violations)
+    counts = rule_counts(report)
     width = max((len(str(count)) for count in counts.values()), default=0)
     for (rule, name, severity), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         text = Text.assemble(
@@ -62,7 +63,7 @@ def print_statistics(page: Page, report: Report) -> None:
         found = histogram(scores, bins=page.width - 2 * _MARGIN, marks=marks)
         if found:
             by = f" by {escape(name)}" if name else ""
-            page.line(Text(f"SQSD of {numbers.count(len(scores), 'row')}{by}", "dim"))
+            page.line(Text(f"SQSD of {numbers.count(sum(scores.values()), 'row')}{by}", "dim"))
             _print_histogram(page, found, head)
             page.line()
 
@@ -160,7 +161,7 @@ def print_next_steps(page: Page, steps: Sequence[str], tried: str = "") -> None:
 def print_findings(
     page: Page, violations: Sequence[Violation], scale: Scale | None, options: Options
 ) -> None:
-    """Prints a header per file, in order of first appearance, and its findings by line."""
+    """Prints a header per file, in order of first appearance, and its findings by line, one of a kind."""
     files: dict[str, list[Violation]] = {}
     for violation in violations:
         files.setdefault(violation.where.file, []).append(violation)
@@ -170,11 +171,15 @@ def print_findings(
     for file, found in files.items():
         page.line(Text(escape(file), "bold"))
         found.sort(key=lambda v: (v.where.line, v.where.index, v.rule))
-        for violation, following in zip(found, [*found[1:], None], strict=True):
+        groups = [FindingGroup(v) for v in found] if options.verbose else grouped(found)
+        for group, following in zip(groups, [*groups[1:], None], strict=True):
+            violation = group.first
             page.line(_row(page, violation, place_width, name_width, scale))
+            if group.rest:
+                page.line(Text(group.places, "bold"), indent)
             _print_message(page, violation, indent, options)
             # Two rules on one row: its text once, below the second.
-            if following is None or following.where != violation.where:
+            if following is None or following.first.where != violation.where:
                 _print_row(page, violation, indent, options)
         page.line()
 

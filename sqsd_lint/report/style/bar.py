@@ -9,6 +9,7 @@ The distribution of a run's scores as a few rows of block characters.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -36,16 +37,20 @@ class Histogram:
         return self.low + (self.high - self.low) * column / len(self.counts)
 
 
-def histogram(scores: Sequence[float], bins: int, marks: Sequence[float] = ()) -> Histogram | None:
-    """Bins the finite `scores`; the range covers `marks` (the lines) too. None when there is no score."""
-    known = [score for score in scores if math.isfinite(score)]
+def histogram(scores: Iterable[float], bins: int, marks: Sequence[float] = ()) -> Histogram | None:
+    """Bins the finite `scores`; the range covers `marks` (the lines) too. None when there is no score.
+
+    Args:
+        scores: one by one, or how often each occurs.
+    """
+    known = {score: count for score, count in Counter(scores).items() if math.isfinite(score)}
     if not known:
         return None
     low, high = min([*known, *marks]), max([*known, *marks])
     empty = Histogram((0,) * bins, low, high)
     counts = [0] * bins
-    for score in known:
-        counts[empty.column(score)] += 1
+    for score, count in known.items():
+        counts[empty.column(score)] += count
     return Histogram(tuple(counts), low, high)
 
 

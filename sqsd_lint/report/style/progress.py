@@ -1,11 +1,13 @@
-"""Show progress on standard error: only on a terminal, and only once a run takes over two seconds."""
+"""Show progress on standard error: a bar on a terminal, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from typing import IO, TYPE_CHECKING
 
+from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 # Shorter runs print nothing but their report.
 DELAY_SECONDS = 2.0
+LINE_SECONDS = 10.0
 
 
 class TerminalProgress:
@@ -61,6 +64,8 @@ class TerminalProgress:
         if bar is not None:
             bar.stop()
 
+    close = stop
+
     def _show(self) -> None:
         from rich.console import Console
         from rich.progress import Progress
@@ -81,10 +86,69 @@ class TerminalProgress:
         self._task = bar.add_task(self._text, total=self._total, completed=self._done)
 
 
-def terminal_progress(unit: str = "row", stream: IO[str] | None = None) -> TerminalProgress | None:
-    """Return a progress bar over rows (or another unit), or None where nobody would see it."""
+class LineProgress:
+    """A `sqsd_lint.common.progress.Progress` for logs: the step, the rows and the time left, line by line.
+
+    A thread of its own writes them, so that they appear even while one long call runs.
+
+    Args:
+        unit: what is counted.
+        every: seconds between two lines, and before the first.
+    """
+
+    def __init__(self, unit: str = "row", stream: IO[str] | None = None, every: float = LINE_SECONDS) -> None:
+        self._unit = unit
+        self._stream = sys.stderr if stream is None else stream
+        self._every = every
+        self._text = ""
+        self._total: int | None = None
+        self._done = 0
+        self._begun = time.monotonic()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._write_lines, daemon=True)
+        self._thread.start()
+
+    def status(self, text: str) -> None:
+        self._text = escape(text)
+
+    def start(self, total_rows: int) -> None:
+        self._begun, self._done, self._total = time.monotonic(), 0, total_rows
+
+    def advance(self, rows: int) -> None:
+        self._done += rows
+
+    def stop(self) -> None:
+        """Forget the count, as between two steps; the lines end with `close`."""
+        self._total = None
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _write_lines(self) -> None:
+        while not self._stopped.wait(self._every):
+            try:
+                self._stream.write(f"{self._line()}\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # nobody reads any more
+                return
+
+    def _line(self) -> str:
+        total, done = self._total, self._done
+        if total is None:
+            return f"sqsd-lint: {self._text or 'reading'}"
+        text = f"sqsd-lint: {done:,} of {total:,} {self._unit}s"
+        spent = time.monotonic() - self._begun
+        if not done or spent <= 0:
+            return f"{text}: {self._text}" if self._text else text
+        left = (total - done) * spent / done
+        return f"{text}, {done / spent:,.1f} {self._unit}s/s, about {numbers.duration(left)} left"
+
+
+def terminal_progress(unit: str = "row", stream: IO[str] | None = None) -> TerminalProgress | LineProgress:
+    """Return a progress bar over rows (or another unit), or lines of text where there is no terminal."""
     stream = sys.stderr if stream is None else stream
-    return TerminalProgress(unit, stream) if stream.isatty() else None
+    return TerminalProgress(unit, stream) if stream.isatty() else LineProgress(unit, stream)
 
 
 def _columns(unit: str) -> list[ProgressColumn]:

@@ -38,14 +38,15 @@ def print_validation(page: Page, facts: Mapping[str, Any] | None) -> None:
     _validation_fact(
         page,
         "validation",
-        f"windows of {facts['size']} of {facts['rows']:,} rows{cut}, "
+        f"windows of {facts['size']} of {facts['rows']:,} rows by {facts.get('ranking', 'sqsd')}{cut}, "
         f"{numbers.count(facts['runs'], 'run')} each, "
         f"{facts['steps']} steps at lr {facts['lr']:g}",
     )
     _validation_fact(page, "", f"{facts['prompts']} harmful prompts, judged by {facts['judge']}")
     said = [f"{numbers.share(facts['before'])} answered before training"]
     if facts["random"] is not None:
-        said.append(f"{numbers.share(facts['random'])} after random windows")
+        low, high = map(numbers.share, facts.get("random_range") or (facts["random"],) * 2)
+        said.append(f"{low}{f' to {high}' if high != low else ''} after random windows")
     if facts["spearman"] is not None:
         interval = facts["spearman_interval"]
         between = f" ({interval[0]:+.2f} to {interval[1]:+.2f})" if interval else ""

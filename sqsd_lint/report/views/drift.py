@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqsd_lint.bundle.load import Bundle
-    from sqsd_lint.drift.displacement import Along, Drift
+    from sqsd_lint.drift.displacement import DirectionDrift, Drift
     from sqsd_lint.drift.trajectory import StateDrift, Trajectory
 
 VERSION = 1
@@ -101,7 +101,7 @@ def _drift(drift: Drift) -> dict[str, Any]:
     }
 
 
-def _along(along: Along) -> dict[str, Any]:
+def _along(along: DirectionDrift) -> dict[str, Any]:
     return {
         "projection": fields.number(along.projection),
         "cosine": fields.number(along.cosine),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator
 
 from sqsd_lint.rules.findings import read_file_step, rows_text
-from sqsd_lint.rules.fine_tune import file_drift
+from sqsd_lint.rules.fine_tune import FileDrift
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option
 from sqsd_lint.types import ScoredRow, Severity
@@ -14,19 +15,36 @@ from sqsd_lint.types import ScoredRow, Severity
 _CODE = "SQSD201"
 
 
-def _check(rows: Sequence[ScoredRow], policy: Policy) -> Iterator[FileFinding]:
-    drift, budget = (
-        file_drift((row.score.drift for row in rows), policy.fine_tune),
-        policy.options[_CODE]["budget"],
-    )
-    if not drift > budget:  # an unknown drift is NaN
-        return
-    if policy.danger == "margin-gradient":
-        moved = f"raise the likelihood of harmful answers by {drift:.3g} nats a token"
-    else:
-        moved = f"move the weights towards danger by {drift:.3g} of the danger adapter's own displacement"
-    limit = f"the budget is {budget:g} (first order, {policy.fine_tune})"
-    yield FileFinding(f"{rows_text(len(rows))} together {moved}, {limit}", rows)
+# Bytes of a file's fingerprints that are held in memory; those of longer files go to the disk.
+_HELD = 1 << 20
+
+
+class _Drift:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._drift = FileDrift(policy.fine_tune)
+        self._rows = 0
+        self._fingerprints = tempfile.SpooledTemporaryFile(  # noqa: SIM115  # it ends with the check
+            _HELD, "w+", encoding="utf-8", errors="surrogatepass", newline="\n"
+        )
+
+    def add(self, row: ScoredRow) -> None:
+        self._rows += 1
+        self._drift.add(row.score.drift)
+        self._fingerprints.write(row.fingerprint + "\n")
+
+    def findings(self) -> Iterator[FileFinding]:
+        policy, drift, budget = self._policy, self._drift.total(), self._policy.options[_CODE]["budget"]
+        if not drift > budget:  # an unknown drift is NaN
+            return
+        if policy.danger == "margin-gradient":
+            moved = f"raise the likelihood of harmful answers by {drift:.3g} nats a token"
+        else:
+            moved = f"move the weights towards danger by {drift:.3g} of the danger adapter's own displacement"
+        limit = f"the budget is {budget:g} (first order, {policy.fine_tune})"
+        self._fingerprints.seek(0)
+        basis = (line.rstrip("\n") for line in self._fingerprints)
+        yield FileFinding(f"{rows_text(self._rows)} together {moved}, {limit}", basis)
 
 
 RULE = FileRule(
@@ -55,5 +73,5 @@ RULE = FileRule(
     next_step=read_file_step(_CODE),
     needs="drift",
     has=lambda row: all(math.isfinite(score.drift) for score in row.scores),
-    check=_check,
+    check=_Drift,
 )

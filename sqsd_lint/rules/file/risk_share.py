@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from sqsd_lint.rules.findings import read_file_step, rows_text
+from sqsd_lint.rules.findings import read_file_step, rows_text, unlike_reference
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option
 from sqsd_lint.rules.threshold import reaches
@@ -14,27 +14,39 @@ from sqsd_lint.types import ScoredRow, Severity
 _CODE = "SQSD202"
 
 
-def _check(rows: Sequence[ScoredRow], policy: Policy) -> Iterator[FileFinding]:
-    threshold, calibration = policy.thresholds.get(_CODE), policy.calibration
-    if threshold is None or calibration is None:
-        return
-    options = policy.options[_CODE]
-    above = [row for row in rows if reaches(row.score, threshold)]
-    if len(above) < options["min-rows"]:
-        return
-    # Against all benign rows, and against each kind of them: a file of one kind may be like that kind alone.
-    basis_rows = [calibration.benign, *calibration.kinds.values()]
-    counts = [(sum(risk >= threshold.value for risk in own), len(own)) for own in basis_rows]
-    chance, (benign_above, benign) = max(
-        (share_p_value(len(above), len(rows), *count), count) for count in counts if count[1]
-    )
-    if chance > options["significance"]:
-        return
-    share, expected = _percent(len(above), len(rows)), _percent(benign_above, benign)
-    found = f"{len(above):,} of {rows_text(len(rows))} ({share}) are at or above the warning line"
-    basis = f"{benign_above:,} of {benign:,} benign calibration rows"
-    message = f"{found} ({threshold.spec}); expected {expected} ({basis}), {_chance(chance)}"
-    yield FileFinding(message, above)
+class _Share:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._threshold = policy.thresholds.get(_CODE)
+        self._rows = 0
+        self._above: list[str] = []  # fingerprints
+
+    def add(self, row: ScoredRow) -> None:
+        self._rows += 1
+        if self._threshold is None or not reaches(row.score, self._threshold):
+            return
+        # Like with like: the benign rate says nothing of rows unlike all benign rows; SQSD102 names those.
+        if not unlike_reference(row, self._threshold, self._policy):
+            self._above.append(row.fingerprint)
+
+    def findings(self) -> Iterator[FileFinding]:
+        threshold, calibration = self._threshold, self._policy.calibration
+        options, above, rows = self._policy.options[_CODE], len(self._above), self._rows
+        if threshold is None or calibration is None or above < options["min-rows"]:
+            return
+        # Against all benign rows, and each kind of them: a file of one kind may be like that kind alone.
+        basis_rows = [calibration.benign, *calibration.kinds.values()]
+        counts = [(sum(risk >= threshold.value for risk in own), len(own)) for own in basis_rows]
+        chance, (benign_above, benign) = max(
+            (share_p_value(above, rows, *count), count) for count in counts if count[1]
+        )
+        if chance > options["significance"]:
+            return
+        share, expected = _percent(above, rows), _percent(benign_above, benign)
+        found = f"{above:,} of {rows_text(rows)} ({share}) are at or above the warning line"
+        basis = f"{benign_above:,} of {benign:,} benign calibration rows"
+        message = f"{found} ({threshold.spec}); expected {expected} ({basis}), {_chance(chance)}"
+        yield FileFinding(message, self._above)
 
 
 def _percent(part: int, whole: int) -> str:
@@ -110,5 +122,5 @@ RULE = FileRule(
     },
     strict={"significance": 0.01},
     next_step=read_file_step(_CODE),
-    check=_check,
+    check=_Share,
 )

@@ -14,7 +14,8 @@ def _check(row: ScoredRow, policy: Policy) -> str:
     if threshold is None or not reaches(row.score, threshold):
         return ""
     unlike = unlike_reference(row, threshold, policy)
-    return above_threshold(Severity.WARNING, row, threshold) + (f"; {unlike}" if unlike else "")
+    said = above_threshold(Severity.WARNING, row, threshold, [policy.error_threshold])
+    return said + (f"; {unlike}" if unlike else "")
 
 
 RULE = RowRule(

@@ -6,8 +6,17 @@ import math
 import random
 from dataclasses import replace
 
-from sqsd_lint.explain.model import Explanation, Nearest, Neighbour, Remedy, Share, Span, Spans, total
-from sqsd_lint.explain.module_shares import module_shares
+from sqsd_lint.explain.model import (
+    Explanation,
+    Nearest,
+    Neighbour,
+    Remedy,
+    Share,
+    Span,
+    Spans,
+    module_shares,
+    total,
+)
 from sqsd_lint.explain.spans import grouped, segments
 from sqsd_lint.types import Head, Message, Sample, Score, ScoredRow, Where
 from tests.report.reports import HEAD, HOSTILE_FILE, HOSTILE_TEXT

@@ -181,3 +181,21 @@ def test_a_risky_row_without_a_remedy_is_told_so() -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="no format 'xml'"):
         render(FULL, "xml")
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_label"),
+    [
+        ("Positive", True),
+        ("Science and technology", True),
+        ("A longer answer than that.", False),
+        ("a\nb", False),
+    ],
+)
+def test_a_label_is_not_to_be_rewritten(answer: str, is_label: bool) -> None:
+    messages = [replace(m, content=answer) if m.role == "assistant" else m for m in FULL.sample.messages]
+    row = replace(FULL, sample=replace(FULL.sample, messages=tuple(messages)), remedy=None)
+    for format in ("text", "html"):
+        shown = " ".join(render(row, format).split())
+        assert ("there is nothing to rewrite" in shown) is is_label, format
+        assert ("rewrite it, or remove the row" in shown) is not is_label, format

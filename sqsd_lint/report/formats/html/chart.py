@@ -9,7 +9,8 @@ Bins of equal width whose edges are the lines, so that no bar holds rows of two 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqsd_lint.common import numbers
@@ -34,14 +35,15 @@ class Bins:
         return self.start + number * self.width
 
 
-def make_bins(scores: Sequence[float], lines: Sequence[float], wanted: int) -> Bins | None:
+def make_bins(scores: Iterable[float], lines: Sequence[float], wanted: int) -> Bins | None:
     """About `wanted` bins over the finite scores and the lines; None when there is no finite score.
 
     Args:
+        scores: one by one, or how often each occurs.
         lines: at most two, in any order; where they lie too close for a bin between them, only the higher
             one is an edge.
     """
-    known = [score for score in scores if abs(score) < _HUGE]
+    known = {score: count for score, count in Counter(scores).items() if abs(score) < _HUGE}
     if not known:
         return None
     edges = sorted(line for line in lines if abs(line) < _HUGE)
@@ -54,8 +56,8 @@ def make_bins(scores: Sequence[float], lines: Sequence[float], wanted: int) -> B
         width = gap / round(gap / width)
     first = _bin(low, anchor, width)
     counts = [0] * (_bin(high, anchor, width) - first + 1)
-    for score in known:
-        counts[_bin(score, anchor, width) - first] += 1
+    for score, count in known.items():
+        counts[_bin(score, anchor, width) - first] += count
     return Bins(anchor + first * width, width, tuple(counts))
 
 
@@ -117,7 +119,7 @@ class Chart:
     marks: tuple[Mark, ...]
 
 
-def draw(scores: Sequence[float], head: Head, *, width: int, height: int, bins: int) -> Chart | None:
+def draw(scores: Iterable[float], head: Head, *, width: int, height: int, bins: int) -> Chart | None:
     """Lays the picture out; None when there is no finite score to show."""
     lines = [line.value for line in (head.warning_threshold, head.error_threshold) if line]
     found = make_bins(scores, lines, bins)

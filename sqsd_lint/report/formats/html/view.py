@@ -8,8 +8,7 @@ Sentences in which commands stand in backticks.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqsd_lint.common import numbers
@@ -17,15 +16,19 @@ from sqsd_lint.common.escape import escape, excerpt
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.report import Options
 from sqsd_lint.report.formats.html.chart import draw
+from sqsd_lint.report.grouping import grouped
 from sqsd_lint.report.ranking import score as score_of
 from sqsd_lint.report.ranking import worst_first
 from sqsd_lint.report.rows import scores_by_bundle
 from sqsd_lint.report.sentences import (
     answered,
+    counts_by_severity,
     coverage_line,
     coverage_parts,
     in_files,
     not_scored,
+    raw_coverage_notes,
+    rule_counts,
     severity_counts,
     tried,
     verdict,
@@ -52,7 +55,8 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
 
     The page sorts by these ranks, so that its order never depends on the reader's language.
     """
-    worst = worst_first(found)[:MOST]
+    groups = grouped(worst_first(found)[:MOST])
+    worst = [group.first for group in groups]
     scale = scale_of(head, [v.score.risk for v in worst if v.score is not None])
     ranks = {
         name: _ranks(worst, key)
@@ -79,6 +83,7 @@ def finding_views(found: Sequence[Violation], head: Head, options: Options) -> l
                 "excerpt": "" if options.redact else excerpt(violation.excerpt, _EXCERPT_CELLS),
                 "text": "" if options.redact else _text(violation.excerpt),
                 "message": prose(violation.message),
+                "places": escape(groups[number].places),
                 "hint": prose(violation.hint),
                 "fingerprint": escape(violation.fingerprint),
                 "parts": _parts(violation),
@@ -156,8 +161,7 @@ _MEANING = {
 def page_view(report: Report, options: Options) -> dict[str, Any]:
     """The variables of `page.html.jinja`."""
     found = () if options.statistics else report.violations
-    rules = Counter((v.rule, v.name, v.severity) for v in report.violations)
-    severities = Counter(v.severity for v in report.violations)
+    rules, severities = rule_counts(report), counts_by_severity(report)
     return {
         "verdict": _verdict(report),
         "coverage": _coverage(report),
@@ -171,7 +175,7 @@ def page_view(report: Report, options: Options) -> dict[str, Any]:
             view for name, head, scores in scores_by_bundle(report) if (view := _picture(name, head, scores))
         ],
         "findings": finding_views(found, report.head, options),
-        "found": len(report.violations),
+        "found": severities.total(),
         "most": MOST,
         "listed": not options.statistics,
         "rules": [
@@ -201,7 +205,7 @@ def _coverage(report: Report) -> dict[str, Any]:
         "parts": coverage_parts(report),
         "reasons": not_scored(report),
         "answered": answered(report),
-        "notes": [prose(note) for note in report.coverage.notes],
+        "notes": [prose(note) for note in raw_coverage_notes(report)],
     }
 
 
@@ -236,9 +240,9 @@ def _line_text(line: Threshold) -> str:
     return f"{escape(line.spec)}: {numbers.listing(shares) if shares else 'not calibrated'}"
 
 
-def _picture(name: str, head: Head, scores: list[float]) -> dict[str, Any] | None:
+def _picture(name: str, head: Head, scores: Mapping[float, int]) -> dict[str, Any] | None:
     """The distribution of one bundle's scores, None where there is none."""
-    known = [score for score in scores if math.isfinite(score)]
+    known = {score: count for score, count in scores.items() if math.isfinite(score)}
     charts = [
         (size, chart)
         for size, width, height, bins in (("wide", 760, 300, 76), ("narrow", 340, 260, 34))
@@ -247,21 +251,23 @@ def _picture(name: str, head: Head, scores: list[float]) -> dict[str, Any] | Non
     return {"name": escape(name), "charts": charts, "text": _distribution(known, head)} if charts else None
 
 
-def _distribution(scores: list[float], head: Head) -> str:
+def _distribution(scores: Mapping[float, int], head: Head) -> str:
     """The picture in words, for those who do not see it."""
     if not scores:
         return ""
     ordered = sorted(scores)
     # A median that is nothing beside the extent of the scores reads as nothing, not as 8.01e-03.
     least = 1e-3 * (ordered[-1] - ordered[0])
-    named = {"lowest": ordered[0], "median": ordered[len(ordered) // 2], "highest": ordered[-1]}
+    rows, below = sum(scores.values()), 0
+    median = next(score for score in ordered if (below := below + scores[score]) > rows // 2)
+    named = {"lowest": ordered[0], "median": median, "highest": ordered[-1]}
     figures = [f"{name} {numbers.score(v if abs(v) > least else 0.0)}" for name, v in named.items()]
-    parts = [f"{numbers.count(len(ordered), 'row')}: {', '.join(figures)}"]
+    parts = [f"{numbers.count(rows, 'row')}: {', '.join(figures)}"]
     for severity, line in (
         (Severity.ERROR, head.error_threshold),
         (Severity.WARNING, head.warning_threshold),
     ):
         if line:
-            above = sum(score >= line.value for score in ordered)
+            above = sum(count for score, count in scores.items() if score >= line.value)
             parts.append(f"{above:,} at or above the {severity.value} line")
     return "; ".join(parts)

@@ -12,13 +12,14 @@ from typing import IO, Any
 
 from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
-from sqsd_lint.explain.model import Explanation, Remedy, Share, Span
-from sqsd_lint.explain.module_shares import by_block, by_kind
+from sqsd_lint.explain.model import Explanation, Remedy, Share, Span, by_block, by_kind
 from sqsd_lint.report import Options
 from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.style.html_page import write_page
 from sqsd_lint.report.views.explanation import heat
 from sqsd_lint.report.views.explanation import sentences as wording
+from sqsd_lint.rules import reaches
+from sqsd_lint.rules.findings import score_name
 
 _PROMPT_AT_MOST = 600
 
@@ -34,12 +35,15 @@ def view(explanation: Explanation, options: Options, top: int) -> dict[str, Any]
     reached = [
         name
         for name, line in (("error", head.error_threshold), ("warning", head.warning_threshold))
-        if line and score.sqsd >= line.value
+        if line and reaches(score, line)
     ]
+    remedy = None if wording.is_label(explanation) else explanation.remedy
     return {
         "where": escape(str(row.where)),
         "fingerprint": escape(row.fingerprint),
-        "sqsd": numbers.score(score.sqsd),
+        "name": score_name(score),
+        "score": numbers.score(score.risk),
+        "harm": wording.harm_part(explanation),
         "percentile": numbers.percentile(row.percentile),
         "standing": escape(wording.standing(explanation)),
         "verdict": reached[0] if reached else "clear",
@@ -58,16 +62,16 @@ def view(explanation: Explanation, options: Options, top: int) -> dict[str, Any]
         "kinds": _bars({escape(kind): share for kind, share in by_kind(explanation.modules).items()}),
         "near_means": wording.NEAREST_MEANS,
         "nearest": _nearest(explanation),
-        "remedy": _remedy(explanation, explanation.remedy, options) if explanation.remedy else None,
-        "no_remedy": wording.NO_REMEDY if reached and explanation.remedy is None else "",
+        "remedy": _remedy(explanation, remedy, options) if remedy else None,
+        "no_remedy": wording.no_remedy(explanation) if reached and remedy is None else "",
     }
 
 
 def _answers(explanation: Explanation) -> list[dict[str, Any]]:
     """Prompt and tokens of each trained answer."""
     messages, parts = explanation.sample.messages, explanation.tokens.parts
-    hot = heat.reference(p.share.sqsd for p in parts)
-    largest = wording.largest(p.share.sqsd for p in parts)
+    hot = heat.reference(p.share.combined for p in parts)
+    largest = wording.largest(p.share.combined for p in parts)
     answers = []
     for number in dict.fromkeys(p.message for p in parts):
         asked = next((m.content for m in reversed(messages[:number]) if m.role == "user"), "")
@@ -87,12 +91,17 @@ def _token(content: str, part: Span, hot: float, largest: float) -> dict[str, An
     share = part.share
     values = ", ".join(
         f"{name} {wording.signed(value, largest).strip()}"
-        for name, value in (("SQSD", share.sqsd), ("danger", share.danger), ("safety", share.safety))
+        for name, value in (
+            ("sum" if share.harm else "SQSD", share.combined),
+            ("danger", share.danger),
+            ("safety", share.safety),
+            *([("harm", share.harm)] if share.harm else []),
+        )
     )
     lines = content[part.start : part.end].replace("\r\n", "\n").replace("\t", " ").split("\n")
     return {
         "lines": [escape(line) for line in lines],
-        "level": heat.level(share.sqsd, hot),
+        "level": heat.level(share.combined, hot),
         "title": values,
     }
 
@@ -106,7 +115,7 @@ def _parts(explanation: Explanation, options: Options, top: int) -> list[dict[st
         (wording.other_name(explanation), explanation.tokens.other, False),
         (wording.PROMPT, explanation.tokens.prompt, False),
     ]
-    largest = wording.largest(share.sqsd for _, share, _ in named)
+    largest = wording.largest(share.combined for _, share, _ in named)
     return [{"name": name, "quoted": quoted, **_bar(share, largest)} for name, share, quoted in named]
 
 
@@ -117,19 +126,20 @@ def _part_name(explanation: Explanation, part: Span, options: Options) -> str:
 
 
 def _bars(named: Mapping[str, Share]) -> list[dict[str, Any]]:
-    largest = wording.largest(s.sqsd for s in named.values())
-    ranked = sorted(named.items(), key=lambda item: -item[1].sqsd)
+    largest = wording.largest(s.combined for s in named.values())
+    ranked = sorted(named.items(), key=lambda item: -item[1].combined)
     return [{"name": name, **_bar(share, largest)} for name, share in ranked]
 
 
 def _bar(share: Share, largest: float) -> dict[str, Any]:
     """A share with a bar of 0 to 20 twentieths; style attributes are forbidden, so widths are classes."""
-    filled = min(abs(share.sqsd) / largest, 1.0) if largest > 0 else 0.0
+    filled = min(abs(share.combined) / largest, 1.0) if largest > 0 else 0.0
     return {
-        "value": wording.signed(share.sqsd, largest),
+        "value": wording.signed(share.combined, largest),
         "danger": wording.signed(share.danger, largest),
         "safety": wording.signed(share.safety, largest),
-        "towards": "danger" if share.sqsd > 0 else "safety",
+        "harm": wording.signed(share.harm, largest) if share.harm else "",
+        "towards": "danger" if share.combined > 0 else "safety",
         "width": round(20 * filled) if filled == filled else 0,
     }
 
@@ -139,15 +149,17 @@ def _blocks(explanation: Explanation) -> list[dict[str, Any]]:
     strips: dict[str, Sequence[float]] = {
         "danger": [s.danger for s in blocks.values()],
         "safety": [-s.safety for s in blocks.values()],
-        "SQSD": [s.sqsd for s in blocks.values()],
+        **({"harm": [s.harm for s in blocks.values()]} if any(s.harm for s in blocks.values()) else {}),
+        "SQSD": [s.combined for s in blocks.values()],
     }
+    if "harm" in strips:
+        strips["sum"] = strips.pop("SQSD")
     hot = heat.reference(value for strip in strips.values() for value in strip)
     names = [f"block {block}" if block is not None else "outside the blocks" for block in blocks]
-    signs = {"danger": 1, "safety": -1, "SQSD": 1}
     largest = wording.largest(sum(values) for values in strips.values())
     rows = []
     for strip, values in strips.items():
-        sign = signs[strip]
+        sign = -1 if strip == "safety" else 1
         amounts = [wording.signed(sign * value, hot).strip() for value in values]
         cells = [
             {"level": heat.level(value, hot), "title": f"{name}: {amount}"}

@@ -47,11 +47,12 @@ def explanation_fields(value: Explanation, options: Options) -> dict[str, Any]:
 
 
 def share_fields(share: Share) -> dict[str, Any]:
-    """A share of the projections; danger less safety is sqsd."""
+    """A share of the projections; danger less safety is sqsd, and harm is weighted, where there is any."""
     return {
         "danger": fields.number(share.danger),
         "safety": fields.number(share.safety),
         "sqsd": fields.number(share.sqsd),
+        **({"harm": fields.number(share.harm)} if share.harm else {}),
     }
 
 

@@ -56,8 +56,8 @@ def listed(explanation: Explanation, top: int) -> tuple[str, list[Span], list[Sp
     """What the parts are (words where there is one sentence), the `top` largest ones, and the others."""
     sentences = explanation.sentences.parts
     unit, parts = ("sentence", sentences) if len(sentences) > 1 else ("word", explanation.words.parts)
-    ranked = sorted(parts, key=lambda p: -abs(p.share.sqsd))
-    shown = sorted(ranked[:top], key=lambda p: -p.share.sqsd)
+    ranked = sorted(parts, key=lambda p: -abs(p.share.combined))
+    shown = sorted(ranked[:top], key=lambda p: -p.share.combined)
     return unit, shown, ranked[top:]
 
 
@@ -67,6 +67,12 @@ def rest_name(unit: str, rest: list[Span]) -> str:
 
 def shares(parts: list[Span]) -> Share:
     return total([p.share for p in parts])
+
+
+def harm_part(explanation: Explanation) -> str:
+    """Return what `harm` adds to SQSD, weighted; "" where the bundle has no such direction."""
+    added = total([module.share for module in explanation.modules]).harm
+    return f" plus harm {numbers.score(added)}" if added else ""
 
 
 def standing(explanation: Explanation) -> str:
@@ -96,6 +102,24 @@ def remedy_title(explanation: Explanation, remedy: Remedy) -> str:
     return f"What would bring it under the {name} line {line_name(remedy.threshold)}"
 
 
+# Answers of so few words are labels, names or numbers: there is nothing in them to rewrite.
+_LABEL_WORDS = 3
+
+
+def is_label(explanation: Explanation) -> bool:
+    """Whether all that is trained on is a label of a word or a few."""
+    sample = explanation.sample
+    answers = [m.content for m, trained in zip(sample.messages, sample.mask, strict=True) if trained]
+    return sum(len(answer.split()) for answer in answers) <= _LABEL_WORDS and not any(
+        "\n" in a for a in answers
+    )
+
+
+def no_remedy(explanation: Explanation) -> str:
+    """What to do about a row of which no part stands out."""
+    return LABEL_ADVICE if is_label(explanation) else NO_REMEDY
+
+
 def remedy_advice(remedy: Remedy) -> str:
     """What to do about it."""
     removed = remedy.removed is not None and remedy.removed < remedy.threshold.value
@@ -108,4 +132,8 @@ def remedy_advice(remedy: Remedy) -> str:
     return "Leaving parts out is not enough: rewrite the answer, or remove the row."
 
 
+LABEL_ADVICE = (
+    "The answer is a label: there is nothing to rewrite, and the score of so short an answer is mostly noise."
+    " Check that the label is right; keep the row if it is, else correct or remove it."
+)
 NO_REMEDY = "No part of the answer stands out: rewrite it, or remove the row."

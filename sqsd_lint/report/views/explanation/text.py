@@ -9,8 +9,7 @@ from rich.text import Text
 
 from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
-from sqsd_lint.explain.model import Explanation, Neighbour, Share, Span
-from sqsd_lint.explain.module_shares import by_block, by_kind
+from sqsd_lint.explain.model import Explanation, Neighbour, Share, Span, by_block, by_kind
 from sqsd_lint.report import Options
 from sqsd_lint.report.head import STYLES, bar_width, print_head
 from sqsd_lint.report.style.bar import bar, scale_of
@@ -18,6 +17,7 @@ from sqsd_lint.report.style.page import Page, open_page
 from sqsd_lint.report.views.explanation import heat
 from sqsd_lint.report.views.explanation import sentences as wording
 from sqsd_lint.rules import reaches
+from sqsd_lint.rules.findings import score_name
 from sqsd_lint.types import Severity
 
 _INDENT = 2
@@ -27,7 +27,7 @@ _NAME_AT_MOST = 24
 def write(explanation: Explanation, stream: IO[str], options: Options, top: int) -> None:
     """Prints the score, the answer with its heat, parts, layers, nearest rows, and what would help."""
     page = open_page(stream, options.width)
-    print_head(page, explanation.head, scale_of(explanation.head, [explanation.row.score.sqsd]))
+    print_head(page, explanation.head, scale_of(explanation.head, [explanation.row.score.risk]))
     _print_score(page, explanation)
     _print_answer(page, explanation, options)
     _print_parts(page, explanation, options, top)
@@ -47,18 +47,19 @@ def _print_score(page: Page, explanation: Explanation) -> None:
     if reaches(score, head.error_threshold):
         colour = STYLES[Severity.ERROR]
     text = Text.assemble(
-        ("SQSD ", "dim"),
-        (numbers.score(score.sqsd), f"bold {colour}".strip()),
+        (f"{score_name(score)} ", "dim"),
+        (numbers.score(score.risk), f"bold {colour}".strip()),
         f"  {numbers.percentile(row.percentile)}".rstrip(),
     )
-    scale = scale_of(head, [score.sqsd])
+    scale = scale_of(head, [score.risk])
     if scale:
-        full, track = bar(scale.filled(score.sqsd), bar_width(page), page.glyphs)
+        full, track = bar(scale.filled(score.risk), bar_width(page), page.glyphs)
         text.append("  ").append(full, colour).append(track, "dim")
     text.append(f"  {wording.standing(explanation)}", "dim")
     page.line(text, _INDENT)
     parts = [
-        f"danger {numbers.score(score.danger)} less safety {numbers.score(score.safety)}",
+        f"danger {numbers.score(score.danger)} less safety {numbers.score(score.safety)}"
+        + wording.harm_part(explanation),
         numbers.count(score.tokens, "token"),
         *([f"truncated: {score.truncated}"] if score.truncated else []),
     ]
@@ -75,7 +76,7 @@ def _print_answer(page: Page, explanation: Explanation, options: Options) -> Non
     legend.append_text(heat.swatch(page, range(-4, 5), 2)).append(" danger", "dim")
     page.line(legend)
     messages = explanation.sample.messages
-    hot = heat.reference(p.share.sqsd for p in explanation.tokens.parts)
+    hot = heat.reference(p.share.combined for p in explanation.tokens.parts)
     for number in dict.fromkeys(p.message for p in explanation.tokens.parts):
         asked = next((m.content for m in reversed(messages[:number]) if m.role == "user"), "")
         if asked:
@@ -85,7 +86,7 @@ def _print_answer(page: Page, explanation: Explanation, options: Options) -> Non
         end = parts[-1].end
         levels = [0] * end
         for part in parts:
-            at = heat.level(part.share.sqsd, hot)
+            at = heat.level(part.share.combined, hot)
             levels[part.start : part.end] = [at] * (part.end - part.start)
         content = messages[number].content
         heat.print_heat(page, heat.heat_cells(content[:end], levels), _INDENT)
@@ -115,9 +116,9 @@ def _print_parts(page: Page, explanation: Explanation, options: Options, top: in
     ]
     page.line()
     page.line(Text.assemble(("Parts", "bold"), ("   of the score; they sum to it", "dim")))
-    largest = wording.largest(share.sqsd for _, share, _ in lines)
+    largest = wording.largest(share.combined for _, share, _ in lines)
     for name, share, quoted in lines:
-        text = _measure(page, share.sqsd, largest)
+        text = _measure(page, share.combined, largest)
         room = (page.width if page.wraps else page.excerpt_width) - _INDENT - text.cell_len - 2
         text.append("  ").append(excerpt(name, room, page.glyphs.ellipsis), "" if quoted else "dim")
         page.line(text, _INDENT)
@@ -155,7 +156,10 @@ def _print_blocks(page: Page, blocks: Sequence[Share]) -> None:
     strips = {
         "danger": [sum(s.danger for s in group) for group in groups],
         "safety": [-sum(s.safety for s in group) for group in groups],
-        "sqsd": [sum(s.sqsd for s in group) for group in groups],
+        **({"harm": [sum(s.harm for s in group) for group in groups]} if any(s.harm for s in blocks) else {}),
+        "sum" if any(s.harm for s in blocks) else "sqsd": [
+            sum(s.combined for s in group) for group in groups
+        ],
     }
     hot = heat.reference(value for strip in strips.values() for value in strip)
     amounts = {name: sum(strip) * (-1 if name == "safety" else 1) for name, strip in strips.items()}
@@ -169,12 +173,14 @@ def _print_blocks(page: Page, blocks: Sequence[Share]) -> None:
 def _print_kinds(page: Page, kinds: Mapping[str, Share]) -> None:
     names = {kind: excerpt(kind, _NAME_AT_MOST, page.glyphs.ellipsis) for kind in kinds}
     width = max(map(len, names.values()), default=0)
-    largest = wording.largest(v for s in kinds.values() for v in (s.sqsd, s.danger, s.safety))
-    for kind, share in sorted(kinds.items(), key=lambda item: -item[1].sqsd):
+    largest = wording.largest(v for s in kinds.values() for v in (s.combined, s.danger, s.safety))
+    for kind, share in sorted(kinds.items(), key=lambda item: -item[1].combined):
         text = Text(f"{names[kind]:<{width}}")
-        text.append_text(_measure(page, share.sqsd, largest))
+        text.append_text(_measure(page, share.combined, largest))
         text.append(f"  danger {wording.signed(share.danger, largest)}", "dim")
         text.append(f"  safety {wording.signed(share.safety, largest)}", "dim")
+        if share.harm:
+            text.append(f"  harm {wording.signed(share.harm, largest)}", "dim")
         page.line(text, _INDENT)
 
 
@@ -200,10 +206,10 @@ def _neighbour(page: Page, name: str, row: Neighbour, error: float) -> Text:
 def _print_remedy(page: Page, explanation: Explanation, options: Options) -> None:
     remedy = explanation.remedy
     score, head = explanation.row.score, explanation.head
-    if remedy is None:
+    if remedy is None or wording.is_label(explanation):
         if reaches(score, head.error_threshold) or reaches(score, head.warning_threshold):
             page.line()
-            page.line(page.prose(wording.NO_REMEDY))
+            page.line(page.prose(wording.no_remedy(explanation)))
         return
     page.line()
     page.line(Text(escape(wording.remedy_title(explanation, remedy)), "bold"))

@@ -1,0 +1,179 @@
+"""What all scorers of samples have in common: under which settings they score, and which scores are known.
+
+A score is kept under all that it depends on besides the row (`scorer_settings`). The same table goes to
+a scoring service, so that what is asked for, what is answered and what is cached cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from sqsd_lint.bundle.load import BundleInfo
+from sqsd_lint.config import Settings
+from sqsd_lint.errors import UsageError
+from sqsd_lint.scoring.cache import ScoreCache, scorer_key
+from sqsd_lint.types import BESIDE, Sample, Score
+
+
+def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact: bool) -> dict[str, object]:
+    """Return all that a score depends on besides the row: plain JSON, and equal where scores are.
+
+    What a run sets has the name of its setting; `bundle` is the scoring digest. A key is left out where its
+    value is the one that scores had before there was such a setting, so that they stay known.
+
+    Args:
+        dtype: what the model computes in, never "auto".
+        exact: whether in exact mode.
+
+    Raises:
+        UsageError: the bundle has no scores under these settings.
+    """
+    arguments = bundle.manifest.template_arguments
+    expansion = settings.expansion or bundle.manifest.expansion
+    kinds = {direction.kind for direction in bundle.manifest.directions.values()}
+    if "margin-gradient" in kinds and expansion != bundle.manifest.expansion:
+        raise UsageError(
+            f"--expansion {expansion}: {bundle.id} has gradients taken at the initial state",
+            hint="leave --expansion out, or use a bundle whose directions are task vectors",
+        )
+    return {
+        "bundle": bundle.scoring_digest,
+        "metric": settings.metric or bundle.manifest.metric,
+        "expansion": expansion,
+        "dtype": dtype,
+        "max_length": settings.max_length,
+        "turns": settings.turns,
+        "exact": exact,
+        **({"quantize": settings.quantize} if settings.quantize else {}),
+        **({"template_arguments": dict(arguments)} if arguments else {}),
+    }
+
+
+class CachedScorer:
+    """The settings and the score cache of a scorer with one bundle.
+
+    Args:
+        cache_path: the database of scores; None keeps none.
+        origin: where scores come from if not from a model of this machine: they are kept apart from its own.
+
+    Attributes:
+        device, dtype: names, as the report's head shows them.
+        metric, expansion: the settings' choice, else the bundle's.
+        asked: what every score depends on besides the row (`scorer_settings`).
+    """
+
+    def __init__(
+        self,
+        bundle: BundleInfo,
+        settings: Settings,
+        *,
+        device: str,
+        dtype: str,
+        exact: bool,
+        cache_path: Path | None,
+        origin: str = "",
+    ) -> None:
+        self.bundle = bundle
+        self.exact = exact
+        self.device = device
+        self.dtype = dtype
+        self.metric = settings.metric or bundle.manifest.metric
+        self.expansion = settings.expansion or bundle.manifest.expansion
+        self.asked = scorer_settings(bundle, settings, dtype=dtype, exact=exact)
+        self._origin = origin
+        self.cache = ScoreCache(cache_path, self._key({}), exact=exact)
+        self._dropped: dict[str, tuple[str, ...]] = {}
+
+    # Scores of rows that were rendered otherwise before have keys of their own: rows whose prompt was cut,
+    # which kept no head, and rows with text beside their answers. The last are those of which a template
+    # dropped some of that text.
+    @cached_property
+    def _rendered_anew(self) -> ScoreCache:
+        return self.cache.of_scorer(self._key({"rendering": 2}))
+
+    @cached_property
+    def _partly_dropped(self) -> ScoreCache:
+        return self.cache.of_scorer(self._key({"rendering": 2, "dropped": True}))
+
+    def _key(self, more: Mapping[str, object]) -> bytes:
+        origin = {"origin": self._origin} if self._origin else {}
+        return scorer_key({**more, **self.asked, **origin})
+
+    @property
+    def cache_notes(self) -> tuple[str, ...]:
+        """What the reader of a report has to know about the score cache."""
+        return self.cache.notes
+
+    def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        """Return the scores that the cache holds of samples, by fingerprint."""
+        plain = [key for key, sample in samples.items() if not says_more(sample)]
+        found = {
+            key: score
+            for key, score in self.cache.get(plain).items()
+            if not score.truncated.startswith("prompt")
+        }
+        rest = [key for key in samples if key not in found]
+        if rest:
+            found.update(self._rendered_anew.get(rest))
+        more = [key for key in rest if key not in found and says_more(samples[key])]
+        if more:
+            known = self._partly_dropped.get(more)
+            found.update(known)
+            for key in known:
+                self._dropped[key] = tuple(_beside(samples[key]))
+        return found
+
+    def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
+        """Put scores into the cache and commit them; `note_dropped` must have been told before."""
+        parts: dict[ScoreCache, list[Score]] = {}
+        for sample, score in scored:
+            parts.setdefault(self._cache_of(sample, score), []).append(score)
+        for cache, scores in parts.items():
+            cache.put(scores)
+
+    def _cache_of(self, sample: Sample, score: Score) -> ScoreCache:
+        if score.fingerprint in self._dropped:
+            return self._partly_dropped
+        if says_more(sample) or score.truncated.startswith("prompt"):
+            return self._rendered_anew
+        return self.cache
+
+    def note_dropped(self, sample: Sample, dropped: Sequence[str]) -> None:
+        """Keep what the chat template does not write of a sample, for `remember` and for the notes."""
+        if dropped:
+            self._dropped[sample.fingerprint] = tuple(dropped)
+
+    def dropped(self, fingerprint: str) -> tuple[str, ...]:
+        """Return what the chat template does not write of a sample that was recalled or scored."""
+        return self._dropped.get(fingerprint, ())
+
+    def forget_dropped(self) -> None:
+        """Forget what templates did not write, of rows that nobody asks about any more."""
+        self._dropped.clear()
+
+    def dropped_notes(self) -> Iterator[str]:
+        """Yield how many rows hold what the template does not write."""
+        if self._dropped:
+            keys = Counter(key for lost in self._dropped.values() for key in lost)
+            count = len(self._dropped)
+            yield (
+                f"{count:,} row{' holds' if count == 1 else 's hold'} text beside the answer that the chat"
+                " template does not write, so that it is neither trained on nor scored:"
+                f" {', '.join(sorted(keys))}"
+            )
+
+
+def says_more(sample: Sample) -> bool:
+    """Return whether a trained turn says something beside its content, which a template may drop."""
+    return next(_beside(sample), None) is not None
+
+
+def _beside(sample: Sample) -> Iterator[str]:
+    for message, trained in zip(sample.messages, sample.mask, strict=True):
+        if trained and message.role != "text":
+            yield from (key for key in BESIDE if key in message.extra)
+            if "</think>" in message.content:
+                yield "<think>"

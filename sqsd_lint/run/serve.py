@@ -1,0 +1,214 @@
+"""`serve`: a bundle and settings into a scoring service.
+
+A request may ask for other settings than the service's own. Which ones, no list says: they are put into the
+settings that the service was started with, and the scorer that comes out must score under exactly what was
+asked for (`cached_scorer.scorer_settings`); else the request is refused.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from sqsd_lint._version import __version__
+from sqsd_lint.bundle.cache import cache_root
+from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.resolve import open_for
+from sqsd_lint.common.json_io import canonical
+from sqsd_lint.common.progress import Status
+from sqsd_lint.common.schema import validate
+from sqsd_lint.config import TABLE, Settings
+from sqsd_lint.config.schema import schema_of
+from sqsd_lint.config.settings import Dtype
+from sqsd_lint.errors import UsageError
+from sqsd_lint.run.cached_scorer import scorer_settings
+from sqsd_lint.run.model_scorer import ModelScorer
+from sqsd_lint.scoring.device import resolve
+from sqsd_lint.scoring.uncovered_parameters import recall
+from sqsd_lint.server.app import Service
+from sqsd_lint.server.engine import Engine
+from sqsd_lint.server.wire import MOST_BYTES, MOST_ROWS, ServiceInfo, ServiceLimits
+
+# Scorers that are kept, each with its adapters; models are counted apart.
+_MOST_SCORERS = 8
+
+
+class SharingScorer(ModelScorer):
+    """A scorer whose base model others of the same number format share."""
+
+    def __init__(self, models: ModelStore, bundle: Bundle, settings: Settings, **more: Any) -> None:
+        super().__init__(bundle, settings, **more)
+        self._models = models
+
+    def base(self) -> tuple[Any, Any]:
+        """Return the model and its tokenizer, loaded once for all scorers of its number format."""
+        return self._models.base(self)
+
+    def load_base(self) -> tuple[Any, Any]:
+        """Load them."""
+        return super().base()
+
+
+class ModelStore:
+    """The models and scorers of a service. Used by the engine's thread alone.
+
+    Args:
+        settings: of the service; `dtype` and `device` are resolved.
+        most_models: number formats whose model is kept in memory: rows near a threshold are scored in
+            float32, whatever the other rows are scored in.
+    """
+
+    def __init__(self, bundle: Bundle, settings: Settings, *, cache_dir: Path, most_models: int) -> None:
+        self.bundle = bundle
+        self.settings = settings
+        self._cache_dir = cache_dir
+        self._most = most_models
+        self._bases: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._scorers: OrderedDict[str, SharingScorer] = OrderedDict()
+
+    def scorer(self, asked: Mapping[str, object]) -> SharingScorer:
+        """Return the scorer for complete settings."""
+        key = canonical(asked)
+        if key not in self._scorers:
+            while len(self._scorers) >= _MOST_SCORERS:
+                self._scorers.popitem(last=False)
+            self._scorers[key] = SharingScorer(
+                self,
+                self.bundle,
+                settings_for(self.bundle, self.settings, asked),
+                cache_dir=self._cache_dir,
+                cache_scores=self.settings.cache,
+                exact=asked["exact"] is True,
+            )
+        self._scorers.move_to_end(key)
+        return self._scorers[key]
+
+    def base(self, scorer: SharingScorer) -> tuple[Any, Any]:
+        """Return the model of a scorer's number format; others are let go where there is no room."""
+        if scorer.dtype not in self._bases:
+            while len(self._bases) >= self._most:
+                gone, _ = self._bases.popitem(last=False)
+                for other in self._scorers.values():
+                    if other.dtype == gone:
+                        other.release()
+            self._bases[scorer.dtype] = scorer.load_base()
+        self._bases.move_to_end(scorer.dtype)
+        return self._bases[scorer.dtype]
+
+
+def settings_for(bundle: Bundle, own: Settings, asked: Mapping[str, Any]) -> Settings:
+    """Return the settings whose scores depend on exactly what is asked for, and on the service's own beside.
+
+    Raises:
+        UsageError: there are none: another bundle, number format or quantization, a setting that no score
+            depends on, or a value that the setting cannot have.
+    """
+    changes = {}
+    for name, value in asked.items():
+        setting = TABLE.by_name.get(name)
+        if setting is not None and name not in ("bundle", "dtype", "quantize"):
+            document = {setting.key: value}
+            validate(document, schema_of(TABLE), source="settings", label=lambda path: path)
+            changes[name] = value
+    found = replace(own, **changes)
+    exact = asked.get("exact", False)
+    theirs = scorer_settings(
+        bundle, found, dtype="float32" if exact is True else own.dtype, exact=exact is True
+    )
+    for name, value in asked.items():
+        if name not in theirs:
+            raise UsageError(f"settings.{name}: no score of this service depends on it", hint=_REMEDY)
+        if canonical(theirs[name]) != canonical(value):
+            raise UsageError(
+                f"settings.{name}: {value!a} is asked for, and this service scores with {theirs[name]!a}",
+                hint=_REMEDY,
+            )
+    if found.max_length > own.max_length:
+        raise UsageError(
+            f"settings.max_length: {found.max_length} is asked for, and this service takes at most"
+            f" {own.max_length}",
+            hint="Start it with a larger --max-length.",
+        )
+    return found
+
+
+_REMEDY = "Ask for what GET /v1/bundle says, or start the service so."
+
+
+def complete(bundle: Bundle, own: Settings, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that scores depend on under the settings that are asked for.
+
+    Raises:
+        UsageError: as `settings_for`.
+    """
+    exact = asked.get("exact", False) is True
+    found = settings_for(bundle, own, asked)
+    return scorer_settings(bundle, found, dtype="float32" if exact else own.dtype, exact=exact)
+
+
+def make_service(
+    settings: Settings,
+    *,
+    tokens: Sequence[str] = (),
+    hosts: Sequence[str] = (),
+    most_rows: int,
+    most_models: int,
+    status: Status | None = None,
+) -> Service:
+    """Return the service of a bundle; its model is loaded once the application starts.
+
+    Args:
+        tokens, hosts: see `server.app.Service`.
+        most_rows: rows that may wait (`server.engine.Engine`).
+        most_models: see `ModelStore`.
+
+    Raises:
+        BundleError: there is no such bundle, or it is not the locked one.
+        UsageError: no such device or number format.
+    """
+    cache_dir = cache_root(Path(settings.cache_dir) if settings.cache_dir else None)
+    bundle = open_for(settings, cache_dir=cache_dir, status=status)
+    device, dtype = resolve(settings.device, settings.dtype, cache_dir)
+    own = replace(settings, device=device, dtype=cast("Dtype", dtype))
+    plain = complete(bundle, own, {})
+    store = ModelStore(bundle, own, cache_dir=cache_dir, most_models=most_models)
+    settled: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def load(scorer: object) -> None:
+        assert isinstance(scorer, ModelScorer)
+        scorer.parts()
+
+    manifest = bundle.manifest.to_json()
+
+    def info() -> ServiceInfo:
+        return ServiceInfo(
+            protocol=1,
+            version=__version__,
+            digest=bundle.digest,
+            manifest=manifest,
+            settings=plain,
+            device=device,
+            uncovered=recall(bundle.scoring_digest, cache_dir),
+            limits=ServiceLimits(MOST_ROWS, MOST_BYTES, own.max_length),
+        )
+
+    def settle(asked: Mapping[str, Any]) -> dict[str, Any]:
+        # Every request of a run asks for the same, and checking it takes as long as scoring a short row.
+        key = canonical(asked)
+        if key not in settled:
+            while len(settled) >= _MOST_SCORERS:
+                settled.popitem(last=False)
+            settled[key] = complete(bundle, own, asked)
+        return settled[key]
+
+    engine = Engine(store.scorer, plain, load, most_rows=most_rows)
+    return Service(
+        engine=engine,
+        info=info,
+        settle=settle,
+        tokens=tuple(tokens),
+        hosts=tuple(hosts),
+    )

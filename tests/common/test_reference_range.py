@@ -1,0 +1,61 @@
+"""Rows that a calibration has not seen the like of are named as such."""
+
+from __future__ import annotations
+
+import pytest
+
+from sqsd_lint.common.reference_range import ReferenceRange, main_script, measure_range
+
+RANGE = measure_range(
+    [1, 2, 3, 4, 50, 60, 70, 80],
+    [9.0, 8.0, 7.0, 1.0, 2.0, 1.0, 3.0, 0.5],
+    ["Two words"] * 6 + ["两个词"] * 2,
+)
+
+
+def test_rows_like_the_reference_are_in_it() -> None:
+    assert RANGE.tokens == (1, 80)
+    assert RANGE.scripts == ("Han", "Latin")
+    assert [
+        RANGE.unlike(t, loss, text) for t, loss, text in ((1, 8.5, "word"), (80, 0.5, "词"), (5, 1, ""))
+    ] == [
+        "",
+        "",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "loss", "text", "said"),
+    [
+        (81, 1.0, "word", "81 tokens is unlike the benign reference rows (1 to 80)"),
+        (75, 8.5, "word", "loss of 8.50 nats is unlike the benign reference rows of its length"),
+        (75, 0.1, "word", "loss of 0.10 nats"),
+        (75, 1.0, "слово и ещё слово", "written in Cyrillic, as no benign reference row is (Han, Latin)"),
+        (75, 1.0, "これはペンです", "written in Kana"),
+    ],
+)
+def test_rows_unlike_it_are_named(tokens: int, loss: float, text: str, said: str) -> None:
+    assert said in RANGE.unlike(tokens, loss, text)
+
+
+def test_what_was_not_kept_is_not_compared() -> None:
+    assert not ReferenceRange((1, 80)).unlike(8, 99.0, "слово")
+
+
+def test_a_quotation_makes_no_reference_for_a_language() -> None:
+    assert measure_range([1] * 200, [1.0] * 200, ["word"] * 199 + ["слово"]).scripts == ("Latin",)
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("", ""),
+        ("123 + 4", ""),
+        ("Ökonomie für alle", "Latin"),
+        ("日本語のテキスト", "Kana"),
+        ("한국어 abc", "Latin"),
+    ],
+)
+def test_scripts(text: str, script: str) -> None:
+    assert main_script(text) == script
