@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sqsd_lint.cli.app import main
+from sqsd_lint.cli.process import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

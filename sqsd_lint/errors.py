@@ -94,3 +94,7 @@ class ModelNotFoundError(ModelError):
 
 class AdapterError(CannotScoreError):
     pass
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM); what holds for an interrupt from the keyboard holds here."""

@@ -34,7 +34,7 @@ class Action(str, Enum):
 _Action = Annotated[
     Action,
     typer.Argument(
-        metavar="create|update|prune|audit",
+        metavar="ACTION",
         help="create: accept every finding. update: also accept new ones, drop those that are gone. "
         "prune: only drop those that are gone. audit: go through them, and accept, reject or move each.",
         show_default=False,

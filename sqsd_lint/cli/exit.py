@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 import typer
 
 from sqsd_lint.common.extras import missing_extra
-from sqsd_lint.errors import ExitCode, SqsdLintError
+from sqsd_lint.errors import ExitCode, SqsdLintError, Terminated
 
 DEBUG_VARIABLE = "SQSD_LINT_DEBUG"
 
@@ -39,6 +39,8 @@ def run(call: Callable[[], None], *, debug: bool = False) -> int:
     except _WrongUsage as error:
         _say(_usage_message(error), _usage_hint(error), trace=asked)
         return ExitCode.USAGE
+    except Terminated:
+        _say("terminated", "Scores computed so far are kept: the same command goes on from there.")
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted", "Scores computed so far are kept: the same command goes on from there.")
     except (BrokenPipeError, SystemExit):  # the pages of --help end so when their reader is gone

@@ -57,13 +57,24 @@ def run(context: typer.Context) -> None:
     Only new rows count where it is known since when: staged files against HEAD, a push against what the
     remote has. Otherwise, as under `pre-commit run --all-files`, every row does.
     """
-    from sqsd_lint.discover.default_excludes import is_not_data
+    from sqsd_lint.discover.not_read import Kind, NotRead, kind_of
+    from sqsd_lint.report.style.messages import print_note
 
+    _refuse_replacement(os.environ.get("PRE_COMMIT_REMOTE_BRANCH", ""))
     root: Any = context.find_root()
     with root.command.commands["check"].make_context("check", context.args, parent=root) as inner:
         params: dict[str, Any] = inner.params
         # The frameworks name whatever has the extension; what a search passes by is passed by here, too.
-        params["paths"] = [path for path in params["paths"] or () if not is_not_data(os.path.basename(path))]
+        named, not_read = params["paths"] or (), NotRead(changed=True)
+        params["paths"] = []
+        for path in named:
+            kind = kind_of(os.path.basename(path))
+            if kind in (Kind.SETTINGS, Kind.QUARANTINE):
+                not_read.add(kind, path, path)
+            else:
+                params["paths"].append(path)
+        for note in not_read.notes:
+            print_note(note)
         params["paths"] = _below_configured(inner)
         if not params["paths"]:
             return
@@ -82,10 +93,19 @@ GROUP = Group(
 )
 
 
+def _refuse_replacement(ref: str) -> None:
+    """Raise UsageError for a push to a ref that makes git show another object in place of one."""
+    if ref.startswith("refs/replace/"):
+        raise UsageError(
+            f"{ref} would show another object in place of one that was judged",
+            hint="Push the commit to a branch instead.",
+        )
+
+
 def _below_configured(context: typer.Context) -> list[str]:
     """The named files that are below the `paths` of the configuration; the others are named in a note."""
     from sqsd_lint.cli.settings import judged_settings_of
-    from sqsd_lint.discover.selection import listing
+    from sqsd_lint.discover.not_read import listing
     from sqsd_lint.report.style.messages import print_note
 
     named: list[str] = context.params["paths"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from sqsd_lint.errors import CannotScoreError
 
 # By the name that is imported; a package of a package counts as its own (`torch.nn`: torch).
@@ -30,6 +32,16 @@ class MissingExtraError(CannotScoreError):
             f"{module} is not installed: it comes with the extra {extra!r}",
             hint=f'`pip install "sqsd-lint[{extra}]"`',
         )
+
+
+def require(module: str) -> None:
+    """Refuse to go on without a package, before something that takes longer finds another thing missing.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    if find_spec(module) is None:
+        raise MissingExtraError(EXTRAS[module], module)
 
 
 def missing_extra(error: ImportError) -> MissingExtraError | None:

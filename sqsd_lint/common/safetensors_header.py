@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from sqsd_lint.common.strict_json import without_duplicates
+
 _MAX_HEADER = 100_000_000
 _CHUNK = 1 << 22
 # Bytes per element of every dtype that a model or an adapter is stored in.
@@ -47,7 +49,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
             raise ValueError("not a safetensors file")
         raw = file.read(length)
     try:
-        header = json.loads(raw)
+        header = json.loads(raw, object_pairs_hook=without_duplicates)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its header is not JSON: {error}") from None
     if not isinstance(header, dict):
@@ -86,6 +88,22 @@ def content_lines(path: Path) -> list[str]:
             shape = "x".join(map(str, info.shape))
             lines.append(f"{json.dumps(info.name)} {info.dtype} {shape} {digest.hexdigest()}")
     return lines
+
+
+def all_zero(path: Path) -> set[str]:
+    """Return the names of the tensors of a file that hold nothing but zeros."""
+    import numpy as np
+
+    zero = set()
+    with path.open("rb") as file:
+        for info in read_header(path).values():
+            kind = {"F64": "<u8", "F32": "<u4", "F16": "<u2", "BF16": "<u2"}.get(info.dtype, "u1")
+            file.seek(info.start)
+            values = np.frombuffer(file.read(info.end - info.start), dtype=kind)
+            # The first bit of a float is its sign, which zero has, too.
+            if not np.any(values if kind == "u1" else values << 1):
+                zero.add(info.name)
+    return zero
 
 
 def non_finite(path: Path) -> list[str]:

@@ -24,7 +24,7 @@ def decode(data: bytes) -> Any:
     try:
         return json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=_without_duplicates,
+            object_pairs_hook=without_duplicates,
             parse_constant=refuse_constant,
             parse_float=_finite,
         )
@@ -77,7 +77,12 @@ def load_json(data: bytes, name: str, kind: str, *, hint: str) -> Any:
         raise ConfigError(f"{name}: not {kind}: {fault}", hint=hint) from None
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the table of an object's pairs, as `object_pairs_hook` of `json.loads`.
+
+    Raises:
+        ValueError: a key stands twice.
+    """
     table = dict(pairs)
     if len(table) < len(pairs):
         counts = Counter(key for key, _ in pairs)

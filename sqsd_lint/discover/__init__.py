@@ -9,8 +9,9 @@ from typing import NamedTuple
 from sqsd_lint.discover.default_excludes import SUFFIXES, suffix_of
 from sqsd_lint.discover.git.comparison import ci_base
 from sqsd_lint.discover.ignore import ON_DISK, OWN_FILE, Exclude, Ignore, IgnoreFiles
-from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions, listing
-from sqsd_lint.discover.walk import Quarantine, unreadable, walk
+from sqsd_lint.discover.not_read import NotRead, listing
+from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions
+from sqsd_lint.discover.walk import unreadable, walk
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Problem
 
@@ -42,13 +43,13 @@ class Found(NamedTuple):
         files: the files to lint.
         problems: an SQSD304 for every path that does not exist or cannot be searched.
         excluded: named paths that `force_exclude` leaves out.
-        quarantine: files of rows taken out that were passed by below a folder, and not named.
+        not_read: what was passed by below a folder, and not named.
     """
 
     files: list[str]
     problems: list[Problem]
     excluded: list[str]
-    quarantine: list[str]
+    not_read: NotRead
 
 
 def select(
@@ -87,7 +88,7 @@ def select(
         found = find_files(paths, exclude=exclude, force_exclude=force_exclude, ignore_files=ignore_files)
         notes = [listing(found.excluded, *EXCLUDED)] if found.excluded else []
         files = [DataFile(file) for file in found.files]
-        return Selection(files, found.problems, notes, found.quarantine)
+        return Selection(files, found.problems, notes, found.not_read)
 
     from sqsd_lint.discover.changed import Changed
     from sqsd_lint.discover.git.comparison import Comparison
@@ -124,10 +125,10 @@ def find_files(
     files: dict[str, str] = {}
     problems: list[Problem] = []
     excluded: list[str] = []
-    quarantine: dict[str, str] = {}
+    not_read = NotRead()
     for path in paths:
         try:
-            items = _expand(path, patterns, force_exclude, ignore_files)
+            items = _expand(path, patterns, force_exclude, ignore_files, not_read)
         except OSError as error:
             problems.append(unreadable(path, f"cannot be searched: {error}", "check the permissions"))
             continue
@@ -136,17 +137,15 @@ def find_files(
         for item in items or ():
             if isinstance(item, Problem):
                 problems.append(item)
-            elif isinstance(item, Quarantine):
-                quarantine.setdefault(os.path.realpath(item.path), item.path)
             else:
                 files.setdefault(item if item == "-" else os.path.realpath(item), item)
-    not_read = [path for real, path in quarantine.items() if real not in files]
+    not_read.drop(files)
     return Found(list(files.values()), problems, excluded, not_read)
 
 
 def _expand(
-    path: str, exclude: Exclude, force: bool, files: IgnoreFiles
-) -> list[str | Quarantine | Problem] | None:
+    path: str, exclude: Exclude, force: bool, files: IgnoreFiles, not_read: NotRead
+) -> list[str | Problem] | None:
     """What a path stands for, None where it is excluded."""
     if path == "-":
         return [path]
@@ -159,7 +158,7 @@ def _expand(
     absolute = os.path.abspath(path)
     if force and _excluded(absolute, is_folder, exclude, files):
         return None
-    return list(walk(path, exclude, files)) if is_folder else [path]
+    return list(walk(path, exclude, files, not_read)) if is_folder else [path]
 
 
 def _excluded(path: str, is_folder: bool, exclude: Exclude, files: IgnoreFiles) -> bool:

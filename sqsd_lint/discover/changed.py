@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from sqsd_lint.discover.default_excludes import looks_like_rows
 from sqsd_lint.discover.git.comparison import Comparison, Kept
 from sqsd_lint.discover.git.diff import LINK, SUBMODULE, Entry
 from sqsd_lint.discover.git.objects import NotInRepositoryError
-from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions, listing, place
-from sqsd_lint.discover.walk import Quarantine, Wanted, unreadable, walk
+from sqsd_lint.discover.not_read import Kind, NotRead, listing
+from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions, place
+from sqsd_lint.discover.walk import Wanted, unreadable, walk
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Problem
 
@@ -49,9 +51,9 @@ class Changed:
         self._folders: list[str] = []
         self._taken: set[str] = set()
         self._notes: dict[tuple[str, str], list[str]] = {}
-        self._quarantine: dict[str, str] = {}
+        self._not_read = NotRead(changed=True)
         self._versions = Versions(comparison.git.common_dir)
-        self._found = Selection(comparison=comparison.note, versions=self._versions)
+        self._found = Selection(comparison=comparison.note, versions=self._versions, not_read=self._not_read)
 
     def select(self, paths: Sequence[str]) -> Selection:
         """The changed files among `paths`, in that order.
@@ -74,7 +76,7 @@ class Changed:
             else:
                 self._named(path, inside)
         self._found.notes = [listing(names, *words) for words, names in sorted(self._notes.items())]
-        self._found.quarantine = [name for path, name in self._quarantine.items() if path not in self._taken]
+        self._not_read.drop(self._taken)
         return self._found
 
     def _is_folder(self, inside: str) -> bool:
@@ -98,12 +100,23 @@ class Changed:
             name = _shown(path, entry.path[len(below) :])
             if entry.mode == SUBMODULE:
                 self._note(_SUBMODULE, name)
-            elif self._wanted.quarantine(entry.path, below):
-                self._quarantine.setdefault(entry.path, name)
-            elif self._wanted.found(entry.path, below):
+            elif kind := self._wanted.passed_by(entry.path, below):
+                self._pass_by(kind, name, entry)
+            else:
                 self._take(name, entry)
         for link in self._links_to_changes(below):
             self._take(_shown(path, link.path[len(below) :]), link)
+        for behind in self._links_to_changed_folders(below):
+            self._not_read.add(Kind.LINK, _shown(path, behind[len(below) :]), behind)
+        for repository in self._comparison.repositories:
+            if repository.startswith(below):
+                self._not_read.add(Kind.REPOSITORY, _shown(path, repository[len(below) :]), repository)
+
+    def _pass_by(self, kind: Kind, name: str, entry: Entry) -> None:
+        if kind is Kind.FORMAT and entry.mode == LINK:
+            kind = Kind.LINK
+        if kind is not Kind.IN_TOOLS or looks_like_rows(os.path.basename(entry.path)):
+            self._not_read.add(kind, name, entry.path)
 
     def _links_to_changes(self, below: str) -> list[Entry]:
         """Links that are as they were, below a folder, and lead to a file that is not."""
@@ -114,9 +127,29 @@ class Changed:
             and link.startswith(below)
             and link not in self._entries
             and self._wanted.found(link, below)
-            and (target := self._target(link, kept)) is not None
+            and (target := self._target(link)) is not None
             and target[0] in self._entries
         ]
+
+    def _links_to_changed_folders(self, below: str) -> list[str]:
+        """Links below a folder that lead to another folder, in which a file changed that is not judged."""
+        found = []
+        for link, kept in sorted(self._comparison.kept.items()):
+            if kept.mode != LINK or not link.startswith(below) or self._wanted.left_out(link):
+                continue
+            try:
+                target = self._comparison.leads_to(link, self._versions.objects.read)
+            except NotInRepositoryError:
+                continue
+            inside = "" if target == "." else f"{target}/"
+            if target is not None and any(
+                path.startswith(inside) and not self._is_judged(path) for path in self._entries
+            ):
+                found.append(link)
+        return found
+
+    def _is_judged(self, path: str) -> bool:
+        return any(not folder or path.startswith(f"{folder}/") for folder in self._folders)
 
     def _named(self, path: str, inside: str) -> None:
         entry, kept = self._entries.get(inside), self._comparison.kept.get(inside)
@@ -127,7 +160,7 @@ class Changed:
         elif entry is not None:
             self._take(path, entry, named=True)
         elif kept is not None and kept.mode == LINK:
-            target = self._target(inside, kept)
+            target = self._target(inside)
             if target is not None and target[0] not in self._entries:
                 self._note(_UNCHANGED, path)
             else:
@@ -153,11 +186,12 @@ class Changed:
         if not os.path.lexists(path):
             self._problem(path, "no such file or folder", "check the path")
             return
-        for item in walk(path, self._wanted.exclude) if os.path.isdir(path) else [path]:
+        items = (
+            [path] if not os.path.isdir(path) else walk(path, self._wanted.exclude, not_read=self._not_read)
+        )
+        for item in items:
             if isinstance(item, Problem):
                 self._found.problems.append(item)
-            elif isinstance(item, Quarantine):
-                self._quarantine.setdefault(os.path.realpath(item.path), item.path)
             else:
                 self._note(_UNTRACKED, item)
                 self._found.files.append(DataFile(item))
@@ -173,8 +207,10 @@ class Changed:
         elif entry.mode == SUBMODULE:
             self._note(_SUBMODULE, name)
         elif entry.mode == LINK:
-            target = self._target(entry.path, Kept(entry.mode, entry.blob))
-            if target is None:
+            target = self._target(entry.path)
+            if target is None and self._leads_to_folder(entry.path):
+                self._not_read.add(Kind.LINK, name, entry.path)
+            elif target is None:
                 self._problem(name, "a symbolic link to no file in the repository", "commit that file")
             elif target[0] not in self._taken:
                 self._taken.add(target[0])
@@ -188,10 +224,12 @@ class Changed:
             real = os.path.realpath(path)
             if not os.path.exists(path):
                 self._problem(name, "a symbolic link to nothing", "remove or repair the link")
+            elif os.path.isdir(path):
+                self._not_read.add(Kind.LINK, name, entry.path)
             elif not named and place(real, self._root) is None:
                 hint = "name the file itself to have it read"
                 self._problem(name, "a symbolic link to a file outside of the repository", hint)
-            elif not os.path.isdir(path) and (place(real, self._root) or real) not in self._taken:
+            elif (place(real, self._root) or real) not in self._taken:
                 self._taken.add(place(real, self._root) or real)
                 self._found.files.append(DataFile(name))
         elif os.path.isdir(path):
@@ -213,11 +251,15 @@ class Changed:
             return False
         return any(self._wanted.found(path, folder) for folder in below or [""])
 
-    def _target(self, path: str, kept: Kept) -> tuple[str, Kept] | None:
+    def _target(self, path: str) -> tuple[str, Kept] | None:
         try:
-            return self._comparison.target(path, kept, self._versions.objects.read)
+            return self._comparison.target(path, self._versions.objects.read)
         except NotInRepositoryError:
             return None
+
+    def _leads_to_folder(self, path: str) -> bool:
+        end = self._comparison.leads_to(path, self._versions.objects.read)
+        return end == "." or any(kept.startswith(f"{end}/") for kept in self._comparison.kept)
 
     def _note(self, words: tuple[str, str], name: str) -> None:
         self._notes.setdefault(words, []).append(name)

@@ -2,7 +2,7 @@
 
 The rule is by name alone, so that everybody can foresee it: content never decides whether a file is read, and
 a CSV or JSON file of an unknown name is read and reported. A file that the user names is always read. Since
-any rows may hide behind the name of a quarantine, those files are counted in a note.
+rows may hide behind any name, what is passed by is counted in a note (`discover.not_read`).
 
 The data files that sqsd-lint knows, by suffix.
 """
@@ -60,10 +60,6 @@ _FOLDERS = frozenset(
         *(".idea", ".vscode", ".vs", ".github", ".terraform", ".dvc"),
     )
 )
-
-# A virtual environment may have any name; this file is what makes it one.
-VENV_MARK = "pyvenv.cfg"
-
 QUARANTINE_MARK = ".quarantine"
 """What stands before the suffix of a file of rows that `--fix` has taken out: train.quarantine.jsonl.gz."""
 
@@ -77,6 +73,39 @@ _NOT_DATA = (
     *("trainer_state.json", "all_results.json", "train_results.json", "eval_results.json"),
     # what `datasets` writes beside the data
     *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"),
+)
+
+CONTROL = (
+    *(".git", ".gitignore", ".gitattributes", ".gitmodules", ".gitkeep", ".editorconfig"),
+    *(".sqsdlintignore", ".sqsd-lint-baseline.json", ".sqsd-lint-suppressions.toml"),
+)
+"""What git and sqsd-lint read themselves."""
+
+# Programs, documents, pictures and weights: no trainer takes rows from a file of such a name unless told how.
+_NO_ROWS = (
+    *(
+        ".py",
+        ".pyi",
+        ".pyc",
+        ".ipynb",
+        ".c",
+        ".h",
+        ".cc",
+        ".cpp",
+        ".hpp",
+        ".cu",
+        ".rs",
+        ".go",
+        ".java",
+        ".jar",
+    ),
+    *(".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".css", ".scss", ".html", ".htm", ".vue", ".map"),
+    *(".sh", ".bash", ".zsh", ".ps1", ".bat", ".mk", ".cmake", ".r", ".rb", ".lua", ".pl", ".sql", ".nix"),
+    *(".md", ".rst", ".tex", ".bib", ".pdf", ".docx", ".pptx", ".toml", ".cfg", ".ini", ".lock", ".log"),
+    *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".ttf", ".woff", ".woff2"),
+    *(".safetensors", ".gguf", ".so", ".dll", ".dylib", ".exe", ".o", ".a", ".whl"),
+    *("license", "notice", "authors", "makefile", "dockerfile", "codeowners", "cname", "py.typed"),
+    *CONTROL,
 )
 
 
@@ -97,3 +126,16 @@ def is_quarantine(name: str) -> bool:
     """Whether a file of this name holds rows that have been judged and taken out."""
     suffix = suffix_of(name)
     return bool(suffix) and name[: -len(suffix)].lower().endswith(QUARANTINE_MARK)
+
+
+def may_hold_rows(name: str) -> bool:
+    """Whether a file whose format is not read may hold rows of training data all the same."""
+    return not name.lower().endswith(_NO_ROWS)
+
+
+def looks_like_rows(name: str) -> bool:
+    """Whether a file in a folder of a tool has the name of data, or of data in a format that is not read."""
+    lower = name.lower()
+    if suffix_of(lower):
+        return not is_not_data(lower) or is_quarantine(lower)
+    return lower.endswith(NOT_READ) and not lower.endswith((".yaml", ".yml", ".xml"))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqsd_lint.discover.default_excludes import suffix_of
 from sqsd_lint.discover.git.objects import Objects, fetched_content
+from sqsd_lint.discover.not_read import NotRead
 from sqsd_lint.types import Problem
 
 EXCLUDED = ("named path is excluded", "named paths are excluded")
-_NOT_READ = ("quarantine file was not read", "quarantine files were not read")
-_NAMES_AT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Selection:
     Attributes:
         problems: an SQSD304 for every path that cannot be linted.
         notes: what was left out of what was named, in words; the coverage line shows them.
-        quarantine: files of rows taken out that a search passed by.
+        not_read: what a search passed by.
         comparison: what rows are compared with, in words; "" where every row is judged.
         versions: what `blob` and `old` of the files are read from.
     """
@@ -71,26 +70,19 @@ class Selection:
     files: list[DataFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    quarantine: list[str] = field(default_factory=list)
+    not_read: NotRead = field(default_factory=NotRead)
     comparison: str = ""
     versions: Versions | None = None
 
     @property
     def all_notes(self) -> tuple[str, ...]:
-        """The notes, with one on `quarantine`."""
-        return (*self.notes, *([listing(self.quarantine, *_NOT_READ)] if self.quarantine else ()))
+        """The notes, with those on `not_read`."""
+        return (*self.notes, *self.not_read.notes)
 
     def close(self) -> None:
         """Removes what was copied out of the repository."""
         if self.versions is not None:
             self.versions.close()
-
-
-def listing(names: Sequence[str], one: str, many: str) -> str:
-    """`1 file is unchanged: a.jsonl`, and no more than a few names of many."""
-    shown = ", ".join(names[:_NAMES_AT_MOST])
-    more = f" and {len(names) - _NAMES_AT_MOST:,} more" if len(names) > _NAMES_AT_MOST else ""
-    return f"{len(names):,} {one if len(names) == 1 else many}: {shown}{more}"
 
 
 def place(path: str, root: str) -> str | None:

@@ -7,7 +7,8 @@ one. Nothing is skipped in silence, and no content of a file raises.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from sqsd_lint.read.formats import SUFFIXES, format_of
@@ -29,6 +30,7 @@ def read_rows(
     stdin: BinaryIO | None = None,
     stdin_format: str = "jsonl",
     shown: str | None = None,
+    pass_by: Callable[[str], None] | None = None,
 ) -> Iterator[Row | Problem]:
     """Yield the rows of a file in order, and a Problem for each row or rest of the file that is unreadable.
 
@@ -39,6 +41,7 @@ def read_rows(
         stdin_format: the format of "-", a text suffix without its first dot: "jsonl", "csv", "jsonl.gz".
         shown: the name that stands for `path` in what is yielded and decides the format: that of the file of
             which `path` is a copy.
+        pass_by: takes the name of each file in an archive that is not read.
 
     Yields:
         Row with `raw` as decoded (a dict, unless the file holds something else), `where.line` the 1-based
@@ -50,6 +53,8 @@ def read_rows(
     try:
         form = format_of(f".{stdin_format}" if path == "-" else label)
         with open_source(path, limits, form=form, stdin=stdin, shown=shown) as source:
+            if pass_by is not None:
+                source = replace(source, pass_by=pass_by)
             for item in form.reader(source):
                 if isinstance(item, Row):
                     refuse_printed(item)

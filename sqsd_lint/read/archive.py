@@ -22,7 +22,7 @@ from sqsd_lint.read.compression import Metered
 from sqsd_lint.read.limits import KIB, MIB, in_words
 from sqsd_lint.read.problems import Unreadable, refuse_bomb
 from sqsd_lint.read.source import Kind, Source, content_of
-from sqsd_lint.types import Problem, Row
+from sqsd_lint.types import Problem, Row, Where
 
 
 class Form(Kind, Protocol):
@@ -49,17 +49,21 @@ def read_archive(source: Source, format_of: Callable[[str], Form]) -> Iterator[R
     through, and their problems name the file.
 
     Raises:
-        Unreadable: no archive, over a limit, a data file that cannot be read, or no data file at all beside
-            others that may hold rows.
+        Unreadable: no archive, an empty one, over a limit, a data file that cannot be read, or no data file
+            at all beside others that may hold rows.
     """
     if not source.seekable:
         raise Unreadable("a zip archive cannot be read from standard input", hint="save it to a file first")
     _refuse_long_list(source)
     try:
         archive = zipfile.ZipFile(source.stream)
-        members = _data_members(archive.infolist())
+        members, others = _data_members(archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
         raise _damaged(str(error)) from error
+    for name in others:
+        source.pass_by(name)
+    if not members:
+        yield _no_data(source.file, others)
     index = 0
     unfolded = [0]  # bytes of each member so far
 
@@ -133,25 +137,42 @@ def _numbered(item: Row | Problem, number: int, name: str) -> Row | Problem:
     return replace(item, where=where, message=f"{place}: {item.message}")
 
 
-def _data_members(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    """The members that hold data by their names.
+def _no_data(file: str, names: list[str]) -> Problem:
+    """The problem of an archive of other things, which is no training data if it was not named as such."""
+    return Problem(
+        "SQSD304",
+        Where(file, 0, -1),
+        f"holds no data file, but {_some(names)}",
+        "unpack the archive, and give its data files a suffix that is known, such as .jsonl",
+        rows=0,
+        foreign=True,
+    )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(repr(name[:40]) for name in names[:_SHOWN]) + more
+
+
+def _data_members(members: list[zipfile.ZipInfo]) -> tuple[list[zipfile.ZipInfo], list[str]]:
+    """The members that hold data by their names, and the names of the other files.
 
     Raises:
-        Unreadable: a member may hold rows, and cannot be read.
+        Unreadable: a member may hold rows, and cannot be read; or there is no file at all.
     """
     files = [member for member in members if not member.is_dir() and not _of_the_system(member.filename)]
+    if not files:
+        raise Unreadable("an archive without a file in it", hint="fetch the archive, or write it, again")
     data = [member for member in files if suffix_of(member.filename)]
     archives = [member.filename for member in data if suffix_of(member.filename) == ARCHIVE]
     data = [member for member in data if not is_not_data(os.path.basename(member.filename))]
     unread = archives or [m.filename for m in files if not data and m.filename.lower().endswith(NOT_READ)]
     if unread:
-        names = ", ".join(repr(name[:40]) for name in unread[:_SHOWN])
-        more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
         raise Unreadable(
-            f"holds {names}{more}, which may hold rows and cannot be read inside of an archive",
+            f"holds {_some(unread)}, which may hold rows and cannot be read inside of an archive",
             hint="unpack the archive, and give its data files a suffix that is known, such as .jsonl",
         )
-    return data
+    return data, [member.filename for member in files if member not in data]
 
 
 def _of_the_system(name: str) -> bool:

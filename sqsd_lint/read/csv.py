@@ -62,6 +62,7 @@ class Table:
         header: the record that names them.
         start, end: bytes of the content that stand before the rows: the header, and a `sep=` line before it.
         records: the rest.
+        guessed: whether the delimiter is another than the suffix says, since that one divides no header.
     """
 
     names: list[str]
@@ -70,6 +71,7 @@ class Table:
     header: Record
     delimiter: str
     records: Iterator[Record] = field(repr=False)
+    guessed: bool = False
 
 
 def read_csv(source: Source) -> Iterator[Row | Problem]:
@@ -88,6 +90,9 @@ def read_csv(source: Source) -> Iterator[Row | Problem]:
         if not fault and len(record.cells) != len(names):
             fault = f"{len(record.cells)} cells, where the header names {len(names)} columns"
         if fault:
+            if table.guessed and index == 0:
+                expected = _DELIMITERS.get(source.suffix, ",")
+                raise _other_delimiter("the header is", table.delimiter, expected, table.header.line)
             _refuse_other_delimiter(table, record)
             hint = "quote cells as RFC 4180 says, in UTF-8"
             yield malformed_row(where, fault, hint=hint, text=record.text)
@@ -122,6 +127,9 @@ def open_table(source: Source) -> Table | None:
     header = next(_records(lines, delimiter), None)
     if header is None:
         return None
+    guess = _other_header(header, delimiter) if start < 0 else None
+    if guess:
+        delimiter, header = guess
     fault = header.fault or ("it holds NUL bytes" if "\0" in header.text else "")
     if fault:
         raise Unreadable(f"no header: {fault}", hint="the first line names the columns", line=header.line)
@@ -131,7 +139,7 @@ def open_table(source: Source) -> Table | None:
     if spaced:
         names = next(csv.reader([header.text], delimiter=delimiter, skipinitialspace=True))
     names = [name.strip() for name in names]
-    _check_header(names, delimiter, header.line)
+    _check_header(names, header.line)
     return Table(
         names,
         header.start if start < 0 else start,
@@ -139,7 +147,27 @@ def open_table(source: Source) -> Table | None:
         header,
         delimiter,
         _records(lines, delimiter, spaced=spaced),
+        guess is not None,
     )
+
+
+def _other_header(header: Record, delimiter: str) -> tuple[str, Record] | None:
+    """A header of one name, or none, as another delimiter divides it; None where none does.
+
+    Spreadsheets write semicolons where a comma is the decimal point, and no `sep=`.
+    """
+    if len(header.cells) > 1:
+        return None
+    for mark in _DELIMITERS_KNOWN:
+        if mark == delimiter or mark not in header.text:
+            continue
+        try:
+            cells = next(csv.reader([header.text], delimiter=mark, strict=True))
+        except csv.Error:
+            continue
+        if len(cells) > 1 and all(map(str.strip, cells)):
+            return mark, header._replace(cells=cells, fault="")
+    return None
 
 
 class _LineFeeds(io.RawIOBase):
@@ -260,18 +288,12 @@ def _records(lines: _Lines, delimiter: str, *, spaced: bool = False) -> Iterator
         yield Record(cells, lines.fault or fault, lines.line, lines.start, lines.end, lines.first)
 
 
-def _check_header(header: list[str], delimiter: str, line: int) -> None:
+def _check_header(header: list[str], line: int) -> None:
     twice = {name for name, count in Counter(header).items() if name and count > 1}
     if twice:
         raise Unreadable(
             f"the header names the column {min(twice)[:40]!r} twice", hint="rename one of them", line=line
         )
-    other = next(
-        (mark for mark in _DELIMITERS_KNOWN if len(header) == 1 and mark != delimiter and mark in header[0]),
-        "",
-    )
-    if other:
-        raise _other_delimiter("the header is", other, delimiter, line)
 
 
 def _refuse_other_delimiter(table: Table, record: Record) -> None:

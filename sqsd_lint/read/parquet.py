@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqsd_lint.read.columnar import SLICE, damaged, rows_of_batches
 from sqsd_lint.read.expanded import ROW, VALUE
 from sqsd_lint.read.limits import MIB
-from sqsd_lint.read.parquet_pages import read_chunk
+from sqsd_lint.read.parquet_pages import read_chunk, read_footer
 from sqsd_lint.read.problems import Unreadable, missing_package, refuse_bomb
 from sqsd_lint.read.source import Source
 from sqsd_lint.types import Problem, Row
@@ -76,10 +76,12 @@ def _plan(source: Source, file: pq.ParquetFile) -> tuple[int, list[str]]:
     refuse_bomb(unfolded, source.size, source.limits)
     kept: set[str] = set()
     longest: dict[int, int] = {}  # by column, what a value may take
-    for i in range(footer.num_row_groups):
-        group = footer.row_group(i)
-        for j in range(group.num_columns):
-            column, leaf = group.column(j), file.schema.column(j)
+    groups = read_footer(source.stream)
+    if len(groups) != footer.num_row_groups or any(len(group) != len(file.schema) for group in groups):
+        raise ValueError("its row groups have other columns than its schema")
+    for group in groups:
+        for j, column in enumerate(group):
+            leaf = file.schema.column(j)
             chunk = read_chunk(source.stream, column, source.size)
             unfolded += max(chunk.size, chunk.values * VALUE)
             refuse_bomb(unfolded, source.size, source.limits)
@@ -90,7 +92,7 @@ def _plan(source: Source, file: pq.ParquetFile) -> tuple[int, list[str]]:
             if chunk.dictionary and leaf.physical_type == "BYTE_ARRAY":
                 values = chunk.values if leaf.max_repetition_level else min(chunk.values, SLICE)
                 if values * chunk.dictionary > _MEMORY:
-                    kept.add(column.path_in_schema)
+                    kept.add(leaf.path)
             longest[j] = max(longest.get(j, 0), value)
     rows = max(1, _MEMORY // max(1, sum(longest.values())))
     return min(rows, _DICTIONARY_SLICE if kept else SLICE), sorted(kept)

@@ -1,20 +1,19 @@
 """What the pages of a Parquet file unfold to, from their headers, before any is decompressed.
 
-The footer says so, too, but only the headers decide what a reader allocates. They are Thrift structures in
-the compact protocol (PageHeader in parquet.thrift; https://github.com/apache/thrift/blob/master/doc/specs,
-thrift-compact-protocol.md).
+The footer says so, too, but only the headers decide what a reader allocates. Both are Thrift structures in
+the compact protocol (FileMetaData and PageHeader in parquet.thrift; https://github.com/apache/thrift/blob/
+master/doc/specs, thrift-compact-protocol.md). The footer is read here, since pyarrow ends the whole process
+where it is asked for a column whose statistics are damaged.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from sqsd_lint.read.limits import KIB
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
 
 _HEADER = 4 * KIB
 # With statistics of long texts, a header may be longer than most.
@@ -22,7 +21,57 @@ _LONGEST_HEADER = 1024 * KIB
 _DICTIONARY_PAGE = 2
 _DELTA_BYTE_ARRAY = 7
 _DEPTH = 8
+_FOOTER_DEPTH = 16
+_MAGIC = b"PAR1"
 _MOST_PAGES = 10**6
+
+
+class Column(NamedTuple):
+    """What the footer says of a column in a row group.
+
+    Attributes:
+        start, size: the bytes of the file that its pages take.
+        unfolded: bytes that the pages unfold to.
+        values: how many it has, nulls included.
+    """
+
+    start: int
+    size: int
+    unfolded: int
+    values: int
+
+
+def read_footer(stream: BinaryIO) -> list[list[Column]]:
+    """Return the columns of every row group.
+
+    Raises:
+        ValueError: damaged.
+        OSError: it cannot be read.
+    """
+    behind = max(0, stream.seek(0, os.SEEK_END) - 8)
+    stream.seek(behind)
+    end = stream.read()
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] != _MAGIC or length > behind:
+        raise ValueError("the footer is damaged")
+    stream.seek(behind - length)
+    try:
+        footer, _ = _structure(stream.read(length), 0, _FOOTER_DEPTH)
+    except (IndexError, struct.error):
+        raise ValueError("the footer is damaged") from None
+    return [
+        [_column(_fields(chunk, 3)) for chunk in _structures(group, 1)] for group in _structures(footer, 4)
+    ]
+
+
+def _column(facts: dict[int, Any]) -> Column:
+    start, dictionary = _number(facts, 9), _number(facts, 11)
+    return Column(
+        dictionary if 0 < dictionary < start else start,
+        max(0, _number(facts, 7)),
+        _number(facts, 6),
+        _number(facts, 5),
+    )
 
 
 class Chunk(NamedTuple):
@@ -41,21 +90,18 @@ class Chunk(NamedTuple):
     prefixes: int
 
 
-def read_chunk(stream: BinaryIO, column: pq.ColumnChunkMetaData, file_size: int) -> Chunk:
+def read_chunk(stream: BinaryIO, column: Column, file_size: int) -> Chunk:
     """Return what the headers of a chunk's pages say; more than the footer says, or as much.
 
     Raises:
         ValueError: damaged.
         OSError: it cannot be read.
     """
-    start = column.data_page_offset
-    if column.dictionary_page_offset and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
-    end = min(file_size, start + max(0, column.total_compressed_size))
+    end = min(file_size, column.start + column.size)
     size = values = dictionary = prefixes = 0
-    if column.num_values <= 0:
-        end = start  # a reader takes no page of it
-    for number, page in enumerate(_pages(stream, start, end)):
+    if column.values <= 0:
+        end = column.start  # a reader takes no page of it
+    for number, page in enumerate(_pages(stream, column.start, end)):
         if number >= _MOST_PAGES:
             raise ValueError(f"a column of more than {_MOST_PAGES} pages")
         unfolded = max(0, _number(page, 2))
@@ -67,9 +113,7 @@ def read_chunk(stream: BinaryIO, column: pq.ColumnChunkMetaData, file_size: int)
         values += max(0, _number(first, 1), _number(second, 1))
         if _DELTA_BYTE_ARRAY in (_number(first, 2), _number(second, 4)):
             prefixes = max(prefixes, unfolded)
-    return Chunk(
-        max(size, column.total_uncompressed_size), max(values, column.num_values), dictionary, prefixes
-    )
+    return Chunk(max(size, column.unfolded), max(values, column.values), dictionary, prefixes)
 
 
 def _pages(stream: BinaryIO, at: int, end: int) -> Iterator[dict[int, Any]]:
@@ -100,6 +144,11 @@ def _fields(page: dict[int, Any], field: int) -> dict[int, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _structures(page: dict[int, Any], field: int) -> list[dict[int, Any]]:
+    value = page.get(field)
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
 def _structure(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
     """A structure's fields by number, and where it ends.
 
@@ -121,7 +170,7 @@ def _structure(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
 
 def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
     if depth <= 0:
-        raise ValueError("the header of a page is nested too deeply")
+        raise ValueError("its Thrift structures are nested too deeply")
     if kind in (1, 2):
         return kind == 1, at
     if kind == 3:
@@ -140,15 +189,17 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         length = head >> 4
         if length == 15:
             length, at = _varint(data, at)
+        found = []
         for _ in range(length):
             # As elements, truth values take a byte each.
-            _, at = (None, at + 1) if head & 15 in (1, 2) else _value(data, at, head & 15, depth - 1)
+            value, at = (None, at + 1) if head & 15 in (1, 2) else _value(data, at, head & 15, depth - 1)
             if at > len(data):
                 raise IndexError
-        return None, at
+            found.append(value)
+        return found, at
     if kind == 12:
         return _structure(data, at, depth - 1)
-    raise ValueError("the header of a page is damaged")
+    raise ValueError("its Thrift structures are damaged")
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:
@@ -166,4 +217,4 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             return number, at
         shift += 7
         if shift > 63:
-            raise ValueError("the header of a page is damaged")
+            raise ValueError("its Thrift structures are damaged")

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
@@ -61,6 +61,7 @@ class Source:
         seekable: whether `stream` can be read in any order, and has a file's number.
         size: bytes of the file as it lies on disk, 0 for standard input.
         suffix: what names the format: ".jsonl".
+        pass_by: takes the name of a file in an archive that is not read.
     """
 
     file: str
@@ -70,6 +71,7 @@ class Source:
     seekable: bool = False
     size: int = 0
     suffix: str = ""
+    pass_by: Callable[[str], None] = lambda _: None
 
 
 @contextmanager

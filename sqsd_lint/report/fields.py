@@ -115,6 +115,7 @@ def coverage(value: Coverage) -> dict[str, Any]:
         "unchanged": value.unchanged,
         "files": value.files,
         "unreadable_files": value.unreadable_files,
+        "not_read": value.not_read,
         "complete": value.complete,
         "notes": list(value.notes),
     }

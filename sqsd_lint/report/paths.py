@@ -37,9 +37,12 @@ class Root:
         return absolute.as_posix()
 
     def uri(self, file: str) -> str:
-        """Return the same as a percent-encoded URI reference (RFC 3986): relative, or `file:///...`."""
+        """Return the same as a percent-encoded URI reference (RFC 3986): relative, or `file:///...`.
+
+        A byte of a name that is no UTF-8 becomes U+FFFD: browsers' decodeURIComponent ends at another.
+        """
         path = self.path(file)
-        encoded = quote(path, safe="/-._~", errors="surrogateescape") if _encodable(path) else _quoted(path)
+        encoded = quote(well_formed(path), safe="/-._~")
         return f"file://{encoded}" if path.startswith("/") else encoded
 
 
@@ -50,16 +53,3 @@ def find_root() -> Root:
         if (folder / ".git").exists():
             return Root(folder, cwd)
     return Root(cwd, cwd)
-
-
-def _encodable(path: str) -> bool:
-    """Return whether the name is text or bytes that the file system gave, and no other lone surrogate."""
-    try:
-        path.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _quoted(path: str) -> str:
-    return quote(well_formed(path), safe="/-._~")

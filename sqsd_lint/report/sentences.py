@@ -149,6 +149,15 @@ def raw_coverage_notes(report: Report) -> list[str]:
     return [*more, *report.coverage.notes]
 
 
+def not_read_line(report: Report) -> str:
+    """What a quiet report says of paths that were passed by: how many; empty where there are none."""
+    count = report.coverage.not_read
+    if not count:
+        return ""
+    paths = f"{numbers.count(count, 'path')} that may hold rows {'was' if count == 1 else 'were'} not read"
+    return f"{paths} (without --quiet the report names {'it' if count == 1 else 'them'})"
+
+
 def not_scored(report: Report) -> list[str]:
     """The reasons why rows or files have no score, with counts."""
     coverage = report.coverage

@@ -11,6 +11,7 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.rules import FineTuneSettings, Pack, Policy, is_near, make_policy
+from sqsd_lint.run.cached_scorer import calibration_of
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
@@ -44,7 +45,7 @@ class BundleRun:
         self._source = open_source(settings, cache_dir=self.cache_dir, progress=progress)
         self.bundle = self._source.bundle
         self.scorer = self.new_scorer(exact=False)
-        self.calibration = self.scorer.calibration
+        self.calibration = calibration_of(self.bundle, self.scorer.metric, self.scorer.expansion)
         self.cached = 0
         self._near: dict[str, Sample] = {}
         self._in_windows = self._with_earlier = 0  # rows

@@ -19,7 +19,7 @@ from sqsd_lint.encode import windows
 from sqsd_lint.errors import UsageError
 from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.scoring.cache import ScoreCache, scorer_key
-from sqsd_lint.types import BESIDE, Sample, Score
+from sqsd_lint.types import BESIDE, Expansion, Metric, Sample, Score
 
 
 def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact: bool) -> dict[str, object]:
@@ -55,6 +55,14 @@ def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact
         **({"quantize": settings.quantize} if settings.quantize else {}),
         **({"template_arguments": dict(arguments)} if arguments else {}),
     }
+
+
+def calibration_of(bundle: BundleInfo, metric: Metric, expansion: Expansion) -> ScoreCalibration | None:
+    """Return a bundle's calibration, None where scores of another metric or expansion are asked for."""
+    manifest = bundle.manifest
+    if manifest.calibration is None or (metric, expansion) != (manifest.metric, manifest.expansion):
+        return None
+    return ScoreCalibration.from_json(manifest.calibration.to_json())
 
 
 class CachedScorer:
@@ -116,12 +124,7 @@ class CachedScorer:
     @cached_property
     def calibration(self) -> ScoreCalibration | None:
         """The bundle's calibration, unless the settings ask for other scores."""
-        manifest = self.bundle.manifest
-        if manifest.calibration is None:
-            return None
-        if (self.metric, self.expansion) != (manifest.metric, manifest.expansion):
-            return None
-        return ScoreCalibration.from_json(manifest.calibration.to_json())
+        return calibration_of(self.bundle, self.metric, self.expansion)
 
     @property
     def worst_by(self) -> dict[str, object]:

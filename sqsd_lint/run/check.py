@@ -92,7 +92,12 @@ def examine(
     remaining = subtract_accepted(evaluation, source.accepted, files=files, whole=set(files) - rows.partial)
 
     counted = seen.coverage.coverage(cached=panel.cached, files=len(files))
-    coverage = replace(counted, unchanged=rows.unchanged, notes=(*selection.all_notes, *rows.notes))
+    coverage = replace(
+        counted,
+        unchanged=rows.unchanged,
+        not_read=selection.not_read.count,
+        notes=(*selection.all_notes, *rows.notes),
+    )
     head = panel.head(policies)
     compared = (selection.comparison,) if selection.comparison else ()
     report = Report(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,10 +40,16 @@ class GivenRows(Rows):
         super().__init__(selection, settings, each_problem=each_problem)
         self._given = given
 
-    def _read(self, blob: str, name: str) -> Iterator[Sample | Problem | Undesirable]:
+    def _read(
+        self, blob: str, name: str, pass_by: Callable[[str], None] | None = None
+    ) -> Iterator[Sample | Problem | Undesirable]:
         if name in self._given.files:
             yield from read_samples(
-                self._given.files[name], self._settings, shown=name, reading=self._reading
+                self._given.files[name],
+                self._settings,
+                shown=name,
+                reading=self._reading,
+                pass_by=pass_by,
             )
             return
         for index, raw in enumerate(self._given.tables[name]):

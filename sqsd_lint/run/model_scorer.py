@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqsd_lint.bundle.base_model import base_folder, base_place, check_base_model
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import HARM
-from sqsd_lint.common.extras import missing_extra
+from sqsd_lint.common.extras import missing_extra, require
 from sqsd_lint.common.module_names import top_blocks
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
@@ -169,6 +169,7 @@ class ModelScorer(CachedScorer):
 
     def base(self) -> tuple[Any, Any]:
         """The frozen base model, the bundle's base adapter merged, in the run's dtype, and its tokenizer."""
+        require("torch")
         manifest, settings = self.bundle.manifest, self._settings
         status = self._progress.status if self._progress else (lambda text: None)
         folder = base_folder(manifest, self._named, cache_dir=self._cache_dir, status=status)

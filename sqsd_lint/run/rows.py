@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import ON_DISK, DataFile, IgnoreFiles, Selection, select, suffix_of
+from sqsd_lint.discover.default_excludes import ARCHIVE
 from sqsd_lint.discover.git.objects import NotInRepositoryError
-from sqsd_lint.discover.selection import listing
+from sqsd_lint.discover.not_read import Kind, kind_of, listing
 from sqsd_lint.errors import UsageError
 from sqsd_lint.read import DEFAULT_LIMITS, SUFFIXES, read_rows
 from sqsd_lint.samples import UNKNOWN, Reading, fold, to_sample
@@ -40,6 +41,7 @@ def read_samples(
     *,
     shown: str | None = None,
     reading: Reading | None = None,
+    pass_by: Callable[[str], None] | None = None,
     read: ReadFile | None = None,
 ) -> Iterator[Sample | Problem | Undesirable]:
     """Yield the rows of a file as samples, in order; what is no sample comes out in its place.
@@ -47,10 +49,15 @@ def read_samples(
     Args:
         shown: the name to report, where `file` is a copy of what is meant.
         reading: as the settings want it, where it is made already.
+        pass_by: takes the name of each file in an archive that is not read.
         read: what reads the file, where not all of it is wanted.
     """
     reading = reading or reading_of(settings)
-    rows = read(file) if read else read_rows(file, stdin_format=settings.stdin_format, shown=shown)
+    rows = (
+        read(file)
+        if read
+        else read_rows(file, stdin_format=settings.stdin_format, shown=shown, pass_by=pass_by)
+    )
     for row in rows:
         yield row if isinstance(row, Problem) else to_sample(row, reading)
 
@@ -130,13 +137,11 @@ class Rows:
             yield from self._without_foreign(file, items) if self._may_be_foreign(file) else items
 
     def _may_be_foreign(self, file: DataFile) -> bool:
-        """Whether a file was found by a search, and may be other people's JSON: settings, translations."""
-        named = file.name in self._settings.paths and not self._settings.force_exclude
-        return (
-            not named
-            and suffix_of(file.name).startswith(".json")
-            and not suffix_of(file.name).startswith(".jsonl")
-        )
+        """Whether a file was found by a search, and may be other people's: settings, an archive."""
+        if file.name in self._settings.paths and not self._settings.force_exclude:
+            return False
+        suffix = suffix_of(file.name)
+        return suffix == ARCHIVE or (suffix.startswith(".json") and not suffix.startswith(".jsonl"))
 
     def _without_foreign(
         self, file: DataFile, items: Iterable[Sample | Problem]
@@ -147,7 +152,7 @@ class Rows:
         """
         held: list[Problem] = []
         for item in items:
-            if not self._seen_known and isinstance(item, Problem) and item.fold in UNKNOWN:
+            if not self._seen_known and isinstance(item, Problem) and _is_unknown(item):
                 held.append(item)
             else:
                 yield from held
@@ -163,9 +168,9 @@ class Rows:
         """What a file holds and its old version does not; a row without a fingerprint counts as new."""
         old = self._fingerprints(file)
         self._seen_known = False
-        for item in self._read(file.blob, file.name):
+        for item in self._read(file.blob, file.name, self._pass_by(file.name)):
             self._any = True
-            self._seen_known = self._seen_known or not isinstance(item, Problem) or item.fold not in UNKNOWN
+            self._seen_known = self._seen_known or not isinstance(item, Problem) or not _is_unknown(item)
             if item.fingerprint and item.fingerprint in old:
                 self.unchanged += 1
                 self.partial.add(file.name)
@@ -191,14 +196,27 @@ class Rows:
                     found.add(item.fingerprint)
         return found
 
-    def _read(self, blob: str, name: str) -> Iterator[Sample | Problem | Undesirable]:
+    def _pass_by(self, archive: str) -> Callable[[str], None]:
+        def pass_by(member: str) -> None:
+            name = f"{archive}/{member}"
+            self._selection.not_read.add(kind_of(member) or Kind.FORMAT, name, name)
+
+        return pass_by
+
+    def _read(
+        self, blob: str, name: str, pass_by: Callable[[str], None] | None = None
+    ) -> Iterator[Sample | Problem | Undesirable]:
         versions = self._selection.versions
         if not blob or versions is None:
-            yield from read_samples(name, self._settings, reading=self._reading, read=self._read_file)
+            yield from read_samples(
+                name, self._settings, reading=self._reading, pass_by=pass_by, read=self._read_file
+            )
             return
         try:
             with versions.open(blob, name, DEFAULT_LIMITS.max_file_bytes) as path:
-                yield from read_samples(path, self._settings, shown=name, reading=self._reading)
+                yield from read_samples(
+                    path, self._settings, shown=name, reading=self._reading, pass_by=pass_by
+                )
         except NotInRepositoryError as error:
             where = Where(name, 0, -1)
             yield Problem("SQSD304", where, f"{error} (object {blob[:12]})", "`git fetch` it", rows=0)
@@ -215,6 +233,11 @@ def notes_on_rows(
     ]
     texts = [f"{text} ({count:,} row{'' if count == 1 else 's'})" for text, count in sorted(remarks.items())]
     return [*signs, *texts, *([listing(not_data, *_NOT_DATA)] if not_data else [])]
+
+
+def _is_unknown(problem: Problem) -> bool:
+    """Whether a problem says that something is no sample, rather than that a sample has a fault."""
+    return problem.fold in UNKNOWN or problem.foreign
 
 
 def select_all(settings: Settings) -> Selection:
@@ -242,8 +265,9 @@ def select_files(settings: Settings, ignore_files: IgnoreFiles = ON_DISK) -> Sel
         whole=settings.scope == "files",
     )
     if not (found.files or found.problems or found.notes or found.comparison):
+        seen = f" ({'; '.join(found.not_read.notes)})" if found.not_read.notes else ""
         raise UsageError(
-            f"no data files found under {', '.join(settings.paths)}",
+            f"no data files found under {', '.join(settings.paths)}{seen}",
             hint=f"name a file, or a folder that holds one of {', '.join(SUFFIXES)}",
         )
     return found

@@ -78,6 +78,7 @@ class Coverage:
     Attributes:
         allowed: rows without a score that the user accepts by name.
         unchanged: rows that the old version of a file holds already, which are not judged; no part of `rows`.
+        not_read: files, folders and links that a search passed by and that may hold rows; no part of `files`.
         notes: what was left out for another reason, in words.
     """
 
@@ -88,6 +89,7 @@ class Coverage:
     unreadable_files: int = 0
     allowed: int = 0
     unchanged: int = 0
+    not_read: int = 0
     notes: tuple[str, ...] = ()
 
     @property

@@ -25,6 +25,66 @@ def rewrite(folder: Path, name: str, value: float, dtype: torch.dtype) -> None:
     (folder / "bundle.json").write_text(json.dumps(raw))
 
 
+def redigest(folder: Path, name: str) -> None:
+    raw = json.loads((folder / "bundle.json").read_text())
+    raw["files"][name] = sha256_file(folder / name)
+    (folder / "bundle.json").write_text(json.dumps(raw))
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("name", "part", "says"),
+    [
+        ("danger", "", "all its weights are zero"),
+        ("safety", "", "all its weights are zero"),
+        ("initial", "", "all its weights are zero"),
+        ("danger", "lora_B", "its update is"),
+    ],
+)
+def test_weights_that_are_all_zero(
+    name: str, part: str, says: str, zero: float, dtype: torch.dtype, folder: Path
+) -> None:
+    path = folder / name / "adapter_model.safetensors"
+    tensors = {
+        key: torch.full_like(tensor, zero, dtype=dtype) if part in key else tensor
+        for key, tensor in load_file(path).items()
+    }
+    save_file(tensors, path)
+    redigest(folder, f"{name}/adapter_model.safetensors")
+    assert says in " ".join(each.message for each in verify(folder) if each.where.startswith(name))
+    # One weight that is not, however small, is a weight.
+    min((t for k, t in tensors.items() if part in k), key=lambda t: t.shape).view(-1)[-1] = 6e-8
+    save_file(tensors, path)
+    redigest(folder, f"{name}/adapter_model.safetensors")
+    assert "zero" not in " ".join(each.message for each in verify(folder) if each.where.startswith(name))
+
+
+def test_an_adapter_before_its_training_may_be_zero(folder: Path) -> None:
+    path = folder / "initial/adapter_model.safetensors"
+    tensors = load_file(path)
+    save_file({k: torch.zeros_like(t) if "lora_B" in k else t for k, t in tensors.items()}, path)
+    redigest(folder, "initial/adapter_model.safetensors")
+    assert "zero" not in " ".join(each.message for each in verify(folder))
+
+
+def test_keys_that_stand_twice(folder: Path) -> None:
+    config = folder / "danger/adapter_config.json"
+    config.write_text(config.read_text().replace("{", '{"r": 1, "r": 1, ', 1))
+    redigest(folder, "danger/adapter_config.json")
+    weights = folder / "safety/adapter_model.safetensors"
+    data = weights.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    name = min(json.loads(data[8 : 8 + length]).keys() - {"__metadata__"})
+    entry = json.dumps(json.loads(data[8 : 8 + length])[name])
+    header = b"{" + json.dumps(name).encode() + b":" + entry.encode() + b"," + data[9 : 8 + length]
+    weights.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+    redigest(folder, "safety/adapter_model.safetensors")
+    told = {each.where: each.message for each in verify(folder)}
+    assert "'r' is given twice" in told["danger/adapter_config.json"]
+    assert "is given twice" in told["safety"]
+
+
 def test_a_good_bundle_has_no_findings(folder: Path, tiny_model_folder: Path) -> None:
     assert verify(folder) == []
     assert verify(folder, model=tiny_model_folder) == []

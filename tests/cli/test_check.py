@@ -100,7 +100,15 @@ def test_every_setting_has_an_option(command: str) -> None:
         *("threshold", "warning_threshold", "select", "ignore", "rules", "redact", "severity", "fail_on"),
         "consensus",
         *("per_file_ignores", "baseline", "suppressions", "learning_rate", "epochs", "batch_size", "scope"),
-        *("staged", "changed_since", "policy_ref", "output_format", "inline_suppressions"),
+        *(
+            "staged",
+            "changed_since",
+            "policy_ref",
+            "output_format",
+            "inline_suppressions",
+            "sample",
+            "scores",
+        ),
     }
     wanted = {field.name for field in fields(Settings)} - (judgement if command == "score" else set())
     # A severity has no option: a single run has --select, --ignore and --fail-on.

@@ -243,3 +243,18 @@ def test_the_configured_paths_hold_for_files_that_a_framework_names(
 def test_wrong_arguments_are_named(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hook", "run", "--no-such-option", "a.jsonl"]) == 2
     assert "--no-such-option" in capsys.readouterr().err
+
+
+def test_what_is_left_out_is_named(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
+    assert called("data/train-config.json", "x.schema.json", "b.quarantine.jsonl") is None
+    said = capsys.readouterr().err
+    assert "data/train-config.json, x.schema.json" in said
+    assert "1 quarantine file was not read: b.quarantine.jsonl" in said
+
+
+def test_a_push_of_objects_that_stand_for_others_is_refused(
+    called: Called, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRE_COMMIT_REMOTE_BRANCH", f"refs/replace/{'0' * 40}")
+    assert main(["hook", "run", "a.jsonl"]) == 2
+    assert "refs/replace/" in capsys.readouterr().err

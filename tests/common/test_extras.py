@@ -25,7 +25,7 @@ def names(requirements: list[str]) -> set[str]:
 def test_every_package_of_the_table_comes_with_its_extra_alone() -> None:
     distributions = packages_distributions()
     for module, extra in EXTRAS.items():
-        known = {name.lower() for name in distributions.get(module, [module])}
+        known = {name.lower().replace("_", "-") for name in distributions.get(module, [module])}
         if module == "tokenizers":
             continue  # comes with transformers
         assert known & names(PROJECT["optional-dependencies"][extra]), module

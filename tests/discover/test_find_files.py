@@ -97,9 +97,9 @@ def test_folders_of_tools_are_passed_by(make: Make, folder: str) -> None:
     assert found(folder) == [f"{folder}/x.jsonl", f"{folder}/b/y.jsonl"]
 
 
-def test_virtual_environments_of_any_name_are_passed_by(make: Make) -> None:
-    make("env/pyvenv.cfg", "env/lib/x.jsonl", "x.jsonl")
-    assert found() == ["x.jsonl"]
+def test_the_mark_of_a_virtual_environment_hides_nothing(make: Make) -> None:
+    make("env/pyvenv.cfg", "env/lib/x.jsonl", "env/lib/site-packages/y.jsonl", "x.jsonl")
+    assert found() == ["x.jsonl", "env/lib/x.jsonl"]
 
 
 NOT_DATA = [
@@ -287,7 +287,12 @@ def test_quarantine_is_passed_by_with_a_note(make: Make) -> None:
     selection = select([".", "b"], exclude=["out"])
     assert [file.name for file in selection.files] == ["a.jsonl", "quarantine.jsonl"]
     inner = os.path.join("b", "x.quarantine.jsonl")
-    assert selection.all_notes == (f"2 quarantine files were not read: y.Quarantine.CSV.gz, {inner}",)
+    assert selection.all_notes == (
+        "1 file of another format was not read: z.quarantine.txt",
+        f"2 quarantine files were not read: y.Quarantine.CSV.gz, {inner}",
+        "1 folder of a tool holds files that may be data and was not searched: .venv",
+        "1 path is left out by `exclude` or an ignore file: out",
+    )
 
 
 def test_a_quarantine_that_is_named_is_read(make: Make) -> None:

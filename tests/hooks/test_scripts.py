@@ -211,3 +211,43 @@ def test_a_server_refuses_with_the_reason_in_the_push(
     assert "pre-receive hook declined" in done.stderr
     assert len(recorder.calls()) == 2
     assert server.git("for-each-ref") == ""
+
+
+@pytest.mark.parametrize("hook", ["pre-push", "pre-receive"])
+def test_no_push_brings_objects_that_stand_for_others(
+    hook: str, work: Repository, server: Repository, recorder: Recorder
+) -> None:
+    (work if hook == "pre-push" else server).put_hook(hook)
+    honest = work.commit({"a.jsonl": "1\n"})
+    other = work.commit({"sqsd-lint.toml": "threshold = 1000\n"})
+    ref = f"refs/replace/{honest}"
+    work.git("update-ref", ref, other)
+    for refs in ([ref], ["main", ref]):
+        done = work.run("git", "push", "origin", *refs, expect=1)
+        assert f"{ref} would show another object" in done.stderr
+        assert server.git("for-each-ref") == ""
+    work.git("push", "origin", "main")
+    # One that is there from before may go.
+    server.git("update-ref", ref, other)
+    work.git("push", "origin", f":{ref}")
+    assert ref not in server.git("for-each-ref")
+
+
+def test_what_replaces_a_commit_on_a_server_hides_no_new_one(
+    work: Repository, server: Repository, recorder: Recorder
+) -> None:
+    first = work.commit({"a.jsonl": "1\n"})
+    work.git("push", "origin", "main")
+    work.git("checkout", "-q", "-b", "topic")
+    second = work.commit({"a.jsonl": "2\n"})
+    work.git("checkout", "-q", "-b", "side", first)
+    side = work.commit({"b.jsonl": "1\n"})
+    work.git("push", "origin", "side")
+    # From before the hook: in place of the base, a commit that comes after the new one.
+    work.git("checkout", "-q", "-b", "merged", second)
+    work.git("push", "--quiet", "origin", f"{second}:refs/hidden/x")
+    server.git("update-ref", f"refs/replace/{side}", second)
+    server.git("update-ref", "-d", "refs/hidden/x")
+    server.put_hook("pre-receive")
+    work.git("push", "origin", "topic")
+    assert [option(call, "--changed-since") for call in recorder.calls()] == [f"{first}...{second}"]

@@ -80,7 +80,24 @@ def test_what_cannot_be_read_is_named(read: Read, members: dict[str, bytes], wor
 
 
 def test_an_archive_of_other_things_has_no_rows(read: Read) -> None:
-    assert read("docs.zip", zipped({"a.png": b"x", "b/index.html": b"x", "package.json": b"{}"})) == []
+    items = read("docs.zip", zipped({"a.png": b"x", "b/index.html": b"x", "package.json": b"{}"}))
+    problem = only_problem(items)
+    assert (problem.code, problem.foreign) == ("SQSD304", True)
+    assert "no data file, but 'a.png', 'b/index.html', 'package.json'" in problem.message
+
+
+def test_an_empty_archive_is_refused(read: Read) -> None:
+    problem = only_problem(read("rows.zip", zipped({"__MACOSX/._x": b"", "folder/": b""})))
+    assert not problem.foreign
+    assert "without a file" in problem.message
+
+
+def test_members_that_are_not_read_are_told(tmp_path: Path) -> None:
+    members = {"a.jsonl": LINES, "more.txt": b"x", "x-config.json": b"{}", "b.quarantine.jsonl": LINES}
+    (tmp_path / "rows.zip").write_bytes(zipped(members))
+    told: list[str] = []
+    assert len(list(read_rows(str(tmp_path / "rows.zip"), pass_by=told.append))) == 2
+    assert told == ["more.txt", "x-config.json", "b.quarantine.jsonl"]
 
 
 def test_encrypted_and_rare_methods_are_refused(read: Read) -> None:

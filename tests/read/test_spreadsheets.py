@@ -24,6 +24,9 @@ READ = [
         "sep=\t\n" + f"{HEADER}\n{CELLS}\n".replace(",c", "\tc").replace('","', '"\t"'),
         [(3, 0, ROW)],
     ),
+    ("semicolons", "prompt;completion\r\n" + CELLS.replace('","', '";"'), [(2, 0, ROW)]),
+    ("semicolons and quotes", '"prompt";"completion"\n' + CELLS.replace('","', '";"'), [(2, 0, ROW)]),
+    ("tabs", "prompt\tcompletion\nHow old is oak?\tSome, a thousand years.\n", [(2, 0, ROW)]),
     ("CR alone", f"{HEADER}\r{CELLS}\r{CELLS}", [(2, 0, ROW), (3, 1, ROW)]),
     (
         "CR in a cell",
@@ -47,7 +50,7 @@ def test_what_is_read(read: Read, text: str, expected: list[Any]) -> None:
 
 TWENTY = 20
 REFUSED = [
-    ("semicolons", "prompt;completion\na;b\n", "divided by ';'", "sep=;"),
+    ("prose with a semicolon above", "text; or so\nno mark here\n", "divided by ';'", "sep=;"),
     (
         "semicolons and commas",
         "prompt;completion, or so\n" + '"a, b";c\n' * TWENTY,

@@ -115,7 +115,7 @@ SUMMARY = closed(
         "exit_code": {"enum": [0, 1, 2, 3]},
     }
 )
-COUNTS = ("rows", "scored", "cached", "allowed", "unchanged", "files", "unreadable_files")
+COUNTS = ("rows", "scored", "cached", "allowed", "unchanged", "files", "unreadable_files", "not_read")
 COVERAGE = closed({**dict.fromkeys(COUNTS, COUNT), "complete": {"type": "boolean"}, "notes": NOTES})
 REPORT = closed(
     {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -23,7 +24,7 @@ ROOT = Root(Path("/home/me/repo"), Path("/home/me/repo/data"))
         ("/data/x.csv", "/data/x.csv", "file:///data/x.csv"),
         ("a b:c%#?.csv", "data/a b:c%#?.csv", "data/a%20b%3Ac%25%23%3F.csv"),
         ("é.csv", "data/é.csv", "data/%C3%A9.csv"),
-        ("\udcff.csv", "data/\udcff.csv", "data/%FF.csv"),  # a byte that is no UTF-8
+        ("\udcffx.csv", "data/\udcffx.csv", "data/%EF%BF%BDx.csv"),  # a byte that is no UTF-8
         ("\ud800.csv", "data/\ud800.csv", "data/%EF%BF%BD.csv"),
         (STDIN, "<stdin>", "%3Cstdin%3E"),
     ],
@@ -40,6 +41,12 @@ def test_a_uri_is_ascii_and_leads_back(file: str) -> None:
     assert not set(uri) & set(' <>"{}|\\^`\n\r\t?#')
     assert unquote(uri.removeprefix("file://")) == ROOT.path(file)
     assert ":" not in uri.removeprefix("file://")
+
+
+@given(st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name and name.strip(b"./")))
+def test_a_uri_of_any_bytes_decodes_strictly(name: bytes) -> None:
+    """As JavaScript's decodeURIComponent does it, which ends at bytes that are no UTF-8."""
+    unquote(ROOT.uri(os.fsdecode(name)), errors="strict")
 
 
 def test_the_root_is_the_nearest_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,14 @@ def test_quiet_is_silent_when_all_is_well() -> None:
     assert render(CLEAR, options=Options(quiet=True)) == ""
 
 
+def test_quiet_keeps_the_count_of_what_was_passed_by() -> None:
+    report = replace(CLEAR, coverage=replace(CLEAR.coverage, not_read=2, notes=("2 files: a.txt, b.bak",)))
+    for format in ("text", "concise"):
+        told = render(report, format, Options(quiet=True))
+        assert told.replace("\n      ", " ").startswith("note: 2 paths that may hold rows were not read (")
+        assert "a.txt" not in told
+
+
 def test_quiet_tells_of_missing_scores() -> None:
     assert "scored 1998 of 2000 rows" in render(FULL, options=Options(quiet=True))
 

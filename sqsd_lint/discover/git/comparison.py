@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from sqsd_lint.discover.default_excludes import suffix_of
 from sqsd_lint.discover.git.diff import FORMAT, LINK, SUBMODULE, Entry, entries
 from sqsd_lint.discover.git.repository import Git
 from sqsd_lint.errors import UsageError
@@ -69,6 +70,7 @@ def _inside(folder: str | None) -> bool:
 RANGE = "..."
 _LINKS_AT_MOST = 8
 _LINK_BYTES = 4096
+_CHANGING = ("ident", "filter", "working-tree-encoding")
 _TOP = ("--", ":/")  # a path that means the whole work tree, wherever the command starts
 
 
@@ -88,6 +90,9 @@ class Comparison:
         base: the tree or commit that holds the old versions.
         judged: "index", "work tree", or a commit.
         note: what the head of a report says about it.
+
+    Attributes:
+        repositories: those that lie untracked in the work tree, once the entries were asked for.
     """
 
     def __init__(self, git: Git, base: str, judged: str, note: str) -> None:
@@ -95,6 +100,7 @@ class Comparison:
         self.base = base
         self.judged = judged
         self.note = note
+        self.repositories: list[str] = []
 
     @classmethod
     def staged(cls, git: Git) -> Comparison:
@@ -146,12 +152,38 @@ class Comparison:
         for entry in self._diff("diff-files"):
             if entry.status != "U":  # the version on disk follows as an entry of its own
                 found[entry.path] = _on_disk(entry, found.get(entry.path, entry))
-        untracked = self.git.items("ls-files", "--others", "--exclude-standard", "-z", "--full-name", *_TOP)
-        for path in untracked:
-            if not path.endswith("/"):  # that would be a repository of its own
+        for path in (*self.git.on_trust(":/"), *self._changed_on_the_way()):
+            if path not in found:
+                old = self.kept[path]  # which the base has, too
+                found[path] = Entry(path, "M", old.mode, "", path, old.mode, old.blob)
+        # By the ignore files of the work tree alone, as a search goes: others show in no review.
+        others = ("ls-files", "--others", "--exclude-per-directory=.gitignore", "-z", "--full-name")
+        for path in self.git.items(*others, *_TOP):
+            if path.endswith("/"):
+                self.repositories.append(path.rstrip("/"))
+            else:
                 new = Entry(path, "A", "100644", "", path, "000000", "")
                 found[path] = _on_disk(new, found.get(path, new))
         return list(found.values())
+
+    def _changed_on_the_way(self) -> list[str]:
+        """The data files that git compares only after the attributes of a change had them changed.
+
+        `ident` makes one of every `$Id: ... $`, whatever stands in it, and a filter may do anything; that of
+        Git LFS is known.
+        """
+        data = [
+            path for path, kept in self.kept.items() if suffix_of(path) and kept.mode not in (LINK, SUBMODULE)
+        ]
+        places = [os.path.relpath(path, self.git.prefix or ".") for path in data]
+        names = dict(zip(places, data, strict=True))
+        told = self.git.items("check-attr", "-z", "--stdin", *_CHANGING, given=places) if places else []
+        found = {
+            names[path]
+            for path, _, value in zip(told[::3], told[1::3], told[2::3], strict=True)
+            if value not in ("unspecified", "unset", "lfs")
+        }
+        return [path for path in data if path in found and os.path.lexists(os.path.join(self.git.root, path))]
 
     def _diff(self, command: str, *arguments: str) -> list[Entry]:
         return list(entries(self.git.items(command, *FORMAT, *arguments)))
@@ -171,22 +203,39 @@ class Comparison:
                 return path[:end]
         return ""
 
-    def target(self, path: str, kept: Kept, read: Callable[[str, int], bytes]) -> tuple[str, Kept] | None:
+    def target(self, path: str, read: Callable[[str, int], bytes]) -> tuple[str, Kept] | None:
         """The file inside of the repository that a symbolic link leads to, None if there is none.
 
         Args:
-            path, kept: the link.
+            path: the link.
             read: the content of a blob of at most so many bytes.
         """
-        for _ in range(_LINKS_AT_MOST):
-            link = os.fsdecode(read(kept.blob, _LINK_BYTES))
-            path = os.path.normpath(os.path.join(os.path.dirname(path), link)).replace(os.sep, "/")
-            if path not in self.kept:
-                break
-            kept = self.kept[path]
-            if kept.mode != LINK:
-                return None if kept.mode == SUBMODULE else (path, kept)
+        end = self.leads_to(path, read)
+        found = self.kept.get(end) if end else None
+        return (end, found) if end and found and found.mode not in (LINK, SUBMODULE) else None
+
+    def leads_to(self, path: str, read: Callable[[str, int], bytes]) -> str | None:
+        """Return where a path ends, links on the way followed: at a file, a folder ("." the top) or nothing.
+
+        None for a loop, and outside of the repository.
+
+        Args:
+            read: as for `target`.
+        """
+        for _ in range(_LINKS_AT_MOST + 1):
+            if path.startswith(("/", "../")) or path == "..":
+                return None
+            ends = (end for end, char in enumerate(f"{path}/") if char == "/")
+            link = next((path[:end] for end in ends if self._is_link(path[:end])), "")
+            if not link:
+                return path
+            to = os.fsdecode(read(self.kept[link].blob, _LINK_BYTES))
+            rest = path[len(link) + 1 :]
+            path = os.path.normpath(os.path.join(os.path.dirname(link), to, rest)).replace(os.sep, "/")
         return None
+
+    def _is_link(self, path: str) -> bool:
+        return path in self.kept and self.kept[path].mode == LINK
 
 
 def _on_disk(entry: Entry, known: Entry) -> Entry:

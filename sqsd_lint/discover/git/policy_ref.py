@@ -119,6 +119,8 @@ class PolicyRef:
             found = self.git.items("diff", *plain, "--ignore-submodules=dirty", self.commit, "--", *some)
             if found:
                 return found[0]
+            if hidden := self.git.on_trust(*some):
+                return f"{hidden[0]}, which is marked --assume-unchanged or --skip-worktree"
         return ""
 
 

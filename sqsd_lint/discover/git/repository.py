@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 
 from sqsd_lint.errors import UsageError
 
-# Neither a file system monitor nor a pager is started, whatever the configuration names.
-SAFE = ("git", "--no-pager", "--no-optional-locks", "-c", "core.fsmonitor=false")
+# Whatever a repository's own files say: no file system monitor and no pager is started; no list of untracked
+# files, of parents or of times that was kept for speed is believed; and no name stands for another one.
+_SETTINGS = (
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "core.commitGraph=false",
+    "core.checkStat=default",
+    "core.trustctime=true",
+    "core.ignoreCase=false",
+    "core.useReplaceRefs=false",
+)
+SAFE = ("git", "--no-pager", "--no-optional-locks", *(part for each in _SETTINGS for part in ("-c", each)))
+# Objects are what their digests say: refs/replace/* and grafts, which a push or a local file may bring, would
+# show another commit under a commit's name, its policy and its parents with it.
+_FORCED = {
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": f"{os.devnull}/none",  # an empty one would be remarked upon
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
+# Would turn a pathspec into one that names nothing, or take attributes from elsewhere.
+_DROPPED = (
+    *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
+    *("GIT_REPLACE_REF_BASE", "GIT_ATTR_SOURCE", "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS"),
+)
 _SHALLOW = "fetch the rest of the history: `git fetch --unshallow`, or `fetch-depth: 0` of actions/checkout"
 
 
@@ -50,13 +74,13 @@ class Git:
             )
         return os.fsdecode(out).rstrip("\n").split("\n", 2)
 
-    def bytes(self, *arguments: str) -> bytes:
+    def bytes(self, *arguments: str, given: bytes = b"") -> bytes:
         """What a command prints.
 
         Raises:
             UsageError: it failed.
         """
-        code, out, said = _run(*arguments)
+        code, out, said = _run(*arguments, given=given)
         if code:
             raise UsageError(f"{self._need}: `git {arguments[0]}` failed: {said or f'exit code {code}'}")
         return out
@@ -65,9 +89,23 @@ class Git:
         """What a command prints, without the last line's end."""
         return os.fsdecode(self.bytes(*arguments)).rstrip("\n")
 
-    def items(self, *arguments: str) -> list[str]:
-        """What a command prints with -z."""
-        return [os.fsdecode(item) for item in self.bytes(*arguments).split(b"\0") if item]
+    def items(self, *arguments: str, given: Sequence[str] = ()) -> list[str]:
+        """What a command prints with -z.
+
+        Args:
+            given: what it reads with --stdin -z.
+        """
+        out = self.bytes(*arguments, given=b"".join(os.fsencode(each) + b"\0" for each in given))
+        return [os.fsdecode(item) for item in out.split(b"\0") if item]
+
+    def on_trust(self, *specs: str) -> list[str]:
+        """The files that git does not compare with the disk: marked --assume-unchanged or --skip-worktree.
+
+        A sparse checkout marks so what it leaves out; those files are not on the disk, and not in the list.
+        """
+        listed = self.items("ls-files", "-v", "-z", "--full-name", "--", *specs)
+        marked = [item[2:] for item in listed if item[0].islower() or item[0] == "S"]
+        return [path for path in marked if os.path.lexists(os.path.join(self.root, path))]
 
     def empty_tree(self) -> str:
         """The object that stands for a tree without files, which every repository knows."""
@@ -119,16 +157,44 @@ class Git:
         return os.fsdecode(out).strip()
 
 
+def tracked_below(folder: str) -> tuple[str, frozenset[str]]:
+    """The top of the work tree around a folder, and what git tracks in the folder, by places below that top.
+
+    Nothing where there is no work tree, or no git.
+    """
+    try:
+        code, root, _ = _run("-C", folder, "rev-parse", "--show-toplevel")
+        listed = b""
+        if not code:
+            code, listed, _ = _run("-C", folder, "ls-files", "-z", "--full-name")
+    except UsageError:
+        return "", frozenset()
+    if code:
+        return "", frozenset()
+    return os.path.realpath(os.fsdecode(root.rstrip(b"\n"))), frozenset(
+        os.fsdecode(name) for name in listed.split(b"\0") if name
+    )
+
+
 def environment() -> dict[str, str]:
-    """The process's, with git's messages in English and no question asked."""
-    return {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    """The process's, with git's messages in English, no question asked, and objects as their digests say.
+
+    GIT_DIR, the quarantine of a push and its alternates stay: git sets them for its hooks, and an object from
+    there has its digest like any other.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _DROPPED and not name.startswith("GIT_TRACE")
+    }
+    return {**kept, **_FORCED}
 
 
-def _run(*arguments: str) -> tuple[int, bytes, str]:
+def _run(*arguments: str, given: bytes = b"") -> tuple[int, bytes, str]:
     """Exit code, output and the first line of complaint."""
     try:
         done = subprocess.run(
-            [*SAFE, *arguments], stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False
+            [*SAFE, *arguments], input=given, capture_output=True, env=environment(), check=False
         )
     except FileNotFoundError as error:
         raise UsageError("git is not installed", hint="Install git, or judge files as they are.") from error

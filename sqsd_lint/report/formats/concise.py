@@ -21,6 +21,7 @@ from sqsd_lint.report.sentences import (
     coverage_parts,
     is_scored,
     named_score,
+    not_read_line,
     not_scored_line,
     row_text,
     rule_counts,
@@ -40,6 +41,8 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
         lines += [verdict(report), *filter(None, [answered(report)])]
     if not options.quiet or not report.coverage.complete:
         lines += _coverage(report)
+    elif line := not_read_line(report):
+        lines.append(f"note: {line}")
     stream.writelines(f"{line}\n" for line in lines)
 
 

@@ -27,6 +27,7 @@ from sqsd_lint.report.sentences import (
     coverage_parts,
     in_files,
     is_clear,
+    not_read_line,
     not_scored_line,
     opinion_text,
     rule_counts,
@@ -280,6 +281,8 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
     if options.quiet:
         if not report.coverage.complete:
             print_coverage(page, report, options)
+        elif line := not_read_line(report):
+            page.line(Text.assemble(("note: ", "cyan"), line), hang=6)
         return
     print_verdict(page, report)
     print_coverage(page, report, options)
