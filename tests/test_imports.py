@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "sqsd_lint"
 HEAVY = {"torch", "transformers", "datasets", "peft", "accelerate"}
 HEAVY_HOMES = (
     *("adapters", "scoring", "encode", "training", "drift", "experiments"),
-    *("bundle/embedded", "run/fit"),
+    *("bundle/embedded", "bundle/reach", "run/fit"),
 )
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -33,7 +33,8 @@ def rate(rows: Sequence[Encoded]) -> list[float]:
 def find(sentences: Spans, line: Threshold = LINE, answer: Encoded | None = ENCODED) -> Remedy | None:
     score = Score("0" * 32, 5.5, 0.0, 5.5, 4)
     one = Attributed(SAMPLE, ENCODED, PLACES, score, sentences, ())
-    return find_remedy(one, sentences, sentences, line, rate, lambda sample: answer, lambda score: 10 * score)
+    whole = [answer] if answer else []
+    return find_remedy(one, sentences, sentences, line, rate, lambda sample: whole, lambda score: 10 * score)
 
 
 def test_the_fewest_parts_that_are_enough() -> None:

@@ -47,7 +47,8 @@ def test_coverage() -> None:
 
 def test_what_has_no_score() -> None:
     assert not_scored_line(FULL) == (
-        "not scored: 1 unscorable-row (SQSD301), 1 malformed-row (SQSD303) and 1 unreadable file (SQSD304)"
+        "not scored: 1 unscorable-row (SQSD301), 1 truncated-response (SQSD302), 1 malformed-row (SQSD303)"
+        " and 1 unreadable file (SQSD304)"
     )
     assert not_scored_line(CLEAR) == ""
     assert not_scored(HOSTILE) == ["1 row that no selected rule reports"]

@@ -57,7 +57,7 @@ def test_what_is_stored_is_what_score_gives(tiny_run: Run, rows_file: Path, bund
     assert stored is not None
     assert list(stored.benign) == pytest.approx(sorted(scores[:6]), abs=1e-6)
     assert list(stored.harmful) == pytest.approx(sorted(scores[6:]), abs=1e-6)
-    assert stored.settings == {"max_length": 200, "turns": "all"}
+    assert stored.settings == {"max_length": 200, "turns": "all", "long_answers": "windows"}
     assert load_bundle(Path(bundle_copy)).digest == made.digest
 
 
