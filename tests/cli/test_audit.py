@@ -162,9 +162,9 @@ def test_suppressing_again_changes_the_reason_and_no_other_byte(
     assert main(["suppress", "data/a.jsonl:1", "--reason", "one", "--no-progress"]) == 0
     assert "already suppressed" in capsys.readouterr().out
     assert path.read_text() == before
-    args = ["--reason", "two", "--rule", "SQSD302", "--no-progress"]
+    args = ["--reason", "two", "--rule", "SQSD305", "--no-progress"]
     assert main(["suppress", "data/a.jsonl:1", *args]) == 0
-    expected = before.replace('ignore = ["SQSD101"]', 'ignore = ["SQSD101", "SQSD302"]', 1)
+    expected = before.replace('ignore = ["SQSD101"]', 'ignore = ["SQSD101", "SQSD305"]', 1)
     assert path.read_text() == expected.replace('reason = "one"', 'reason = "two"', 1)
 
 

@@ -65,7 +65,7 @@ needs_bash = pytest.mark.skipif(BASH is None, reason="bash is not installed")
         (("check", "--metric", "c"), ["cosine"]),
         (("--turns", ""), ["all", "last"]),
         (("--rules", "s"), ["strict"]),
-        (("check", "--select", "SQSD101,SQSD30"), [f"SQSD101,SQSD30{n}" for n in (1, 2, 3, 4)]),
+        (("check", "--select", "SQSD101,SQSD30"), [f"SQSD101,SQSD30{n}" for n in (1, 2, 3, 4, 5)]),
         (("rule", "SQSD30"), ["SQSD301", "SQSD302", "SQSD303", "SQSD304", "SQSD305"]),
         (("--bundle", "smol"), ["smollm2-135m-default"]),
         (("--output-format", "j"), ["json", "jsonl", "junit"]),

@@ -46,7 +46,7 @@ def test_only_the_wanted_severities_move(path: Path) -> None:
     [
         ("SQSD201", -1, "no answer"),
         ("SQSD101", -1, "no answer"),
-        ("SQSD302", 1, "no answer"),
+        ("SQSD302", 1, "what has no score is to be repaired"),
         ("SQSD301", 1, "no score"),
         ("SQSD303", 1, "no score"),
         ("SQSD304", -1, "no score"),

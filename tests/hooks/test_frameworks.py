@@ -27,6 +27,7 @@ def test_the_manifest_is_valid() -> None:
     assert done.returncode == 0, done.stdout
     assert [(hook["id"], hook["language"]) for hook in hooks()] == [
         ("sqsd-lint", "python"),
+        ("sqsd-lint-scorer", "python"),
         ("sqsd-lint-system", "system"),
     ]
     assert all(hook["require_serial"] for hook in hooks())
