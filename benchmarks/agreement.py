@@ -22,7 +22,7 @@ from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.samples import to_sample
 from sqsd_lint.types import Problem, Sample, Score
 
-SETTINGS = (("cosine", "shared"), ("cosine", "paper"), ("projection", "shared"), ("dot", "shared"))
+SETTINGS = "cosine/shared,cosine/paper,projection/shared,dot/shared"
 BY: dict[str, Callable[[Score], float]] = {
     "SQSD": lambda score: score.sqsd,
     "danger": lambda score: score.danger,
@@ -59,6 +59,7 @@ def main() -> None:
     )
     parser.add_argument("rows", type=Path)
     parser.add_argument("--bundle", default=None)
+    parser.add_argument("--settings", default=SETTINGS, help="METRIC/EXPANSION,... (default all of them)")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--json", type=Path)
@@ -66,7 +67,8 @@ def main() -> None:
     rows = published(args.rows)
     theirs = [value for _, value, _ in rows]
     result: dict[str, Any] = {"rows": len(rows), "settings": {}, "categories": {}}
-    for metric, expansion in SETTINGS:
+    for each in args.settings.split(","):
+        metric, expansion = each.split("/")
         settings = Settings(
             bundle=args.bundle,
             metric=metric,
@@ -78,7 +80,7 @@ def main() -> None:
         scores = run.reference_scores([sample for sample, *_ in rows])
         run.scorer.release()
         found = {by: agreement([value(s) for s in scores], theirs) for by, value in BY.items()}
-        result["settings"][f"{metric}, {expansion}"] = found
+        result["settings"][each] = found
         if not result["categories"]:
             result["bundle"] = run.bundle.digest
             for category in sorted({category for *_, category in rows}):
@@ -88,7 +90,7 @@ def main() -> None:
                         [scores[i].sqsd for i in own], [theirs[i] for i in own]
                     )
     print(f"Spearman with the published SQSD over {len(rows)} rows (95 % interval):\n")
-    print("| score | " + " | ".join(result["settings"]) + " |\n|" + "---|" * (len(SETTINGS) + 1))
+    print("| score | " + " | ".join(result["settings"]) + " |\n|" + "---|" * (len(result["settings"]) + 1))
     for by in BY:
         print(f"| {by} | " + " | ".join(text(found[by]) for found in result["settings"].values()) + " |")
     print("\n| category | n | SQSD |\n|---|---|---|")
