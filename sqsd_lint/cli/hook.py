@@ -57,7 +57,7 @@ def run(context: typer.Context) -> None:
     Only new rows count where it is known since when: staged files against HEAD, a push against what the
     remote has. Otherwise, as under `pre-commit run --all-files`, every row does.
     """
-    from sqsd_lint.discover.not_read import Kind, NotRead, kind_of
+    from sqsd_lint.discover.not_read import NotRead, PathKind, kind_of
     from sqsd_lint.report.style.messages import print_note
 
     _refuse_replacement(os.environ.get("PRE_COMMIT_REMOTE_BRANCH", ""))
@@ -69,7 +69,7 @@ def run(context: typer.Context) -> None:
         params["paths"] = []
         for path in named:
             kind = kind_of(os.path.basename(path))
-            if kind in (Kind.SETTINGS, Kind.QUARANTINE):
+            if kind in (PathKind.SETTINGS, PathKind.QUARANTINE):
                 not_read.add(kind, path, path)
             else:
                 params["paths"].append(path)

@@ -20,7 +20,7 @@ from sqsd_lint.errors import SqsdLintError
 
 if TYPE_CHECKING:
     from sqsd_lint.config import Settings
-    from sqsd_lint.run.set_up import FileChange, FoundFile, Wanted
+    from sqsd_lint.run.set_up import FileChange, FoundFile, SetUpChoices
 
 _SAMPLE = 20
 
@@ -56,9 +56,9 @@ def init(
     On a terminal it asks. What is there already is left as it is: run it as often as you like.
     """
     settings = settings_of(context)
-    from sqsd_lint.run.set_up import Wanted, changes, data_paths, find_data
+    from sqsd_lint.run.set_up import SetUpChoices, changes, data_paths, find_data
 
-    wanted = Wanted(pre_commit, github, gitlab, scorer_url)
+    wanted = SetUpChoices(pre_commit, github, gitlab, scorer_url)
     files = find_data(settings)
     _print_files(files)
     asks = sys.stdin.isatty() and not (yes or diff)
@@ -100,7 +100,7 @@ def _print_files(files: Sequence[FoundFile]) -> None:
         typer.echo("Name columns that are not known under [columns] in the configuration.")
 
 
-def _asked(wanted: Wanted) -> Wanted:
+def _asked(wanted: SetUpChoices) -> SetUpChoices:
     from sqsd_lint.run.set_up import GITLAB, PRE_COMMIT
 
     return replace(
@@ -176,7 +176,7 @@ def _make_baseline(settings: Settings, *, no_progress: bool) -> None:
     typer.echo(f"{name}: {count(len(made.entries), 'finding')} accepted")
 
 
-def _print_next(wanted: Wanted, paths: Sequence[str]) -> None:
+def _print_next(wanted: SetUpChoices, paths: Sequence[str]) -> None:
     steps = []
     if wanted.pre_commit:
         steps.append("`pre-commit install` (or `prek install`) puts the hook in place")

@@ -93,11 +93,11 @@ def select(
     from sqsd_lint.discover.changed import Changed
     from sqsd_lint.discover.git.comparison import Comparison
     from sqsd_lint.discover.git.repository import Git
-    from sqsd_lint.discover.walk import Wanted
+    from sqsd_lint.discover.walk import SearchFilter
 
     git = Git(option)
     comparison = Comparison.since(git, changed_since) if changed_since else Comparison.staged(git)
-    wanted = Wanted(git.root, Exclude(exclude), IgnoreFiles((OWN_FILE,), ignore_files.text))
+    wanted = SearchFilter(git.root, Exclude(exclude), IgnoreFiles((OWN_FILE,), ignore_files.text))
     return Changed(comparison, wanted, force_exclude=force_exclude, whole=whole).select(paths)
 
 

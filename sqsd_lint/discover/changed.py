@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 
 from sqsd_lint.discover.default_excludes import looks_like_rows
-from sqsd_lint.discover.git.comparison import Comparison, Kept
-from sqsd_lint.discover.git.diff import LINK, SUBMODULE, Entry
+from sqsd_lint.discover.git.comparison import Comparison, KeptVersions
+from sqsd_lint.discover.git.diff import LINK, SUBMODULE, DiffEntry
 from sqsd_lint.discover.git.objects import NotInRepositoryError
-from sqsd_lint.discover.not_read import Kind, NotRead, listing
+from sqsd_lint.discover.not_read import NotRead, PathKind, listing
 from sqsd_lint.discover.selection import EXCLUDED, DataFile, Selection, Versions, place
-from sqsd_lint.discover.walk import Wanted, unreadable, walk
+from sqsd_lint.discover.walk import SearchFilter, unreadable, walk
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Problem
 
@@ -40,14 +40,19 @@ class Changed:
     """
 
     def __init__(
-        self, comparison: Comparison, wanted: Wanted, *, force_exclude: bool = False, whole: bool = False
+        self,
+        comparison: Comparison,
+        wanted: SearchFilter,
+        *,
+        force_exclude: bool = False,
+        whole: bool = False,
     ) -> None:
         self._comparison = comparison
         self._root = comparison.git.root
         self._wanted = wanted
         self._force_exclude = force_exclude
         self._whole = whole
-        self._entries: Mapping[str, Entry] = {entry.path: entry for entry in comparison.entries()}
+        self._entries: Mapping[str, DiffEntry] = {entry.path: entry for entry in comparison.entries()}
         self._folders: list[str] = []
         self._taken: set[str] = set()
         self._notes: dict[tuple[str, str], list[str]] = {}
@@ -107,21 +112,21 @@ class Changed:
         for link in self._links_to_changes(below):
             self._take(_shown(path, link.path[len(below) :]), link)
         for behind in self._links_to_changed_folders(below):
-            self._not_read.add(Kind.LINK, _shown(path, behind[len(below) :]), behind)
+            self._not_read.add(PathKind.LINK, _shown(path, behind[len(below) :]), behind)
         for repository in self._comparison.repositories:
             if repository.startswith(below):
-                self._not_read.add(Kind.REPOSITORY, _shown(path, repository[len(below) :]), repository)
+                self._not_read.add(PathKind.REPOSITORY, _shown(path, repository[len(below) :]), repository)
 
-    def _pass_by(self, kind: Kind, name: str, entry: Entry) -> None:
-        if kind is Kind.FORMAT and entry.mode == LINK:
-            kind = Kind.LINK
-        if kind is not Kind.IN_TOOLS or looks_like_rows(os.path.basename(entry.path)):
+    def _pass_by(self, kind: PathKind, name: str, entry: DiffEntry) -> None:
+        if kind is PathKind.FORMAT and entry.mode == LINK:
+            kind = PathKind.LINK
+        if kind is not PathKind.IN_TOOLS or looks_like_rows(os.path.basename(entry.path)):
             self._not_read.add(kind, name, entry.path)
 
-    def _links_to_changes(self, below: str) -> list[Entry]:
+    def _links_to_changes(self, below: str) -> list[DiffEntry]:
         """Links that are as they were, below a folder, and lead to a file that is not."""
         return [
-            Entry(link, "T", LINK, kept.blob, link, LINK, "")
+            DiffEntry(link, "T", LINK, kept.blob, link, LINK, "")
             for link, kept in sorted(self._comparison.kept.items())
             if kept.mode == LINK
             and link.startswith(below)
@@ -164,7 +169,7 @@ class Changed:
             if target is not None and target[0] not in self._entries:
                 self._note(_UNCHANGED, path)
             else:
-                self._take(path, Entry(inside, "T", LINK, kept.blob, inside, LINK, ""), named=True)
+                self._take(path, DiffEntry(inside, "T", LINK, kept.blob, inside, LINK, ""), named=True)
         elif kept is not None:
             self._note(_UNCHANGED, path)
         elif self._root and os.path.lexists(path):
@@ -196,7 +201,7 @@ class Changed:
                 self._note(_UNTRACKED, item)
                 self._found.files.append(DataFile(item))
 
-    def _take(self, name: str, entry: Entry, *, named: bool = False) -> None:
+    def _take(self, name: str, entry: DiffEntry, *, named: bool = False) -> None:
         if entry.path in self._taken:
             return
         self._taken.add(entry.path)
@@ -209,7 +214,7 @@ class Changed:
         elif entry.mode == LINK:
             target = self._target(entry.path)
             if target is None and self._leads_to_folder(entry.path):
-                self._not_read.add(Kind.LINK, name, entry.path)
+                self._not_read.add(PathKind.LINK, name, entry.path)
             elif target is None:
                 self._problem(name, "a symbolic link to no file in the repository", "commit that file")
             elif target[0] not in self._taken:
@@ -218,14 +223,14 @@ class Changed:
         else:
             self._found.files.append(DataFile(name, entry.blob, self._old(entry)))
 
-    def _take_from_disk(self, name: str, entry: Entry, named: bool) -> None:
+    def _take_from_disk(self, name: str, entry: DiffEntry, named: bool) -> None:
         path = os.path.join(self._root, entry.path)
         if os.path.islink(path):
             real = os.path.realpath(path)
             if not os.path.exists(path):
                 self._problem(name, "a symbolic link to nothing", "remove or repair the link")
             elif os.path.isdir(path):
-                self._not_read.add(Kind.LINK, name, entry.path)
+                self._not_read.add(PathKind.LINK, name, entry.path)
             elif not named and place(real, self._root) is None:
                 hint = "name the file itself to have it read"
                 self._problem(name, "a symbolic link to a file outside of the repository", hint)
@@ -239,7 +244,7 @@ class Changed:
         elif entry.blob:  # a sparse checkout leaves it out
             self._found.files.append(DataFile(name, entry.blob, self._old(entry)))
 
-    def _old(self, entry: Entry) -> str:
+    def _old(self, entry: DiffEntry) -> str:
         if self._whole or (entry.path != entry.old_path and not self._was_judged(entry.old_path)):
             return ""
         return entry.old_file
@@ -251,7 +256,7 @@ class Changed:
             return False
         return any(self._wanted.found(path, folder) for folder in below or [""])
 
-    def _target(self, path: str) -> tuple[str, Kept] | None:
+    def _target(self, path: str) -> tuple[str, KeptVersions] | None:
         try:
             return self._comparison.target(path, self._versions.objects.read)
         except NotInRepositoryError:

@@ -24,7 +24,7 @@ _NAMES_AT_MOST = 3
 _CHANGED_AT_MOST = 10
 
 
-class Kind(Enum):
+class PathKind(Enum):
     """Why something is passed by, in the words of its note: of one, and of several."""
 
     FORMAT = ("file of another format was not read", "files of other formats were not read")
@@ -49,13 +49,13 @@ class Kind(Enum):
     )
 
 
-def kind_of(name: str) -> Kind | None:
+def kind_of(name: str) -> PathKind | None:
     """Return why a file of this name is passed by, None for one that is read."""
     if is_quarantine(name):
-        return Kind.QUARANTINE
+        return PathKind.QUARANTINE
     if not suffix_of(name):
-        return Kind.FORMAT
-    return Kind.SETTINGS if is_not_data(name) else None
+        return PathKind.FORMAT
+    return PathKind.SETTINGS if is_not_data(name) else None
 
 
 class NotRead:
@@ -70,10 +70,10 @@ class NotRead:
 
     def __init__(self, *, changed: bool = False) -> None:
         self._changed = changed
-        self._found: dict[Kind, dict[str, str]] = {}
+        self._found: dict[PathKind, dict[str, str]] = {}
         self.searched: set[str] = set()
 
-    def add(self, kind: Kind, name: str, real: str) -> None:
+    def add(self, kind: PathKind, name: str, real: str) -> None:
         """Take a path in.
 
         Args:
@@ -94,9 +94,9 @@ class NotRead:
         """One note a kind."""
         return tuple(
             self._by_suffix(list(names.values()))
-            if kind is Kind.FORMAT
+            if kind is PathKind.FORMAT
             else listing(list(names.values()), kind.value[0], kind.value[1], self._most)
-            for kind in Kind
+            for kind in PathKind
             if (names := self._found.get(kind))
         )
 
@@ -104,9 +104,9 @@ class NotRead:
     def count(self) -> int:
         """How many of the paths may hold rows, and were not left out by the user."""
         return sum(
-            kind is not Kind.FORMAT or may_hold_rows(os.path.basename(name))
+            kind is not PathKind.FORMAT or may_hold_rows(os.path.basename(name))
             for kind, names in self._found.items()
-            if kind is not Kind.IGNORED
+            if kind is not PathKind.IGNORED
             for name in names.values()
         )
 
@@ -118,13 +118,15 @@ class NotRead:
         """The note on files of other formats: those that are likely to hold rows stand first."""
         names.sort(key=lambda name: (_likelihood(name), name))
         if self._changed or len(names) <= _NAMES_AT_MOST:
-            return listing(names, *Kind.FORMAT.value, self._most)
+            return listing(names, *PathKind.FORMAT.value, self._most)
         counts = Counter(_suffix(name) for name in names)
         first = {_suffix(name): _likelihood(name) for name in reversed(names)}
         order = sorted(counts, key=lambda suffix: (first[suffix], -counts[suffix], suffix))
         shown = ", ".join(f"{counts[suffix]:,} {suffix}" for suffix in order[:_CHANGED_AT_MOST])
         rest = sum(counts[suffix] for suffix in order[_CHANGED_AT_MOST:])
-        return f"{len(names):,} {Kind.FORMAT.value[1]}: {shown}" + (f" and {rest:,} others" if rest else "")
+        return f"{len(names):,} {PathKind.FORMAT.value[1]}: {shown}" + (
+            f" and {rest:,} others" if rest else ""
+        )
 
 
 def listing(names: Sequence[str], one: str, many: str, most: int = _NAMES_AT_MOST) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from sqsd_lint.discover.default_excludes import is_tool_folder, looks_like_rows, may_hold_rows
 from sqsd_lint.discover.git.repository import tracked_below
 from sqsd_lint.discover.ignore import ON_DISK, OWN_FILE, Exclude, Ignore, IgnoreFiles
-from sqsd_lint.discover.not_read import Kind, NotRead, kind_of
+from sqsd_lint.discover.not_read import NotRead, PathKind, kind_of
 from sqsd_lint.types import Problem, Where
 
 # How many entries of a tool's folder are looked at for names of data: node_modules has no end.
@@ -80,22 +80,22 @@ class _Walk:
         if tool and not _may_hide_rows(entry.path):
             return False
         if self._left_out(entry.path, ignore, is_folder=True):
-            self._pass_by(Kind.IGNORED, path, entry)
+            self._pass_by(PathKind.IGNORED, path, entry)
             return False
         if tool:
-            self._pass_by(Kind.TOOLS, path, entry)
+            self._pass_by(PathKind.TOOLS, path, entry)
         return not tool
 
     def _file(self, path: str, entry: os.DirEntry[str], ignore: Ignore | None) -> Iterator[str | Problem]:
         kind = kind_of(entry.name)
         link = entry.is_symlink()
         if link and os.path.isdir(entry.path):
-            kind = Kind.LINK
-        elif kind is Kind.FORMAT and not may_hold_rows(entry.name):
+            kind = PathKind.LINK
+        elif kind is PathKind.FORMAT and not may_hold_rows(entry.name):
             self._pass_by(kind, path, entry)
             return
         if self._left_out(entry.path, ignore):
-            self._pass_by(Kind.IGNORED, path, entry)
+            self._pass_by(PathKind.IGNORED, path, entry)
         elif kind is not None:
             self._pass_by(kind, path, entry)
         elif link and not os.path.exists(entry.path):
@@ -112,7 +112,7 @@ class _Walk:
         ignored = ignore is not None and ignore.matches(path, is_folder=is_folder)
         return ignored and not self._tracked.wanted(self._real_of(path), is_folder=is_folder)
 
-    def _pass_by(self, kind: Kind, path: str, entry: os.DirEntry[str]) -> None:
+    def _pass_by(self, kind: PathKind, path: str, entry: os.DirEntry[str]) -> None:
         real = os.path.realpath(entry.path) if entry.is_symlink() else self._real_of(entry.path)
         self._not_read.add(kind, path, real)
 
@@ -145,7 +145,7 @@ class _Tracked:
     def __init__(self, top: str, files: IgnoreFiles) -> None:
         self._top = top
         self._text = files.text
-        self._wanted: Wanted | None = None
+        self._wanted: SearchFilter | None = None
         self._root = ""
         self._files: frozenset[str] = frozenset()
         self._folders: frozenset[str] = frozenset()
@@ -157,7 +157,7 @@ class _Tracked:
             self._folders = frozenset(
                 name[:end] for name in self._files for end, char in enumerate(name) if char == "/"
             )
-            self._wanted = Wanted(self._root, Exclude(()), IgnoreFiles((OWN_FILE,), self._text))
+            self._wanted = SearchFilter(self._root, Exclude(()), IgnoreFiles((OWN_FILE,), self._text))
         if not self._files:
             return False
         inside = os.path.relpath(path, self._root).replace(os.sep, "/")
@@ -165,7 +165,7 @@ class _Tracked:
         return inside in known and not self._wanted.left_out(inside, is_folder=is_folder)
 
 
-class Wanted:
+class SearchFilter:
     """The rules of a walk for paths that another source has listed.
 
     Args:
@@ -182,15 +182,15 @@ class Wanted:
         """Whether a search of the folder `below` finds the file at `path`; both with slashes."""
         return self.passed_by(path, below) is None
 
-    def passed_by(self, path: str, below: str = "") -> Kind | None:
+    def passed_by(self, path: str, below: str = "") -> PathKind | None:
         """Why a search of the folder `below` passes the file at `path` by, None if it finds it."""
         *folders, name = path[len(below) :].strip("/").split("/")
         if any(map(is_tool_folder, folders)):
-            return Kind.IN_TOOLS
+            return PathKind.IN_TOOLS
         kind = kind_of(name)
-        if kind is Kind.FORMAT and not may_hold_rows(name):
+        if kind is PathKind.FORMAT and not may_hold_rows(name):
             return kind
-        return Kind.IGNORED if self.left_out(path) else kind
+        return PathKind.IGNORED if self.left_out(path) else kind
 
     def left_out(self, path: str, *, is_folder: bool = False) -> bool:
         """Whether `exclude` or an ignore file speaks against a path."""

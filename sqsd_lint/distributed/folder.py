@@ -18,7 +18,7 @@ import msgspec
 
 from sqsd_lint.common.atomic import write_whole
 from sqsd_lint.common.json_io import digest, read_json
-from sqsd_lint.distributed.shards import FilePlan, Shard, shards_of
+from sqsd_lint.distributed.shards import Shard, ShardedFile, shards_of
 from sqsd_lint.errors import CannotScoreError, UsageError
 from sqsd_lint.types import Problem
 
@@ -81,7 +81,7 @@ class ScoresManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     basis: ScoreBasis
     scorer: ScoredBy
-    files: dict[str, FilePlan]
+    files: dict[str, ShardedFile]
     shards: int = 0
     finished: int = 0
 
@@ -126,7 +126,7 @@ class ScoresFolder:
             )
         return found
 
-    def begin(self, basis: ScoreBasis, scorer: ScoredBy, plans: Mapping[str, FilePlan]) -> ScoresManifest:
+    def begin(self, basis: ScoreBasis, scorer: ScoredBy, plans: Mapping[str, ShardedFile]) -> ScoresManifest:
         """Write what is to be scored, beside what the folder holds already of other files; return the whole.
 
         Raises:
@@ -182,10 +182,10 @@ class ScoresFolder:
 
 
 def merged_plans(
-    found: Iterable[tuple[str, FilePlan | Problem]],
-) -> tuple[dict[str, FilePlan], list[Problem]]:
+    found: Iterable[tuple[str, ShardedFile | Problem]],
+) -> tuple[dict[str, ShardedFile], list[Problem]]:
     """Return the plans by file, and the problems of files that cannot be read."""
-    plans: dict[str, FilePlan] = {}
+    plans: dict[str, ShardedFile] = {}
     problems: list[Problem] = []
     for file, plan in found:
         if isinstance(plan, Problem):

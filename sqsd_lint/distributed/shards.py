@@ -33,7 +33,7 @@ class Shard(msgspec.Struct, frozen=True):
         return f"{digest(msgspec.to_builtins(self))[:32]}.parquet"
 
 
-class FilePlan(msgspec.Struct, frozen=True):
+class ShardedFile(msgspec.Struct, frozen=True):
     """The shards of one file, for as long as the file has this size and time."""
 
     size: int
@@ -42,7 +42,7 @@ class FilePlan(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
 
 
-def plan_file(file: str, rows: int, known: FilePlan | None = None) -> FilePlan | Problem:
+def plan_file(file: str, rows: int, known: ShardedFile | None = None) -> ShardedFile | Problem:
     """Cut a file into parts of about so many rows.
 
     Args:
@@ -52,7 +52,7 @@ def plan_file(file: str, rows: int, known: FilePlan | None = None) -> FilePlan |
         status = os.stat(file)
         if known and (known.size, known.modified, known.rows) == (status.st_size, status.st_mtime_ns, rows):
             return known
-        return FilePlan(status.st_size, status.st_mtime_ns, rows, tuple(parts_of(file, rows)))
+        return ShardedFile(status.st_size, status.st_mtime_ns, rows, tuple(parts_of(file, rows)))
     except OSError as error:
         from sqsd_lint.types import Where
 
@@ -60,7 +60,7 @@ def plan_file(file: str, rows: int, known: FilePlan | None = None) -> FilePlan |
         return Problem("SQSD304", Where(file, 0, -1), message, "check the file and its disk", rows=0)
 
 
-def shards_of(plans: Mapping[str, FilePlan], settings: str) -> list[Shard]:
+def shards_of(plans: Mapping[str, ShardedFile], settings: str) -> list[Shard]:
     """Return the shards of all files, in their order."""
     return [Shard(file, part, settings) for file, plan in plans.items() for part in plan.parts]
 

@@ -21,11 +21,11 @@ from sqsd_lint.discover.default_excludes import ARCHIVE, NOT_READ, is_not_data, 
 from sqsd_lint.read.compression import Metered
 from sqsd_lint.read.limits import KIB, MIB, in_words
 from sqsd_lint.read.problems import Unreadable, refuse_bomb
-from sqsd_lint.read.source import Kind, Source, content_of
+from sqsd_lint.read.source import Source, SourceKind, content_of
 from sqsd_lint.types import Problem, Row, Where
 
 
-class Form(Kind, Protocol):
+class Form(SourceKind, Protocol):
     """What a member's name says of its content, and what reads it."""
 
     @property

@@ -54,7 +54,7 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CsvTable:
     """A CSV file whose header has been read.
 
     Attributes:
@@ -107,7 +107,7 @@ def read_csv(source: Source) -> Iterator[Row | Problem]:
         )
 
 
-def open_table(source: Source) -> Table | None:
+def open_table(source: Source) -> CsvTable | None:
     """Read the header of a file, None where the file is blank.
 
     Raises:
@@ -140,7 +140,7 @@ def open_table(source: Source) -> Table | None:
         names = next(csv.reader([header.text], delimiter=delimiter, skipinitialspace=True))
     names = [name.strip() for name in names]
     _check_header(names, header.line)
-    return Table(
+    return CsvTable(
         names,
         header.start if start < 0 else start,
         header.end,
@@ -296,7 +296,7 @@ def _check_header(header: list[str], line: int) -> None:
         )
 
 
-def _refuse_other_delimiter(table: Table, record: Record) -> None:
+def _refuse_other_delimiter(table: CsvTable, record: Record) -> None:
     """Raises Unreadable if header and record have equally many cells when they are divided in another way."""
     for mark in _DELIMITERS_KNOWN:
         if mark == table.delimiter or mark not in table.header.text or mark not in record.text:

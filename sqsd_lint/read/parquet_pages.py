@@ -74,7 +74,7 @@ def _column(facts: dict[int, Any]) -> Column:
     )
 
 
-class Chunk(NamedTuple):
+class ColumnChunk(NamedTuple):
     """The values of a column in a row group.
 
     Attributes:
@@ -90,7 +90,7 @@ class Chunk(NamedTuple):
     prefixes: int
 
 
-def read_chunk(stream: BinaryIO, column: Column, file_size: int) -> Chunk:
+def read_chunk(stream: BinaryIO, column: Column, file_size: int) -> ColumnChunk:
     """Return what the headers of a chunk's pages say; more than the footer says, or as much.
 
     Raises:
@@ -113,7 +113,7 @@ def read_chunk(stream: BinaryIO, column: Column, file_size: int) -> Chunk:
         values += max(0, _number(first, 1), _number(second, 1))
         if _DELTA_BYTE_ARRAY in (_number(first, 2), _number(second, 4)):
             prefixes = max(prefixes, unfolded)
-    return Chunk(max(size, column.unfolded), max(values, column.values), dictionary, prefixes)
+    return ColumnChunk(max(size, column.unfolded), max(values, column.values), dictionary, prefixes)
 
 
 def _pages(stream: BinaryIO, at: int, end: int) -> Iterator[dict[int, Any]]:

@@ -33,7 +33,7 @@ _OTHER_FORMATS = (
 )
 
 
-class Kind(Protocol):
+class SourceKind(Protocol):
     """What a file's name says of its content.
 
     Attributes:
@@ -79,7 +79,7 @@ def open_source(
     path: str,
     limits: Limits,
     *,
-    form: Kind,
+    form: SourceKind,
     stdin: BinaryIO | None = None,
     shown: str | None = None,
 ) -> Iterator[Source]:
@@ -109,7 +109,7 @@ def open_source(
         yield content_of(Source(label, stream, limits, 0, path != "-", size), form)
 
 
-def content_of(source: Source, form: Kind) -> Source:
+def content_of(source: Source, form: SourceKind) -> Source:
     """Return the content of an open file: decompressed, behind its byte order mark.
 
     Raises:

@@ -12,7 +12,7 @@ from math import prod
 from sqsd_lint.common.safetensors_header import read_header
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import SqsdLintError
-from sqsd_lint.report.views.plan import Basis, BundlePlan, Plan
+from sqsd_lint.report.views.plan import Basis, BundlePlan, CheckPlan
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.panel import Panel
 from sqsd_lint.run.policy_source import open_policy_source
@@ -35,7 +35,7 @@ class _Count:
     characters: int = 0
 
 
-def plan(settings: Settings, *, most: int | None = None, by_machine: bool = True) -> Plan:
+def plan(settings: Settings, *, most: int | None = None, by_machine: bool = True) -> CheckPlan:
     """Count what a check would do. Every row is read, none is scored, and nothing is fetched.
 
     Args:
@@ -73,7 +73,7 @@ def plan(settings: Settings, *, most: int | None = None, by_machine: bool = True
                 count.characters += sum(
                     size(sample, settings.max_length) for key, sample in new.items() if key not in known
                 )
-        return Plan(
+        return CheckPlan(
             files=len(selection.files),
             bytes=_bytes(file.name for file in selection.files) if not selection.comparison else None,
             rows=total,

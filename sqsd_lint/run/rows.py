@@ -10,7 +10,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.discover import ON_DISK, DataFile, IgnoreFiles, Selection, select, suffix_of
 from sqsd_lint.discover.default_excludes import ARCHIVE
 from sqsd_lint.discover.git.objects import NotInRepositoryError
-from sqsd_lint.discover.not_read import Kind, kind_of, listing
+from sqsd_lint.discover.not_read import PathKind, kind_of, listing
 from sqsd_lint.errors import UsageError
 from sqsd_lint.read import DEFAULT_LIMITS, SUFFIXES, read_rows
 from sqsd_lint.samples import UNKNOWN, Reading, fold, to_sample
@@ -199,7 +199,7 @@ class Rows:
     def _pass_by(self, archive: str) -> Callable[[str], None]:
         def pass_by(member: str) -> None:
             name = f"{archive}/{member}"
-            self._selection.not_read.add(kind_of(member) or Kind.FORMAT, name, name)
+            self._selection.not_read.add(kind_of(member) or PathKind.FORMAT, name, name)
 
         return pass_by
 

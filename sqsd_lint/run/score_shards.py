@@ -17,7 +17,15 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.discover import DataFile, Selection
 from sqsd_lint.distributed.folder import ScoreBasis, ScoredBy, ScoresFolder, ScoresManifest, merged_plans
-from sqsd_lint.distributed.shards import SHARD_ROWS, FilePlan, Shard, plan_file, shards_of, share, unfinished
+from sqsd_lint.distributed.shards import (
+    SHARD_ROWS,
+    Shard,
+    ShardedFile,
+    plan_file,
+    shards_of,
+    share,
+    unfinished,
+)
 from sqsd_lint.distributed.table import About, Done, ScoredSample, read_done, write_shard
 from sqsd_lint.distributed.workers import (
     InProcess,
@@ -261,7 +269,7 @@ def _check(settings: Settings) -> None:
 
 def _plans(
     files: Sequence[str], rows: int, known: ScoresManifest | None, progress: Progress | None
-) -> Iterator[tuple[str, FilePlan | Problem]]:
+) -> Iterator[tuple[str, ShardedFile | Problem]]:
     before = known.files if known else {}
     for file in files:
         if progress:

@@ -42,7 +42,7 @@ _MOST_FILES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SetUpChoices:
     """What is to be set up.
 
     Attributes:
@@ -107,7 +107,7 @@ def data_paths(files: list[FoundFile]) -> list[str]:
     return sorted({name.split(os.sep)[0] for name in known})
 
 
-def changes(wanted: Wanted, files: list[FoundFile]) -> Iterator[FileChange]:
+def changes(wanted: SetUpChoices, files: list[FoundFile]) -> Iterator[FileChange]:
     """Yield the files to write, with what they hold now.
 
     Raises:
@@ -127,7 +127,7 @@ def _read(name: str) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _config(wanted: Wanted, paths: list[str]) -> FileChange:
+def _config(wanted: SetUpChoices, paths: list[str]) -> FileChange:
     there = find_file(Path.cwd())
     if there is not None:
         name = os.path.relpath(there)
@@ -177,7 +177,7 @@ def hook_block(scorer: str = "") -> str:
     )
 
 
-def _pre_commit(wanted: Wanted) -> FileChange:
+def _pre_commit(wanted: SetUpChoices) -> FileChange:
     old = _read(PRE_COMMIT)
     block = hook_block(wanted.scorer)
     if old is None or not old.strip():
@@ -220,7 +220,7 @@ def _github(paths: list[str]) -> FileChange:
     return FileChange(GITHUB, None, f"# {REPOSITORY}/blob/v{__version__}/docs/ci.md\nname: {body}")
 
 
-def _gitlab(wanted: Wanted) -> Iterator[FileChange]:
+def _gitlab(wanted: SetUpChoices) -> Iterator[FileChange]:
     old = _read(GITLAB_JOB)
     text = (templates_dir() / "gitlab-ci.yml").read_text(encoding="utf-8")
     if wanted.scorer:

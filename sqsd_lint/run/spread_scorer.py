@@ -24,7 +24,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class SampleChunk:
     """Samples that a worker scores together.
 
     Attributes:
@@ -55,7 +55,7 @@ class ChunkWorker:
         """Return what scores depend on here."""
         return self._scorer.asked
 
-    def score(self, chunk: Chunk) -> ChunkScores:
+    def score(self, chunk: SampleChunk) -> ChunkScores:
         """Score the samples of a chunk."""
         self._scorer.forget_rows()
         scores = {sample.fingerprint: answer for sample, answer in self._scorer.score(chunk.samples)}
@@ -72,7 +72,7 @@ class SpreadScorer(ModelScorer):
     def __init__(self, bundle: Bundle, settings: Settings, *, cache_dir: Path, **more: Any) -> None:
         super().__init__(bundle, settings, cache_dir=cache_dir, **more)
         self._places: list[WorkerPlace] | None = None
-        self._pool: Processes[Chunk, ChunkScores] | None = None
+        self._pool: Processes[SampleChunk, ChunkScores] | None = None
         self._chunks = 0
         self._worker_notes: dict[str, None] = {}
 
@@ -108,14 +108,14 @@ class SpreadScorer(ModelScorer):
             self.remember((sample, answer) for sample, answer in answers if isinstance(answer, Score))
             yield from answers
 
-    def _cut(self, samples: Sequence[Sample]) -> list[Chunk]:
+    def _cut(self, samples: Sequence[Sample]) -> list[SampleChunk]:
         found = []
         for begin in range(0, len(samples), CHUNK):
             self._chunks += 1
-            found.append(Chunk(str(self._chunks), tuple(samples[begin : begin + CHUNK])))
+            found.append(SampleChunk(str(self._chunks), tuple(samples[begin : begin + CHUNK])))
         return found
 
-    def _workers(self, places: Sequence[WorkerPlace]) -> Processes[Chunk, ChunkScores]:
+    def _workers(self, places: Sequence[WorkerPlace]) -> Processes[SampleChunk, ChunkScores]:
         if self._pool is None:
             from sqsd_lint.distributed.workers import Processes
 

@@ -107,7 +107,7 @@ def train_adapter(
     rows = encode_all(samples, tokenizer, training.max_length)
     peft = _with_adapter(model, adapter, start, seed)
     try:
-        loss = _Run(peft, rows, training, seed, checkpoints).train(progress)
+        loss = _TrainingRun(peft, rows, training, seed, checkpoints).train(progress)
         # The base's embeddings never belong to the adapter; asking would go to the Hub.
         peft.save_pretrained(str(output), save_embedding_layers=False)
         _cast(output / WEIGHTS, adapter.dtype)
@@ -162,7 +162,7 @@ def _cast(path: Path, dtype: str) -> None:
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-class _Run:
+class _TrainingRun:
     """One run over the training rows: the model with its adapter, the optimizer, the order of rows."""
 
     def __init__(

@@ -14,7 +14,7 @@ import yaml
 from sqsd_lint._version import __version__
 from sqsd_lint.cli.app import main
 from sqsd_lint.run import set_up
-from sqsd_lint.run.set_up import FILES, TORCH, TORCH_INDEX, Wanted, changes, hook_block
+from sqsd_lint.run.set_up import FILES, TORCH, TORCH_INDEX, SetUpChoices, changes, hook_block
 from tests.hooks.conftest import BIN, ROOT
 
 CHAT = {"messages": [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Hello."}]}
@@ -202,6 +202,6 @@ def test_a_sample_is_linted_and_the_cost_is_told(
 
 def test_nothing_is_found_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [change.name for change in changes(Wanted(), [])] == ["sqsd-lint.toml"]
+    assert [change.name for change in changes(SetUpChoices(), [])] == ["sqsd-lint.toml"]
     assert main(["init", "--yes"]) == 0
     assert 'paths = ["."]' in Path("sqsd-lint.toml").read_text()

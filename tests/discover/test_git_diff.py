@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sqsd_lint.discover.git.diff import Entry, entries
+from sqsd_lint.discover.git.diff import DiffEntry, entries
 
 ZERO, A, B = "0" * 40, "a" * 40, "b" * 40
 
@@ -15,10 +15,10 @@ def test_entries() -> None:
     ]
     found = list(entries(items))
     assert found == [
-        Entry("a b.jsonl", "M", "100755", B, "a b.jsonl", "100644", A),
-        Entry("new", "R", "100644", B, "old", "100644", A),
-        Entry(":link", "A", "120000", B, ":link", "000000", ""),
-        Entry("sub", "D", "000000", "", "sub", "160000", A),
-        Entry("both", "U", "000000", "", "both", "100644", A),
+        DiffEntry("a b.jsonl", "M", "100755", B, "a b.jsonl", "100644", A),
+        DiffEntry("new", "R", "100644", B, "old", "100644", A),
+        DiffEntry(":link", "A", "120000", B, ":link", "000000", ""),
+        DiffEntry("sub", "D", "000000", "", "sub", "160000", A),
+        DiffEntry("both", "U", "000000", "", "both", "100644", A),
     ]
     assert [entry.old_file for entry in found] == [A, A, "", "", A]

@@ -4,13 +4,13 @@ import io
 import json
 from dataclasses import replace
 
-from sqsd_lint.report.views.plan import BundlePlan, Plan, announcement, print_plan, print_plan_json
+from sqsd_lint.report.views.plan import BundlePlan, CheckPlan, announcement, print_plan, print_plan_json
 
 BUNDLE = BundlePlan("default", "SmolLM2-135M", "cpu", "bfloat16", 800, 400, 120_000, 130.4, "measured")
-PLAN = Plan(3, 12_400_000, 1204, 4, True, (BUNDLE,), ("1 quarantine\x1b[2J file was not read",))
+PLAN = CheckPlan(3, 12_400_000, 1204, 4, True, (BUNDLE,), ("1 quarantine\x1b[2J file was not read",))
 
 
-def text(plan: Plan) -> str:
+def text(plan: CheckPlan) -> str:
     stream = io.StringIO()
     print_plan(plan, stream)
     return stream.getvalue()

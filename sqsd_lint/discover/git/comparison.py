@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from sqsd_lint.discover.default_excludes import suffix_of
-from sqsd_lint.discover.git.diff import FORMAT, LINK, SUBMODULE, Entry, entries
+from sqsd_lint.discover.git.diff import FORMAT, LINK, SUBMODULE, DiffEntry, entries
 from sqsd_lint.discover.git.repository import Git
 from sqsd_lint.errors import UsageError
 
@@ -75,7 +75,7 @@ _TOP = ("--", ":/")  # a path that means the whole work tree, wherever the comma
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptVersions:
     """A path as a commit or the index keeps it."""
 
     mode: str
@@ -140,7 +140,7 @@ class Comparison:
         """Whether files are judged as they lie on disk."""
         return self.judged == "work tree"
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[DiffEntry]:
         """The paths that differ, each once."""
         if self.judged == "index":
             return self._diff("diff-index", "--cached", "-M", self.base, "--")
@@ -155,14 +155,14 @@ class Comparison:
         for path in (*self.git.on_trust(":/"), *self._changed_on_the_way()):
             if path not in found:
                 old = self.kept[path]  # which the base has, too
-                found[path] = Entry(path, "M", old.mode, "", path, old.mode, old.blob)
+                found[path] = DiffEntry(path, "M", old.mode, "", path, old.mode, old.blob)
         # By the ignore files of the work tree alone, as a search goes: others show in no review.
         others = ("ls-files", "--others", "--exclude-per-directory=.gitignore", "-z", "--full-name")
         for path in self.git.items(*others, *_TOP):
             if path.endswith("/"):
                 self.repositories.append(path.rstrip("/"))
             else:
-                new = Entry(path, "A", "100644", "", path, "000000", "")
+                new = DiffEntry(path, "A", "100644", "", path, "000000", "")
                 found[path] = _on_disk(new, found.get(path, new))
         return list(found.values())
 
@@ -185,11 +185,11 @@ class Comparison:
         }
         return [path for path in data if path in found and os.path.lexists(os.path.join(self.git.root, path))]
 
-    def _diff(self, command: str, *arguments: str) -> list[Entry]:
+    def _diff(self, command: str, *arguments: str) -> list[DiffEntry]:
         return list(entries(self.git.items(command, *FORMAT, *arguments)))
 
     @cached_property
-    def kept(self) -> Mapping[str, Kept]:
+    def kept(self) -> Mapping[str, KeptVersions]:
         """Every path that the index, or the judged commit, holds."""
         if self.judged == "index" or self.on_disk:
             return _kept(self.git.items("ls-files", "--stage", "-z", "--full-name", *_TOP), blob=1)
@@ -203,7 +203,7 @@ class Comparison:
                 return path[:end]
         return ""
 
-    def target(self, path: str, read: Callable[[str, int], bytes]) -> tuple[str, Kept] | None:
+    def target(self, path: str, read: Callable[[str, int], bytes]) -> tuple[str, KeptVersions] | None:
         """The file inside of the repository that a symbolic link leads to, None if there is none.
 
         Args:
@@ -238,16 +238,16 @@ class Comparison:
         return path in self.kept and self.kept[path].mode == LINK
 
 
-def _on_disk(entry: Entry, known: Entry) -> Entry:
+def _on_disk(entry: DiffEntry, known: DiffEntry) -> DiffEntry:
     """What lies on disk, compared with the old version that the index was compared with."""
     status = known.status if entry.status != "D" and known.status not in "DU" else entry.status
     return replace(known, path=entry.path, status=status, mode=entry.mode, blob="")
 
 
-def _kept(items: Iterable[str], blob: int) -> dict[str, Kept]:
+def _kept(items: Iterable[str], blob: int) -> dict[str, KeptVersions]:
     found = {}
     for item in items:
         facts, _, path = item.partition("\t")
         words = facts.split(" ")
-        found[path] = Kept(words[0], words[blob])
+        found[path] = KeptVersions(words[0], words[blob])
     return found

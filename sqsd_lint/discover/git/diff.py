@@ -21,7 +21,7 @@ _FILES = ("100644", "100755")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DiffEntry:
     """A path that changed.
 
     Attributes:
@@ -45,14 +45,14 @@ class Entry:
         return self.old_blob if self.old_mode in _FILES else ""
 
 
-def entries(items: Iterable[str]) -> Iterator[Entry]:
+def entries(items: Iterable[str]) -> Iterator[DiffEntry]:
     """Yield the entries of an answer that was split at NUL."""
     rest = iter(items)
     for head in rest:
         old_mode, mode, old_blob, blob, status = head.lstrip(":").split(" ")
         old_path = next(rest)
         path = next(rest) if status[0] in "RC" else old_path
-        yield Entry(path, status[0], mode, _known(blob), old_path, old_mode, _known(old_blob))
+        yield DiffEntry(path, status[0], mode, _known(blob), old_path, old_mode, _known(old_blob))
 
 
 def _known(blob: str) -> str:

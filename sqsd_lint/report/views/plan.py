@@ -35,7 +35,7 @@ class BundlePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CheckPlan:
     """What a check would do.
 
     Attributes:
@@ -65,13 +65,13 @@ _BASIS = {"measured": "by earlier runs here", "estimated": "by the speed of this
 _SLOW = 600.0
 
 
-def print_plan(plan: Plan, stream: IO[str]) -> None:
+def print_plan(plan: CheckPlan, stream: IO[str]) -> None:
     """Print a plan for people, a fact a line."""
     for line in _lines(plan):
         stream.write(f"{line}\n")
 
 
-def _lines(plan: Plan) -> list[str]:
+def _lines(plan: CheckPlan) -> list[str]:
     lines = [_what(plan)]
     if plan.unscorable:
         lines.append(f"{numbers.count(plan.unscorable, 'row')} or files will have no score: a check says why")
@@ -82,7 +82,7 @@ def _lines(plan: Plan) -> list[str]:
     return lines
 
 
-def announcement(plan: Plan) -> str:
+def announcement(plan: CheckPlan) -> str:
     """Return what a check is about to do in a line; empty where the cache knows every row."""
     if not any(bundle.rows for bundle in plan.bundles):
         return ""
@@ -95,7 +95,7 @@ def announcement(plan: Plan) -> str:
     return f"{_what(plan)}; {work}{advice}"
 
 
-def _what(plan: Plan) -> str:
+def _what(plan: CheckPlan) -> str:
     size = "" if plan.bytes is None else f", {_bytes(plan.bytes)}"
     more = "" if plan.complete else "more than "
     return f"{numbers.count(plan.files, 'file')}{size}: {more}{numbers.count(plan.rows, 'row')}"
@@ -132,12 +132,12 @@ def _bytes(size: int) -> str:
     return f"{size} bytes"
 
 
-def print_plan_json(plan: Plan, stream: IO[str]) -> None:
+def print_plan_json(plan: CheckPlan, stream: IO[str]) -> None:
     """Print a plan as one JSON object."""
     stream.write(f"{dump(_fields(plan), indent=2)}\n")
 
 
-def _fields(plan: Plan) -> dict[str, Any]:
+def _fields(plan: CheckPlan) -> dict[str, Any]:
     return {
         "files": plan.files,
         "bytes": plan.bytes,
