@@ -10,7 +10,7 @@ from sqsd_lint.samples.layouts import LAYOUTS, Layout
 from sqsd_lint.samples.readers import CONTEXTS, SYSTEMS, TRANSCRIPTS
 from sqsd_lint.samples.roles import ROLES, TEMPLATE_ROLES
 from sqsd_lint.samples.training_flags import SIGNS
-from sqsd_lint.types import BESIDE
+from sqsd_lint.types import OTHER_TEXT
 
 PAGE = Path(__file__).with_suffix(".md")
 
@@ -99,7 +99,7 @@ def render() -> str:
         systems=_code(SYSTEMS),
         contexts=_code(CONTEXTS),
         signs=_code(SIGNS),
-        beside=_code(BESIDE),
+        beside=_code(OTHER_TEXT),
         media=_code(MEDIA),
         prompts=_code(PROMPTS),
         answers=_code(ANSWERS),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqsd_lint.encode.alignment import Place, Span, places
 from sqsd_lint.encode.template import Template, bos_text
 from sqsd_lint.encode.windows import IGNORE, kept_head, split
-from sqsd_lint.types import BESIDE, Encoded, LongAnswers, Problem, Sample, Truncated, Turns
+from sqsd_lint.types import OTHER_TEXT, Encoded, LongAnswers, Problem, Sample, Truncated, Turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -178,7 +178,7 @@ class Encoder:
         beside = False
         for turn, (begin, end) in spans.items():
             message, written = sample.messages[turn], text[begin:end]
-            for key in BESIDE:
+            for key in OTHER_TEXT:
                 if key in message.extra:
                     beside = True
                     if not _is_written(message.extra[key], written):
@@ -236,10 +236,10 @@ class Encoder:
         """
         message, eot = sample.messages[turn], self._template.end_of_turn
         prompt = self._render(sample, turn)
-        if not any(key in message.extra for key in BESIDE):
+        if not any(key in message.extra for key in OTHER_TEXT):
             return prompt + message.content + eot, len(prompt)
         whole = self._render(sample, turn + 1, generation_prompt=False)
-        if not any(_is_written(message.extra[key], whole) for key in BESIDE if key in message.extra):
+        if not any(_is_written(message.extra[key], whole) for key in OTHER_TEXT if key in message.extra):
             return prompt + message.content + eot, len(prompt)
         begin = len(prompt)
         if not whole.startswith(prompt):

@@ -193,7 +193,7 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def tried(report: Report) -> str:
+def validation_line(report: Report) -> str:
     """What training on rows like those found did when it was tried; empty where that is not known.
 
     Rows like those found: the window whose scores lie nearest to the middle one of SQSD101's and SQSD102's.

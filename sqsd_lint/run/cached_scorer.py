@@ -19,7 +19,7 @@ from sqsd_lint.encode import windows
 from sqsd_lint.errors import UsageError
 from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.scoring.cache import ScoreCache, scorer_key
-from sqsd_lint.types import BESIDE, Expansion, Metric, Sample, Score
+from sqsd_lint.types import OTHER_TEXT, Expansion, Metric, Sample, Score
 
 
 def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact: bool) -> dict[str, object]:
@@ -162,7 +162,7 @@ class CachedScorer:
 
     def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
         """Return the scores that the cache holds of samples, by fingerprint."""
-        plain = [key for key, sample in samples.items() if not says_more(sample)]
+        plain = [key for key, sample in samples.items() if not has_other_text(sample)]
         found = {
             key: score
             for key, score in self.cache.get(plain).items()
@@ -171,21 +171,21 @@ class CachedScorer:
         rest = [key for key in samples if key not in found]
         if rest:
             found.update(self._rendered_anew.get(rest))
-        more = [key for key in rest if key not in found and says_more(samples[key])]
+        more = [key for key in rest if key not in found and has_other_text(samples[key])]
         if more:
             known = self._partly_dropped.get(more)
             found.update(known)
             for key in known:
-                self._dropped[key] = tuple(_beside(samples[key]))
+                self._dropped[key] = tuple(_other_text(samples[key]))
         if self.asked["long_answers"] == "windows":
             found = {key: score for key, score in found.items() if not score.response_lost}
             rest = [key for key in samples if key not in found]
             found.update(self._in_windows.get(rest) if rest else {})
-            more = [key for key in rest if key not in found and says_more(samples[key])]
+            more = [key for key in rest if key not in found and has_other_text(samples[key])]
             known = self._in_windows_dropped.get(more) if more else {}
             found.update(known)
             for key in known:
-                self._dropped[key] = tuple(_beside(samples[key]))
+                self._dropped[key] = tuple(_other_text(samples[key]))
         return found
 
     def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
@@ -202,7 +202,7 @@ class CachedScorer:
             return self._in_windows_dropped if dropped else self._in_windows
         if score.fingerprint in self._dropped:
             return self._partly_dropped
-        if says_more(sample) or score.truncated.startswith("prompt"):
+        if has_other_text(sample) or score.truncated.startswith("prompt"):
             return self._rendered_anew
         return self.cache
 
@@ -231,14 +231,14 @@ class CachedScorer:
             )
 
 
-def says_more(sample: Sample) -> bool:
+def has_other_text(sample: Sample) -> bool:
     """Return whether a trained turn says something beside its content, which a template may drop."""
-    return next(_beside(sample), None) is not None
+    return next(_other_text(sample), None) is not None
 
 
-def _beside(sample: Sample) -> Iterator[str]:
+def _other_text(sample: Sample) -> Iterator[str]:
     for message, trained in zip(sample.messages, sample.mask, strict=True):
         if trained and message.role != "text":
-            yield from (key for key in BESIDE if key in message.extra)
+            yield from (key for key in OTHER_TEXT if key in message.extra)
             if "</think>" in message.content:
                 yield "<think>"

@@ -19,7 +19,7 @@ from sqsd_lint.samples.values import (
     kind_of,
     quoted,
 )
-from sqsd_lint.types import BESIDE, Message
+from sqsd_lint.types import OTHER_TEXT, Message
 
 Turns = tuple[list[Message], list[bool]]
 
@@ -39,7 +39,7 @@ ANSWERS = (
 _ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 _CONTENT_KEYS = ("content", "value", "text", "parts", "message", "utterance")
 # What chat templates read besides. Everything else in a message is metadata.
-_EXTRA = (*BESIDE, "tool_call_id", "name")
+_EXTRA = (*OTHER_TEXT, "tool_call_id", "name")
 _TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 _THOUGHT_PARTS = {"thinking": "thinking", "reasoning": "reasoning"}
 _READ_KEYS = frozenset((*_EXTRA, *KEYS))

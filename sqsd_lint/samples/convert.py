@@ -19,7 +19,7 @@ from sqsd_lint.samples.layouts import by_columns, detect, read
 from sqsd_lint.samples.readers import CONTEXTS
 from sqsd_lint.samples.training_flags import SIGNS, pushing_sign
 from sqsd_lint.samples.values import Malformed, is_blank, kind_of
-from sqsd_lint.types import BESIDE, Message, Problem, Row, Sample, Undesirable
+from sqsd_lint.types import OTHER_TEXT, Message, Problem, Row, Sample, Undesirable
 
 _MOST = 240
 DEFAULT = Reading()
@@ -124,7 +124,7 @@ def _nothing_learnt(schema: str, turns: Turns) -> tuple[str, str] | None:
         if trained:
             if message.content and not message.content.isspace():
                 return None
-            if message.extra and any(name in message.extra for name in BESIDE):
+            if message.extra and any(name in message.extra for name in OTHER_TEXT):
                 return None
             answered = True
     if schema == "text" or (messages and messages[0].role == "text"):

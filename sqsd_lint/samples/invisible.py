@@ -15,7 +15,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
-from sqsd_lint.types import BESIDE, Sample
+from sqsd_lint.types import OTHER_TEXT, Sample
 
 # So many within so many characters: every other letter, or a text in signs of no width.
 _DENSE, _WITHIN = 4, 24
@@ -54,7 +54,7 @@ def invisible_characters(sample: Sample) -> tuple[tuple[str, int], ...]:
     found: Counter[str] = Counter()
     for message, trained in zip(sample.messages, sample.mask, strict=True):
         if trained:
-            beside = (message.extra[key] for key in BESIDE if isinstance(message.extra.get(key), str))
+            beside = (message.extra[key] for key in OTHER_TEXT if isinstance(message.extra.get(key), str))
             for text in (message.content, *beside):
                 found.update(hidden_in(text))
     return tuple(found.most_common())

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqsd_lint.types.findings import ConsensusRule, Opinion, ScoredRow, Severity, Threshold, Violation
 from sqsd_lint.types.reports import Coverage, Distribution, Head, Report, Unlisted
 from sqsd_lint.types.rows import (
-    BESIDE,
     CALLS,
+    OTHER_TEXT,
     THOUGHTS,
     AnswerWindow,
     Encoded,
@@ -39,8 +39,8 @@ from sqsd_lint.types.validation import (
 )
 
 __all__ = [
-    "BESIDE",
     "CALLS",
+    "OTHER_TEXT",
     "THOUGHTS",
     "Agreement",
     "AnswerWindow",

@@ -109,7 +109,7 @@ CALLS = ("tool_calls", "function_call")
 
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts")
 
-BESIDE = (*CALLS, *THOUGHTS, "refusal")
+OTHER_TEXT = (*CALLS, *THOUGHTS, "refusal")
 
 """Keys of a message that hold what an assistant says beside its `content`; some templates write them."""
 

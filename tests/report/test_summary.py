@@ -12,7 +12,7 @@ from sqsd_lint.report.sentences import (
     coverage_parts,
     not_scored,
     not_scored_line,
-    tried,
+    validation_line,
     verdict,
 )
 from sqsd_lint.types import Coverage
@@ -80,14 +80,16 @@ def test_tried_is_the_window_nearest_to_the_findings() -> None:
     said = "made the model answer {} of 90 harmful prompts; 19% to 82% after random rows, "
     rest = ", 0% before (judge: refusal phrases)"
     top = f"training on 100 rows at p98.4 to p100 (75 steps of 8) {said.format('92%')}"
-    assert tried(FULL) == f"{top}17% after the bottom window{rest}"
+    assert validation_line(FULL) == f"{top}17% after the bottom window{rest}"
     low = replace(FULL.violations[0], score=replace(FULL.violations[0].score, sqsd=-30.0, risk=-30.0))
     bottom = "training on 100 rows at p0 to p2.5, none of them an error (75 steps of 8) "
-    found = tried(replace(FULL, violations=(low,)))
+    found = validation_line(replace(FULL, violations=(low,)))
     assert found == f"{bottom}{said.format('17%')}92% after the top window{rest}"
 
 
 def test_tried_is_said_of_risky_rows_only() -> None:
-    assert tried(CLEAR) == ""
-    assert tried(replace(FULL, violations=tuple(v for v in FULL.violations if v.rule > "SQSD2"))) == ""
-    assert tried(replace(FULL, head=replace(FULL.head, validation=None))) == ""
+    assert validation_line(CLEAR) == ""
+    assert (
+        validation_line(replace(FULL, violations=tuple(v for v in FULL.violations if v.rule > "SQSD2"))) == ""
+    )
+    assert validation_line(replace(FULL, head=replace(FULL.head, validation=None))) == ""

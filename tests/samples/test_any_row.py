@@ -13,7 +13,7 @@ from sqsd_lint.samples.conversation import ANSWERS, PROMPTS
 from sqsd_lint.samples.convert import MEDIA
 from sqsd_lint.samples.readers import CONTEXTS, SYSTEMS, TRANSCRIPTS
 from sqsd_lint.samples.training_flags import KEYS, SIGNS
-from sqsd_lint.types import BESIDE, Problem, Row, Sample, Undesirable, Where
+from sqsd_lint.types import OTHER_TEXT, Problem, Row, Sample, Undesirable, Where
 
 COLUMNS = sorted(
     {
@@ -32,7 +32,9 @@ COLUMNS = sorted(
         ),
     }
 )
-TURN_KEYS = sorted({"role", "from", "content", "value", "parts", "name", "input", "output", *KEYS, *BESIDE})
+TURN_KEYS = sorted(
+    {"role", "from", "content", "value", "parts", "name", "input", "output", *KEYS, *OTHER_TEXT}
+)
 NUMBERS = [
     0,
     1,

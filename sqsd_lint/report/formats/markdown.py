@@ -31,7 +31,7 @@ from sqsd_lint.report.sentences import (
     not_scored_line,
     raw_coverage_notes,
     rule_counts,
-    tried,
+    validation_line,
     verdict,
 )
 from sqsd_lint.types import Head, Report, Severity, Threshold, Where
@@ -113,7 +113,7 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
     """Write the summary; with `statistics` the counts per rule in place of the rows."""
     table = _counts(report) if options.statistics else _worst(report, options)
     steps = _listed([prose(step) for step in report.next_steps])
-    said = tried(report)
+    said = validation_line(report)
     blocks = [
         f"## {_mark(report)} sqsd-lint: {prose(verdict(report))}",
         *table,

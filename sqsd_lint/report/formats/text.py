@@ -32,7 +32,7 @@ from sqsd_lint.report.sentences import (
     opinion_text,
     rule_counts,
     severity_counts,
-    tried,
+    validation_line,
     verdict,
 )
 from sqsd_lint.report.style.bar import Histogram, Scale, bar, histogram, rows, scale_of
@@ -286,4 +286,4 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
         return
     print_verdict(page, report)
     print_coverage(page, report, options)
-    print_next_steps(page, report.next_steps, tried(report))
+    print_next_steps(page, report.next_steps, validation_line(report))

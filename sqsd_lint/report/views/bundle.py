@@ -29,7 +29,7 @@ def print_validation(page: Page, facts: Mapping[str, Any] | None) -> None:
     """Print the part of `bundle show` about it; nothing where the bundle was not tried.
 
     Args:
-        facts: a `tried.Validation` as plain data.
+        facts: a `Validation` as plain data.
     """
     if facts is None:
         return

@@ -30,7 +30,7 @@ from sqsd_lint.report.sentences import (
     raw_coverage_notes,
     rule_counts,
     severity_counts,
-    tried,
+    validation_line,
     verdict,
 )
 from sqsd_lint.report.style.bar import scale_of
@@ -172,7 +172,7 @@ def page_view(report: Report, options: Options) -> dict[str, Any]:
         ],
         "notes": [prose(note) for note in report.head.notes],
         "next_steps": [prose(step) for step in report.next_steps],
-        "tried": tried(report),
+        "tried": validation_line(report),
         "distributions": [
             view for name, head, scores in scores_by_bundle(report) if (view := _picture(name, head, scores))
         ],
