@@ -116,7 +116,8 @@ def passing(data: Table, *, config: str | None = None, **settings: Any) -> Calla
 
     Args:
         data: a `datasets.Dataset`, or a list of dicts.
-        config, settings: as for `check`.
+        config: as for `check`.
+        **settings: as for `check`.
 
     Returns:
         A function of a row and its index in `data`.
