@@ -201,8 +201,6 @@ def score(
         print_note(tally.line())
         if remark():
             print_note(remark())
-        for note in notes:
-            print_note(note)
     raise typer.Exit(ExitCode.OK if tally.complete(settings.allow) else ExitCode.CANNOT_SCORE)
 
 

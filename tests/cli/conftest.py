@@ -17,6 +17,7 @@ class FakePipeline:
     report: Report = CLEAR
     rows: list[ScoredRow | Problem] = field(default_factory=list)
     error: BaseException | None = None
+    notes: tuple[str, ...] = ()
     settings: Settings | None = None
 
     def check(self, settings: Settings, *, progress: Any = None, **kept: Any) -> Report:
@@ -30,6 +31,8 @@ class FakePipeline:
         yield from self.rows
         if self.error:
             raise self.error
+        for text in self.notes:
+            note(text)
 
 
 @pytest.fixture

@@ -41,6 +41,14 @@ def test_what_is_allowed_by_name_is_no_failure(pipeline: FakePipeline) -> None:
     assert main(["score", "a.jsonl", "--allow", "SQSD301"]) == 3
 
 
+def test_a_note_is_printed_once_before_the_coverage(
+    pipeline: FakePipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.rows, pipeline.notes = [GOOD], ("2 rows are not judged",)
+    assert main(["score", "a.jsonl"]) == 0
+    assert capsys.readouterr().err.splitlines() == ["2 rows are not judged", "scored 1 of 1 rows"]
+
+
 def test_quiet_says_nothing(pipeline: FakePipeline, capsys: pytest.CaptureFixture[str]) -> None:
     pipeline.rows = [GOOD]
     main(["score", "a.jsonl", "--quiet"])
