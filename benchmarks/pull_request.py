@@ -101,7 +101,7 @@ def child(arguments: list[str]) -> None:
         if not hasattr(Scorer, "_timed"):
             Scorer._timed = True  # type: ignore[attr-defined]
             parts.wrap(Scorer, "stream", "scoring")
-            parts.wrap(Encoder, "encode", "tokenizing")
+            parts.wrap(Encoder, "encode_parts", "tokenizing")
         with parts.part("model and bundle"):
             return build(self)
 
@@ -204,7 +204,7 @@ def main() -> None:
                 found["all"] = [sum(cell[i] for cell in cells) for i in range(2)]
                 text = " | ".join(f"{wall:.1f} ({cpu:.1f})" for wall, cpu in (*cells, found["all"]))
                 print(f"| {size:,} | {label} | {text} | {found['peak']:,.0f} |", flush=True)
-            cpu = sum(runs["cold"]["parts"][part][1] for part in ("scoring", "tokenizing"))
+            cpu = sum(runs["cold"]["parts"].get(part, [0, 0])[1] for part in ("scoring", "tokenizing"))
             ratio, speed = cpu / peer["passes"][1], peer["tokens"] / cpu
             peers = f"{ratio:.2f} of the CPU seconds of forward and backward passes alone"
             results.append({"rows": size, **runs, "peer": peer})
