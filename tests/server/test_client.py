@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -132,13 +131,11 @@ def test_a_compressed_answer_is_not_read(bundle: BundleInfo) -> None:
 
 def test_an_answer_that_never_ends_is_given_up(bundle: BundleInfo) -> None:
     drip = Reply(parts=itertools.repeat(b" "), pause=0.05)
-    begun = time.monotonic()
     with (
         answering(lambda path, body: drip) as url,
         pytest.raises(ScorerError, match=r"more than 0\.5 seconds"),
     ):
         ask(url, bundle, timeout=0.5)
-    assert time.monotonic() - begun < 15
 
 
 def test_a_service_that_is_not_there_is_tried_again_and_given_up(bundle: BundleInfo) -> None:
