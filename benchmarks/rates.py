@@ -26,7 +26,7 @@ from scipy.optimize import linprog
 from sqsd_lint.bundle.calibrate import stored_sets
 from sqsd_lint.bundle.manifest import HARM
 from sqsd_lint.bundle.resolve import open_bundle
-from sqsd_lint.common.length_curve import KNOTS, conformal_score, fit_length_curve
+from sqsd_lint.common.length_curve import KNOTS, conformal_score, fit_length_curve, fit_location_and_scale
 from sqsd_lint.common.statistics import wilson
 
 Floats = NDArray[np.float64]
@@ -101,13 +101,11 @@ def quantile_regression(x: Floats, length: Floats, kind: NDArray[np.str_], perce
     return lambda at: basis(at) @ line + moved
 
 
-def location_and_scale(x: Floats, length: Floats, kind: NDArray[np.str_], percentile: str) -> Threshold:
+def one_rank(x: Floats, length: Floats, kind: NDArray[np.str_], percentile: str) -> Threshold:
     """Smooth location and scale, then one conformal rank for all lengths."""
-    from sqsd_lint.common.length_curve import _location_and_scale
-
     knots = np.unique(np.quantile(length, np.linspace(0, 1, KNOTS)))
     names, at = np.unique(kind, return_inverse=True)
-    location, scale = _location_and_scale(x, length, at, len(names), knots)
+    location, scale = fit_location_and_scale(x, length, at, len(names), knots)
     z = (x - np.interp(length, knots, location)) / np.interp(length, knots, scale)
     value = conformal_score(by_kind(z, kind), percentile)
     return lambda to: np.interp(to, knots, location) + value * np.interp(to, knots, scale)
@@ -124,7 +122,7 @@ WAYS: dict[str, Way] = {
     "one threshold, bounded by kind": one_threshold_by_kind,
     f"{BINS} bins of length": bins,
     "quantile regression": quantile_regression,
-    "location and scale": location_and_scale,
+    "location and scale": one_rank,
     "bands of length (shipped)": shipped,
 }
 

@@ -136,7 +136,7 @@ def fit_length_curve(scores: Sequence[float], tokens: Sequence[int], kinds: Sequ
     x, length = np.asarray(scores, float), np.log2(np.maximum(np.asarray(tokens, float), 1))
     names, kind = np.unique(np.asarray(kinds), return_inverse=True)
     knots = np.unique(np.quantile(length, np.linspace(0, 1, KNOTS)))
-    location, scale = _location_and_scale(x, length, kind, len(names), knots)
+    location, scale = fit_location_and_scale(x, length, kind, len(names), knots)
     standardized = (x - np.interp(length, knots, location)) / np.interp(length, knots, scale)
 
     bands = bands_of(len(x))
@@ -198,7 +198,7 @@ def proportion(percentile: float | str) -> Fraction:
     return Fraction(str(percentile)) / 100
 
 
-def _location_and_scale(
+def fit_location_and_scale(
     x: Floats, length: Floats, kind: NDArray[np.intp], kinds: int, knots: Floats
 ) -> tuple[Floats, Floats]:
     """Return weighted medians at every knot, and the scale of the rows above them."""

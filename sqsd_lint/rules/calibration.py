@@ -13,12 +13,12 @@ from sqsd_lint.common.length_curve import (
     PERCENTILES,
     LengthCurve,
     bands_of,
-    kind_rate,
     order_statistic,
     proportion,
     resolves,
 )
 from sqsd_lint.common.reference_range import ReferenceRange
+from sqsd_lint.common.statistics import wilson
 from sqsd_lint.errors import BundleCorruptError
 from sqsd_lint.types import Score
 
@@ -126,14 +126,9 @@ class ScoreCalibration:
         """Return the highest percentile that the benign rows of a length can resolve, to two decimals."""
         return math.floor(10000 * (1 - 1 / (self._band_rows + 1))) / 100
 
-    def open_kinds(self, percentile: float) -> tuple[str, ...]:
-        """Return the kinds of benign rows that are too few to bound their own rate at a percentile."""
-        rate = kind_rate(percentile)
-        return tuple(kind for kind, own in self.kinds.items() if not resolves(len(own), rate))
-
     def rate_interval(self, value: float) -> tuple[float, float]:
         """Return a 95 % interval (Wilson's) of the share of benign rows at or above a value."""
-        return wilson_interval(self.benign_above(value), len(self.benign))
+        return wilson(self.benign_above(value), len(self.benign))
 
     def harmful_value_at(self, percentile: float) -> float:
         """Return the score that a new harmful row falls short of in at most `percentile` percent of cases.
@@ -211,16 +206,6 @@ class ScoreCalibration:
                 f"the calibration in the bundle's manifest is damaged: {fault}",
                 hint="Calibrate the bundle again with `sqsd-lint bundle calibrate`.",
             ) from None
-
-
-def wilson_interval(found: int, of: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return Wilson's score interval of a share: 95 % by default."""
-    if of == 0:
-        return 0.0, 1.0
-    share, spread = found / of, z * z / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * math.sqrt(share * (1 - share) / of + spread / (4 * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _conditional(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from sqsd_lint.run import check as run_check
 from sqsd_lint.run import speed
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.plan import plan
+from tests.run.conftest import write
 
 Make = Callable[..., Settings]
 ROWS = [
@@ -21,44 +21,20 @@ ROWS = [
 ]
 
 
-def write(path: Path, *rows: object) -> Path:
-    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def make(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Make:
-    def settings(*paths: Path, **changes: object) -> Settings:
-        base = Settings(
-            bundle=str(tiny_bundle),
-            model=str(tiny_model_folder),
-            device="cpu",
-            dtype="float32",
-            threshold="1000",
-            warning_threshold="999",
-            cache_dir=str(tmp_path / "cache"),
-            paths=tuple(map(str, paths)),
-        )
-        return replace(base, **changes)  # type: ignore[arg-type]
-
-    return settings
-
-
 def no_model(self: ModelScorer) -> None:
     raise AssertionError("the model was loaded")
 
 
 def test_a_plan_counts_rows_and_what_the_cache_knows(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
     one = write(data / "a.jsonl", *ROWS[:5], "{broken")
     write(data / "b.jsonl", *ROWS[3:], ROWS[11])
-    run_check.check(make(one))
+    run_check.check(tiny_run(one))
     monkeypatch.setattr(ModelScorer, "_build", no_model)
-    found = plan(make(data))
+    found = plan(tiny_run(data))
     assert (found.files, found.rows, found.unscorable, found.complete) == (2, 16, 1, True)
     assert found.bytes == sum(path.stat().st_size for path in data.iterdir())
     (bundle,) = found.bundles
@@ -67,27 +43,27 @@ def test_a_plan_counts_rows_and_what_the_cache_knows(
     assert bundle.characters == sum(len(row["question"]) + len(row["answer"]) for row in ROWS[5:])
 
 
-def test_a_plan_of_a_few_rows_says_that_there_are_more(make: Make, tmp_path: Path) -> None:
+def test_a_plan_of_a_few_rows_says_that_there_are_more(tiny_run: Make, tmp_path: Path) -> None:
     data = write(tmp_path / "a.jsonl", *ROWS)
-    found = plan(make(data), most=5)
+    found = plan(tiny_run(data), most=5)
     assert (found.rows, found.complete) == (5, False)
-    assert plan(make(data), most=12).complete
+    assert plan(tiny_run(data), most=12).complete
 
 
-def test_time_goes_by_earlier_runs_and_else_by_the_machine(make: Make, tmp_path: Path) -> None:
+def test_time_goes_by_earlier_runs_and_else_by_the_machine(tiny_run: Make, tmp_path: Path) -> None:
     data = write(tmp_path / "a.jsonl", *ROWS)
-    estimated = plan(make(data)).bundles[0]
+    estimated = plan(tiny_run(data)).bundles[0]
     assert estimated.basis == "estimated"
     assert estimated.seconds is not None
     assert estimated.seconds > 0
-    assert plan(make(data), by_machine=False).seconds is None
-    run_check.check(make(data))
+    assert plan(tiny_run(data), by_machine=False).seconds is None
+    run_check.check(tiny_run(data))
     more = write(tmp_path / "b.jsonl", *({**row, "answer": row["answer"] * 2} for row in ROWS))
-    measured = plan(make(more)).bundles[0]
+    measured = plan(tiny_run(more)).bundles[0]
     assert measured.basis == "measured"
     (per_character,) = speed._read(tmp_path / "cache").values()
     assert measured.seconds == pytest.approx(per_character * measured.characters)  # type: ignore[operator]
-    assert plan(make(data)).seconds == 0.0
+    assert plan(tiny_run(data)).seconds == 0.0
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"k": "text"}', '{"k": -1.0}'])
@@ -99,9 +75,9 @@ def test_a_damaged_memory_of_speed_is_no_memory(content: str | None, tmp_path: P
     assert speed.recall(tmp_path, "k") == 0.5
 
 
-def test_a_sample_is_the_same_rows_in_whatever_order(make: Make, tmp_path: Path) -> None:
+def test_a_sample_is_the_same_rows_in_whatever_order(tiny_run: Make, tmp_path: Path) -> None:
     def judged(*rows: object, sample: int) -> tuple[set[str], list[int]]:
-        report = run_check.check(make(write(tmp_path / "a.jsonl", *rows), sample=sample))
+        report = run_check.check(tiny_run(write(tmp_path / "a.jsonl", *rows), sample=sample))
         return {row.fingerprint for row in report.rows}, [row.where.line for row in report.rows]
 
     found, lines = judged(*ROWS, sample=5)
@@ -113,24 +89,24 @@ def test_a_sample_is_the_same_rows_in_whatever_order(make: Make, tmp_path: Path)
     assert judged(*ROWS, sample=99) == (judged(*ROWS, sample=12)[0], list(range(1, 13)))
 
 
-def test_a_sample_is_named_and_calls_nothing_gone(make: Make, tmp_path: Path) -> None:
+def test_a_sample_is_named_and_calls_nothing_gone(tiny_run: Make, tmp_path: Path) -> None:
     data = write(tmp_path / "a.jsonl", *ROWS)
     baseline = tmp_path / "baseline.json"
     entries = {"a.jsonl": {"a" * 32: ["SQSD101"]}}
     baseline.write_text(json.dumps({"version": 1, "findings": entries}))
-    whole = run_check.check(make(data, baseline=str(baseline)))
+    whole = run_check.check(tiny_run(data, baseline=str(baseline)))
     assert [violation.rule for violation in whole.violations] == ["SQSD402"]
-    report = run_check.check(make(data, baseline=str(baseline), sample=4))
+    report = run_check.check(tiny_run(data, baseline=str(baseline), sample=4))
     assert report.violations == ()
     assert (report.coverage.scored, report.coverage.rows, report.coverage.complete) == (4, 4, True)
     (note,) = [note for note in report.coverage.notes if "sample" in note]
     assert "8 more rows were not looked at" in note
 
 
-def test_a_file_that_cannot_be_read_is_in_every_sample(make: Make, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_in_every_sample(tiny_run: Make, tmp_path: Path) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "a" * 64 + "\nsize 12\n"
     (tmp_path / "z.jsonl").write_text(pointer)
     data = write(tmp_path / "a.jsonl", *ROWS)
-    report = run_check.check(make(data, tmp_path / "z.jsonl", sample=2))
+    report = run_check.check(tiny_run(data, tmp_path / "z.jsonl", sample=2))
     assert [violation.rule for violation in report.violations] == ["SQSD304"]
     assert report.coverage.scored == 2
