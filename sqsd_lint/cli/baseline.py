@@ -145,7 +145,7 @@ def _audit(old: Baseline, acceptable: Sequence[Violation], settings: Settings, *
 
 
 def _write(path: Path, data: bytes, *, keep_none: bool = False) -> None:
-    """Replaces a file at once; one that holds these bytes already is not touched.
+    """Replace a file at once; one that holds these bytes already is not touched.
 
     Args:
         keep_none: where there is no file, do not make one that accepts nothing.

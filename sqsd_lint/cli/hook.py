@@ -103,7 +103,7 @@ def _refuse_replacement(ref: str) -> None:
 
 
 def _below_configured(context: typer.Context) -> list[str]:
-    """The named files that are below the `paths` of the configuration; the others are named in a note."""
+    """Return the named files that are below the configured `paths`; the others are named in a note."""
     from sqsd_lint.cli.settings import judged_settings_of
     from sqsd_lint.discover.not_read import listing
     from sqsd_lint.report.style.messages import print_note
@@ -131,7 +131,7 @@ def _all_staged(paths: Sequence[str]) -> bool:
 
 
 def _known(names: Sequence[str] | None) -> Sequence[str]:
-    """The hooks that --hook names.
+    """Return the hooks that --hook names.
 
     Raises:
         UsageError: one that sqsd-lint does not have.

@@ -253,7 +253,7 @@ def _score_into(
 
 
 def _write(items: Iterable[Any], table: Any, output_file: str | None) -> Tally:
-    """Writes items as the module `table` lays them out: its `row` and, for Parquet, its `columns`."""
+    """Write items as the module `table` lays them out: its `row` and, for Parquet, its `columns`."""
     from sqsd_lint.report.rows import write_objects, write_table
 
     if output_file and output_file.endswith(".parquet"):

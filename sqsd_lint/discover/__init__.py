@@ -62,7 +62,7 @@ def select(
     changed_since: str | None = None,
     whole: bool = False,
 ) -> Selection:
-    """The files to lint, and what each is compared with.
+    """Return the files to lint, and what each is compared with.
 
     Args:
         paths, exclude, force_exclude, ignore_files: as for `find_files`.
@@ -108,7 +108,7 @@ def find_files(
     force_exclude: bool = False,
     ignore_files: IgnoreFiles = ON_DISK,
 ) -> Found:
-    """The files to lint, in the order of `paths`, each once however often it is named or linked to.
+    """Return the files to lint, in the order of `paths`, each once however often it is named or linked to.
 
     Args:
         paths: files, taken whatever their suffix; folders, searched for the known SUFFIXES except what
@@ -146,7 +146,7 @@ def find_files(
 def _expand(
     path: str, exclude: Exclude, force: bool, files: IgnoreFiles, not_read: NotRead
 ) -> list[str | Problem] | None:
-    """What a path stands for, None where it is excluded."""
+    """Return what a path stands for, None where it is excluded."""
     if path == "-":
         return [path]
     try:

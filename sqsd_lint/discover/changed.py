@@ -61,7 +61,7 @@ class Changed:
         self._found = Selection(comparison=comparison.note, versions=self._versions, not_read=self._not_read)
 
     def select(self, paths: Sequence[str]) -> Selection:
-        """The changed files among `paths`, in that order.
+        """Return the changed files among `paths`, in that order.
 
         Raises:
             UsageError: "-" is among the paths.
@@ -181,7 +181,7 @@ class Changed:
             self._problem(path, "no such file or folder", "check the path")
 
     def _elsewhere(self, path: str, inside: str) -> None:
-        """A path outside of the repository, or in a submodule, which is a repository of its own."""
+        """Note a path outside of the repository, or in a submodule, which is a repository of its own."""
         if not self._comparison.on_disk or inside in self._comparison.kept:
             if self._comparison.submodule_of(inside):
                 self._note(_SUBMODULE, path)
@@ -274,7 +274,7 @@ class Changed:
 
 
 def _order(path: str) -> list[tuple[bool, bytes]]:
-    """The order of a search: files before folders."""
+    """Return the key that sorts as a search does: files before folders."""
     *folders, name = path.split("/")
     return [*((True, os.fsencode(folder)) for folder in folders), (False, os.fsencode(name))]
 

@@ -35,19 +35,19 @@ NOT_READ = (
 
 
 def suffix_of(path: str) -> str:
-    """The accepted suffix that `path` ends in, whatever its case; "" when it has none."""
+    """Return the accepted suffix that `path` ends in, whatever its case; "" when it has none."""
     name = os.path.basename(path).lower()
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
 def base_suffix(path: str) -> str:
-    """The suffix of the format alone: ".jsonl" of "a.jsonl.gz"; "" when the name has no accepted suffix."""
+    """Return the suffix of the format alone, ".jsonl" of "a.jsonl.gz"; "" when there is no accepted one."""
     suffix = suffix_of(path)
     return suffix.removesuffix(compression_of(path)) if suffix else ""
 
 
 def compression_of(path: str) -> str:
-    """The suffix of the compression, ".gz" of "a.jsonl.gz"; "" when the name has none."""
+    """Return the suffix of the compression, ".gz" of "a.jsonl.gz"; "" when the name has none."""
     suffix = suffix_of(path)
     return next((end for end in COMPRESSIONS if suffix.endswith(end)), "")
 

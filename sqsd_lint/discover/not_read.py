@@ -115,7 +115,7 @@ class NotRead:
         return _CHANGED_AT_MOST if self._changed else _NAMES_AT_MOST
 
     def _by_suffix(self, names: list[str]) -> str:
-        """The note on files of other formats: those that are likely to hold rows stand first."""
+        """Return the note on files of other formats: those that are likely to hold rows stand first."""
         names.sort(key=lambda name: (_likelihood(name), name))
         if self._changed or len(names) <= _NAMES_AT_MOST:
             return listing(names, *PathKind.FORMAT.value, self._most)

@@ -39,7 +39,7 @@ class Versions:
 
     @contextmanager
     def open(self, blob: str, name: str, limit: int) -> Iterator[str]:
-        """A file with the content of a version of `name`; of a pointer of Git LFS, what it stands for.
+        """Yield a file with the content of a version of `name`; of a pointer of Git LFS, what it stands for.
 
         Args:
             limit: the most bytes to copy; a larger object becomes a hollow file of its size.
@@ -51,7 +51,7 @@ class Versions:
             yield fetched_content(path, self._common_dir) or path
 
     def close(self) -> None:
-        """Removes the copies."""
+        """Remove the copies."""
         self.objects.close()
 
 
@@ -80,7 +80,7 @@ class Selection:
         return (*self.notes, *self.not_read.notes)
 
     def close(self) -> None:
-        """Removes what was copied out of the repository."""
+        """Remove what was copied out of the repository."""
         if self.versions is not None:
             self.versions.close()
 

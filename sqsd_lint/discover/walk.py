@@ -117,7 +117,7 @@ class _Walk:
         self._not_read.add(kind, path, real)
 
     def _real_of(self, path: str) -> str:
-        """The real path of one below the top folder, on the way to which no link is followed."""
+        """Return the real path of one below the top folder, on the way to which no link is followed."""
         return self._real + path[len(self._top) :]
 
 
@@ -201,7 +201,7 @@ class SearchFilter:
         return ignore is not None and ignore.matches(absolute, is_folder=is_folder)
 
     def _ignore(self, folder: str) -> Ignore | None:
-        """What holds in a folder; each one's ignore files are read once."""
+        """Return what holds in a folder; each one's ignore files are read once."""
         ignore: Ignore | None = None
         names = folder.split("/") if folder else []
         for depth in range(len(names) + 1):

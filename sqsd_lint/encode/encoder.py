@@ -30,7 +30,7 @@ class UnencodableError(ValueError):
     """A sample that the chat template refuses or of which nothing can be scored."""
 
     def problem(self, sample: Sample) -> Problem:
-        """What a report says about the row."""
+        """Return what a report says about the row."""
         return Problem(
             "SQSD301",
             sample.where,
@@ -169,7 +169,7 @@ class Encoder:
         )
 
     def _dropped(self, sample: Sample, text: str, spans: Mapping[int, Span]) -> tuple[str, ...]:
-        """What trained turns hold that the template does not write, by the keys of a message.
+        """Return what trained turns hold that the template does not write, by the keys of a message.
 
         Raises:
             UnencodableError: nothing of any of them is written.
@@ -197,7 +197,7 @@ class Encoder:
         return bool(re.sub(r"</?think>", "", words).strip())
 
     def _text(self, sample: Sample) -> tuple[str, dict[int, Span]]:
-        """The rendered sample, and by message the characters that are trained on."""
+        """Return the rendered sample, and by message the characters that are trained on."""
         if len(sample.messages) == 1 and sample.messages[0].role == "text":
             return self._plain_text(sample.messages[0].content)
         return self._conversation(sample)
@@ -220,7 +220,7 @@ class Encoder:
         return text, {**spans, last: (begin, len(text))}
 
     def _render(self, sample: Sample, count: int, *, generation_prompt: bool = True) -> str:
-        """The first `count` messages as text."""
+        """Return the first `count` messages as text."""
         try:
             return self._template.render(
                 sample.messages[:count], generation_prompt=generation_prompt, tools=sample.tools
@@ -229,7 +229,7 @@ class Encoder:
             raise UnencodableError(f"the chat template refuses the conversation: {error}") from error
 
     def _with_answer(self, sample: Sample, turn: int) -> tuple[str, int]:
-        """The text up to the end of an answer, and where the answer begins in it.
+        """Return the text up to the end of an answer, and where the answer begins in it.
 
         The answer stands as the row has it, closed by the end-of-turn. What it says beside its content only a
         template can write, which then renders the whole conversation.
@@ -383,7 +383,7 @@ def _is_written(value: Any, text: str) -> bool:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """The words in a value: its texts, but of a call neither its id nor its type."""
+    """Yield the words in a value: its texts, but of a call neither its id nor its type."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -396,7 +396,7 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def _thought_in(content: str) -> str:
-    """The thought that stands before an answer in its content, "" if none does."""
+    """Return the thought that stands before an answer in its content, "" if none does."""
     before, mark, _ = content.partition("</think>")
     return before.rpartition("<think>")[2].strip() if mark else ""
 

@@ -126,7 +126,7 @@ def _open(
 
 
 def _numbered(item: Row | Problem, number: int, name: str) -> Row | Problem:
-    """An item of one file among several: a row by its number, a problem with the file's name."""
+    """Return an item of one file among several: a row by its number, a problem with the file's name."""
     if item.where.index < 0:
         where = replace(item.where, line=0)
     else:
@@ -138,7 +138,7 @@ def _numbered(item: Row | Problem, number: int, name: str) -> Row | Problem:
 
 
 def _no_data(file: str, names: list[str]) -> Problem:
-    """The problem of an archive of other things, which is no training data if it was not named as such."""
+    """Return the problem of an archive of other things: no training data, if it was not named as such."""
     return Problem(
         "SQSD304",
         Where(file, 0, -1),
@@ -155,7 +155,7 @@ def _some(names: list[str]) -> str:
 
 
 def _data_members(members: list[zipfile.ZipInfo]) -> tuple[list[zipfile.ZipInfo], list[str]]:
-    """The members that hold data by their names, and the names of the other files.
+    """Return the members that hold data by their names, and the names of the other files.
 
     Raises:
         Unreadable: a member may hold rows, and cannot be read; or there is no file at all.
@@ -181,7 +181,7 @@ def _of_the_system(name: str) -> bool:
 
 
 def _refuse_long_list(source: Source) -> None:
-    """Raises Unreadable if an archive says that its list of members is longer than it may be.
+    """Raise Unreadable if an archive says that its list of members is longer than it may be.
 
     The list is read as a whole, so its length is looked up first, where zipfile looks for it: in the last
     record of the archive, or in the one of the 64-bit format before it.

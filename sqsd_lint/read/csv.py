@@ -152,7 +152,7 @@ def open_table(source: Source) -> CsvTable | None:
 
 
 def _other_header(header: Record, delimiter: str) -> tuple[str, Record] | None:
-    """A header of one name, or none, as another delimiter divides it; None where none does.
+    """Return a header of one name, or none, as another delimiter divides it; None where none does.
 
     Spreadsheets write semicolons where a comma is the decimal point, and no `sep=`.
     """
@@ -297,7 +297,7 @@ def _check_header(header: list[str], line: int) -> None:
 
 
 def _refuse_other_delimiter(table: CsvTable, record: Record) -> None:
-    """Raises Unreadable if header and record have equally many cells when they are divided in another way."""
+    """Raise Unreadable if header and record have equally many cells when they are divided otherwise."""
     for mark in _DELIMITERS_KNOWN:
         if mark == table.delimiter or mark not in table.header.text or mark not in record.text:
             continue

@@ -117,7 +117,7 @@ def read_chunk(stream: BinaryIO, column: Column, file_size: int) -> ColumnChunk:
 
 
 def _pages(stream: BinaryIO, at: int, end: int) -> Iterator[dict[int, Any]]:
-    """The headers of the pages that lie between two places in a file."""
+    """Yield the headers of the pages that lie between two places in a file."""
     while 0 <= at < end:
         length = _HEADER
         while True:
@@ -150,7 +150,7 @@ def _structures(page: dict[int, Any], field: int) -> list[dict[int, Any]]:
 
 
 def _structure(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
-    """A structure's fields by number, and where it ends.
+    """Return a structure's fields by number, and where it ends.
 
     Raises:
         IndexError: it goes on behind the data.

@@ -44,7 +44,7 @@ def dump(value: Any, indent: int | None = None) -> str:
 
 
 def number(value: float | None) -> float | None:
-    """A finite float, or None: JSON knows no NaN."""
+    """Return a finite float, or None: JSON knows no NaN."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -83,7 +83,7 @@ def threshold(value: Threshold | None) -> dict[str, Any] | None:
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """Counts and the exit code (the verdict before `--exit-zero`).
+    """Return counts and the exit code (the verdict before `--exit-zero`).
 
     `baselined` and `suppressed` are findings that somebody has accepted: no part of the other counts.
     """
@@ -165,7 +165,7 @@ def consensus(value: Consensus) -> dict[str, Any]:
 
 
 def opinion(value: Opinion) -> dict[str, Any]:
-    """What one of them says."""
+    """Return what one of several bundles says."""
     return {
         "bundle": value.bundle,
         "danger": number(value.score.danger),
@@ -207,7 +207,7 @@ def row(value: ScoredRow | Problem) -> dict[str, Any]:
 
 
 def _risk(score: Score | None) -> dict[str, Any]:
-    """What thresholds are compared with, where a bundle makes more of a row than its SQSD."""
+    """Return what thresholds are compared with, where a bundle makes more of a row than its SQSD."""
     found = {}
     if score and score.harm is not None:
         found["harm"] = number(score.harm)

@@ -39,13 +39,13 @@ class Tally:
         return all(code in allow for code in self.unscored)
 
     def line(self) -> str:
-        """The coverage line."""
+        """Return the coverage line."""
         reasons = [f"{count:,} {code}" for code, count in sorted(self.unscored.items())]
         missing = f"; not scored: {numbers.listing(reasons)}" if reasons else ""
         return f"scored {self.scored} of {self.rows} rows{missing}"
 
     def count(self, items: Iterable[T | Problem], to_fields: Fields[T]) -> Iterator[dict[str, Any]]:
-        """Passes every item on as its fields."""
+        """Pass every item on as its fields."""
         for item in items:
             row = to_fields(item)
             self.rows += item.rows if isinstance(item, Problem) else 1
@@ -73,7 +73,7 @@ def scores_by_bundle(report: Report) -> list[tuple[str, Head, Mapping[float, int
 
 
 def write_objects(items: Iterable[T | Problem], to_fields: Fields[T], stream: IO[str]) -> Tally:
-    """Writes one JSON object per item, as `to_fields` makes it; its `status` says whether it is scored."""
+    """Write one JSON object per item, as `to_fields` makes it; its `status` says whether it is scored."""
     tally = Tally()
     for row in tally.count(items, to_fields):
         stream.write(fields.dump(row) + "\n")
@@ -81,7 +81,7 @@ def write_objects(items: Iterable[T | Problem], to_fields: Fields[T], stream: IO
 
 
 def columns() -> dict[str, Any]:
-    """The columns of a table of rows and their Arrow types."""
+    """Return the columns of a table of rows and their Arrow types."""
     import pyarrow
 
     return {
@@ -104,7 +104,7 @@ def columns() -> dict[str, Any]:
 def write_table(
     items: Iterable[T | Problem], to_fields: Fields[T], columns: dict[str, Any], path: Path
 ) -> Tally:
-    """Writes a Parquet file of the fields that `to_fields` makes of each item."""
+    """Write a Parquet file of the fields that `to_fields` makes of each item."""
     import pyarrow
     import pyarrow.parquet
 

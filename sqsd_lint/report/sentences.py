@@ -50,7 +50,7 @@ def opinion_text(opinion: Opinion) -> str:
 
 
 def row_text(violation: Violation, options: Options, cells: int) -> str:
-    """The start of the row's text, escaped; under `--redact` its fingerprint; empty where there is none."""
+    """Return the start of the row's text, escaped, or under `--redact` its fingerprint; "" without one."""
     if options.redact:
         return f"fingerprint {escape(violation.fingerprint)}" if violation.fingerprint else ""
     return excerpt(violation.excerpt, cells)
@@ -79,7 +79,7 @@ def counts_by_severity(report: Report) -> Counter[Severity]:
 
 
 def files_with_findings(report: Report) -> set[str]:
-    """The files with a finding, be it listed or not."""
+    """Return the files with a finding, be it listed or not."""
     return {v.where.file for v in report.violations} | {each.file for each in report.unlisted}
 
 
@@ -127,7 +127,7 @@ def coverage_line(report: Report) -> str:
 
 
 def coverage_parts(report: Report) -> list[str]:
-    """What belongs beside the coverage line: where scores came from, and what was left out knowingly."""
+    """Return what belongs beside the coverage line: where scores came from, what was left out knowingly."""
     coverage = report.coverage
     parts = [f"{coverage.cached} from cache"] if coverage.cached else []
     if coverage.allowed:
@@ -138,19 +138,19 @@ def coverage_parts(report: Report) -> list[str]:
 
 
 def coverage_notes(report: Report) -> list[str]:
-    """What was left out for another reason, in words."""
+    """Return what was left out for another reason, in words."""
     return [escape(note) for note in raw_coverage_notes(report)]
 
 
 def raw_coverage_notes(report: Report) -> list[str]:
-    """The same as they are, for formats with an escape of their own."""
+    """Return the same as they are, for formats with an escape of their own."""
     unlisted = sum(each.count for each in report.unlisted)
     more = [f"{unlisted:,} further findings are counted, not listed"] if unlisted else []
     return [*more, *report.coverage.notes]
 
 
 def not_read_line(report: Report) -> str:
-    """What a quiet report says of paths that were passed by: how many; empty where there are none."""
+    """Return how many paths were passed by, as a quiet report says it; empty where there are none."""
     count = report.coverage.not_read
     if not count:
         return ""
@@ -159,7 +159,7 @@ def not_read_line(report: Report) -> str:
 
 
 def not_scored(report: Report) -> list[str]:
-    """The reasons why rows or files have no score, with counts."""
+    """Return the reasons why rows or files have no score, with counts."""
     coverage = report.coverage
     of_rows, of_files = (RULES.of_scope(scope, unscored=True) for scope in (Scope.ROW, Scope.FILE))
     names = {key[:2]: count for key, count in rule_counts(report).items() if key[0] in of_rows}
@@ -194,7 +194,7 @@ def _are(count: int) -> str:
 
 
 def validation_line(report: Report) -> str:
-    """What training on rows like those found did when it was tried; empty where that is not known.
+    """Return what training on rows like those found did when it was tried; empty where that is not known.
 
     Rows like those found: the window whose scores lie nearest to the middle one of SQSD101's and SQSD102's.
     """

@@ -131,7 +131,7 @@ def agree(
 def reference_rows(
     files: Sequence[str], settings: Settings, rows: int | None = None
 ) -> dict[str, list[Sample]]:
-    """The rows of reference files by file name, at most `rows` of each.
+    """Return the rows of reference files by file name, at most `rows` of each.
 
     Raises:
         UsageError: a row that is no training sample: a reference set must be clean.

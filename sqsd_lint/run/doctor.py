@@ -104,7 +104,7 @@ def _missing(name: str, error: SqsdLintError) -> Fact:
 
 
 def _packages() -> Iterator[Fact]:
-    """The versions that scores depend on, then every requirement that this environment does not meet."""
+    """Yield the versions that scores depend on, then every requirement that is not met here."""
     found = [f"{name} {version}" for name in _SCORING if (version := _version(name))]
     yield Fact("packages", ", ".join(found) or "none of those that score", "ok" if found else "note")
     try:
@@ -213,7 +213,7 @@ def _model(bundle: Bundle, settings: Settings, cache: Path) -> Fact:
 
 
 def _downloaded(name: str) -> Path | None:
-    """The folder of what was downloaded from the Hub under a name. The Hub is not asked."""
+    """Return the folder of what was downloaded from the Hub under a name. The Hub is not asked."""
     try:
         from huggingface_hub import snapshot_download
 
@@ -223,7 +223,7 @@ def _downloaded(name: str) -> Path | None:
 
 
 def _fit(bundle: Bundle, settings: Settings, cache: Path) -> Iterator[Fact]:
-    """What a check would take in memory and time; says nothing of a model whose configuration is not here."""
+    """Yield what a check would take in memory and time; nothing of a model without a configuration here."""
     from sqsd_lint.run import fit as f
 
     folder = place_of_model(bundle, settings, cache)
@@ -263,12 +263,12 @@ def _duration(seconds: float) -> str:
 
 
 def _named(settings: Settings) -> str | None:
-    """The base model that the settings name: with --proxy they name what the bundle stands in for."""
+    """Return the base model that the settings name: with --proxy they name what it stands in for."""
     return None if settings.proxy else settings.model
 
 
 def place_of_model(bundle: BundleInfo, settings: Settings, cache: Path) -> Path | None:
-    """The folder of the model that a check would load, if there is one."""
+    """Return the folder of the model that a check would load, if there is one."""
     from sqsd_lint.bundle.base_model import local_folder
     from sqsd_lint.bundle.embedded import EMBEDDED_MODEL_ID, unpacked_folder
 
@@ -280,7 +280,7 @@ def place_of_model(bundle: BundleInfo, settings: Settings, cache: Path) -> Path 
 
 
 def _rules(settings: Settings) -> Fact:
-    """The rule pack and its lines, which only the bundle's calibration can tell."""
+    """Return the rule pack and its lines, which only the bundle's calibration can tell."""
     from sqsd_lint.run.bundle_run import BundleRun
     from sqsd_lint.run.policy_source import open_policy_source
 

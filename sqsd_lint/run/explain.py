@@ -28,7 +28,7 @@ _BEYOND_CHANCE = 3.5
 
 
 def find_sample(target: RowReference, settings: Settings) -> Sample:
-    """The row that was named.
+    """Return the row that was named.
 
     Raises:
         UsageError: there is no such row, or several rows have such a fingerprint.
@@ -126,7 +126,7 @@ def _window_note(score: Score) -> list[str]:
 
 
 def _policy(bundle_run: BundleRun) -> Policy:
-    """The lines of the run; without a calibration there may be none, and all else is explained the same."""
+    """Return the policy of the run; without a calibration it may have no thresholds, all else is the same."""
     try:
         return bundle_run.policy(load_pack(bundle_run.settings.rules))
     except BundleError:
@@ -134,7 +134,7 @@ def _policy(bundle_run: BundleRun) -> Policy:
 
 
 def _nearest(bundle_run: BundleRun, sample: Sample, encoded: Encoded) -> Nearest | None:
-    """The training rows whose updates are most like the sample's, where the bundle has sketches of them."""
+    """Return the training rows whose updates are most like the sample's, where the bundle has sketches."""
     if bundle_run.scorer.expansion != bundle_run.bundle.manifest.expansion:
         return None
     stored = load_sketches(bundle_run.model_scorer.bundle)

@@ -155,7 +155,7 @@ class ModelScorer(CachedScorer):
         self._loaded = None
 
     def parts(self) -> tuple[Encoder, Scorer]:
-        """The encoder and the scorer themselves, for commands that look inside a score."""
+        """Return the encoder and the scorer themselves, for commands that look inside a score."""
         return self._load()
 
     def _load(self) -> tuple[Encoder, Scorer]:
@@ -168,7 +168,7 @@ class ModelScorer(CachedScorer):
         return self._loaded
 
     def base(self) -> tuple[Any, Any]:
-        """The frozen base model, the bundle's base adapter merged, in the run's dtype, and its tokenizer."""
+        """Return the frozen base model in the run's dtype, the base adapter merged, and its tokenizer."""
         require("torch")
         manifest, settings = self.bundle.manifest, self._settings
         status = self._progress.status if self._progress else (lambda text: None)
@@ -255,7 +255,7 @@ class ModelScorer(CachedScorer):
 
 
 def scored_modules(names: set[str], modules: str | int) -> set[str] | None:
-    """The modules of the top `modules` blocks, counted from the output; None for all of them."""
+    """Return the modules of the top `modules` blocks, counted from the output; None for all of them."""
     return top_blocks(names, modules) if isinstance(modules, int) else None
 
 

@@ -146,7 +146,7 @@ class Rows:
     def _without_foreign(
         self, file: DataFile, items: Iterable[Sample | Problem]
     ) -> Iterator[Sample | Problem]:
-        """The items of a file, but none of a file without one row that looks like a sample.
+        """Yield the items of a file, but none of a file without one row that looks like a sample.
 
         One object alone, as a file of settings or translations is, is no table of samples.
         """
@@ -165,7 +165,7 @@ class Rows:
             yield from held
 
     def _judged(self, file: DataFile) -> Iterator[Sample | Problem]:
-        """What a file holds and its old version does not; a row without a fingerprint counts as new."""
+        """Yield what a file holds and its old version does not; a row without a fingerprint counts as new."""
         old = self._fingerprints(file)
         self._seen_known = False
         for item in self._read(file.blob, file.name, self._pass_by(file.name)):
@@ -241,7 +241,7 @@ def _is_unknown(problem: Problem) -> bool:
 
 
 def select_all(settings: Settings) -> Selection:
-    """The data files under the given paths, whole, whatever of them has changed.
+    """Return the data files under the given paths, whole, whatever of them has changed.
 
     Raises:
         UsageError: there are none.
@@ -250,7 +250,7 @@ def select_all(settings: Settings) -> Selection:
 
 
 def select_files(settings: Settings, ignore_files: IgnoreFiles = ON_DISK) -> Selection:
-    """The data files under the given paths.
+    """Return the data files under the given paths.
 
     Raises:
         UsageError: there are none. A gate that looks in the wrong place must not stay green.

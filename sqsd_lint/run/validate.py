@@ -177,7 +177,7 @@ def per_row(
 
 
 def _write_answers(path: Path, runs: Sequence[Run], prompts: Sequence[str]) -> None:
-    """What the models said, for people and for judges outside: one answer a line."""
+    """Write what the models said, for people and for judges outside: one answer a line."""
     from sqsd_lint.experiments.run_store import UNTRAINED
 
     lines = [
@@ -223,7 +223,7 @@ class _Material:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """What a result says about where it comes from."""
+        """Return what a result says about where it comes from."""
         bundle_run, settings = self.bundle_run, self.bundle_run.settings
         bundle, scorer = bundle_run.bundle, bundle_run.scorer
         return {
@@ -239,7 +239,7 @@ class _Material:
 
 
 def _samples(settings: Settings, held_out: float, rows: int | None) -> list[Sample]:
-    """The rows of all files, each row once, at most `rows` of a file."""
+    """Return the rows of all files, each row once, at most `rows` of a file."""
     found: dict[str, Sample] = {}
     for file in settings.paths:
         # By hash, not as the file has them: the first rows of a file are often of one kind.

@@ -22,7 +22,7 @@ _MAX_BYTES = 32 << 20
 
 
 def ci_base(environ: Mapping[str, str]) -> str | None:
-    """The base of the pull request, merge group or merge request that this run is about.
+    """Return the base of the pull request, merge group or merge request that this run is about.
 
     None for a run of another kind, and where the working folder lies outside of the checkout: what happens in
     a folder of its own is no part of that change.
@@ -49,7 +49,7 @@ def _github(environ: Mapping[str, str]) -> str | None:
 
 
 def _entry(environ: Mapping[str, str], *keys: str) -> str | None:
-    """A text of the event's description, None if it is not there."""
+    """Return a text of the event's description, None if it is not there."""
     try:
         with open(environ.get("GITHUB_EVENT_PATH", ""), "rb") as stream:
             value: Any = json.loads(stream.read(_MAX_BYTES))
@@ -104,7 +104,7 @@ class Comparison:
 
     @classmethod
     def staged(cls, git: Git) -> Comparison:
-        """The index against the last commit, or against nothing before the first."""
+        """Return the index against the last commit, or against nothing before the first."""
         head = git.head()
         against = f"HEAD ({head[:12]})" if head else "nothing: there is no commit yet"
         return cls(
@@ -113,7 +113,7 @@ class Comparison:
 
     @classmethod
     def since(cls, git: Git, ref: str) -> Comparison:
-        """The work tree, or the commit NEW of `OLD...NEW`, against its last common commit with `ref`.
+        """Return the work tree, or the commit NEW of `OLD...NEW`, against its last common commit with `ref`.
 
         An OLD that is all zeros stands for nothing, as in what git hands to the hooks of a push.
 
@@ -141,7 +141,7 @@ class Comparison:
         return self.judged == "work tree"
 
     def entries(self) -> list[DiffEntry]:
-        """The paths that differ, each once."""
+        """Return the paths that differ, each once."""
         if self.judged == "index":
             return self._diff("diff-index", "--cached", "-M", self.base, "--")
         if not self.on_disk:
@@ -167,7 +167,7 @@ class Comparison:
         return list(found.values())
 
     def _changed_on_the_way(self) -> list[str]:
-        """The data files that git compares only after the attributes of a change had them changed.
+        """Return the data files that git compares only after a change's attributes had them changed.
 
         `ident` makes one of every `$Id: ... $`, whatever stands in it, and a filter may do anything; that of
         Git LFS is known.
@@ -196,7 +196,7 @@ class Comparison:
         return _kept(self.git.items("ls-tree", "-r", "-z", "--full-tree", self.judged, "--"), blob=2)
 
     def submodule_of(self, path: str) -> str:
-        """The submodule that a path is or lies in, "" for none."""
+        """Return the submodule that a path is or lies in, "" for none."""
         for end in (i for i, char in enumerate(f"{path}/") if char == "/"):
             kept = self.kept.get(path[:end])
             if kept and kept.mode == SUBMODULE:
@@ -204,7 +204,7 @@ class Comparison:
         return ""
 
     def target(self, path: str, read: Callable[[str, int], bytes]) -> tuple[str, KeptVersions] | None:
-        """The file inside of the repository that a symbolic link leads to, None if there is none.
+        """Return the file inside of the repository that a symbolic link leads to, None if there is none.
 
         Args:
             path: the link.
@@ -239,7 +239,7 @@ class Comparison:
 
 
 def _on_disk(entry: DiffEntry, known: DiffEntry) -> DiffEntry:
-    """What lies on disk, compared with the old version that the index was compared with."""
+    """Return what lies on disk, compared with the old version that the index was compared with."""
     status = known.status if entry.status != "D" and known.status not in "DU" else entry.status
     return replace(known, path=entry.path, status=status, mode=entry.mode, blob="")
 

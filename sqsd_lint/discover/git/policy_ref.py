@@ -44,7 +44,7 @@ class PolicyRef:
         self._objects.close()
 
     def _named(self, path: str) -> str | None:
-        """A path's place below the root by its name: the work tree's links may be a change's own.
+        """Return a path's place below the root by its name: the work tree's links may be a change's own.
 
         None outside of the repository; a link that leads into it from outside is followed.
         """
@@ -63,7 +63,7 @@ class PolicyRef:
         return bool(self.git.items(*tree, self.commit, "--", f":(top,literal){inside}"))
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file, from the commit if it `holds` the path; None where there is none.
+        """Return the content of a file, from the commit if it `holds` the path; None where there is none.
 
         Raises:
             ConfigError: it is too large, or a link to no file of the repository.
@@ -79,12 +79,12 @@ class PolicyRef:
             raise ConfigError(f"{path}: {error}, at {self.label}") from None
 
     def text(self, path: str) -> str | None:
-        """The text of an ignore file, None where there is none."""
+        """Return the text of an ignore file, None where there is none."""
         data = self.read(path)
         return None if data is None else data.decode("utf-8", "surrogateescape")
 
     def refuse_change(self, path: str, what: str) -> None:
-        """Holds a folder inside of the repository, and the way to it, to what the commit has there.
+        """Hold a folder inside of the repository, and the way to it, to what the commit has there.
 
         What links in it lead to, inside of the repository, is held likewise.
 
@@ -111,7 +111,7 @@ class PolicyRef:
             paths = [link for end in ends for link in links_below(os.path.join(self.git.root, end or ""))]
 
     def _changed(self, places: Sequence[str]) -> str:
-        """The first file that differs from the commit's; "" if none does."""
+        """Return the first file that differs from the commit's; "" if none does."""
         plain = ("--name-only", "-z", "--no-relative", "--no-ext-diff", "--no-textconv")
         specs = [f":(top,literal){each}" if each else ":/" for each in places]
         for begin in range(0, len(specs), _MAX_SPECS):
@@ -125,7 +125,7 @@ class PolicyRef:
 
 
 def _read(path: str) -> bytes | None:
-    """A file outside of the repository, None where there is none that can be read."""
+    """Return a file outside of the repository, None where there is none that can be read."""
     try:
         with open(path, "rb") as stream:
             return stream.read(_MAX_BYTES + 1)

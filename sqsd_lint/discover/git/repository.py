@@ -75,7 +75,7 @@ class Git:
         return os.fsdecode(out).rstrip("\n").split("\n", 2)
 
     def bytes(self, *arguments: str, given: bytes = b"") -> bytes:
-        """What a command prints.
+        """Return what a command prints.
 
         Raises:
             UsageError: it failed.
@@ -86,11 +86,11 @@ class Git:
         return out
 
     def text(self, *arguments: str) -> str:
-        """What a command prints, without the last line's end."""
+        """Return what a command prints, without the last line's end."""
         return os.fsdecode(self.bytes(*arguments)).rstrip("\n")
 
     def items(self, *arguments: str, given: Sequence[str] = ()) -> list[str]:
-        """What a command prints with -z.
+        """Return what a command prints with -z.
 
         Args:
             given: what it reads with --stdin -z.
@@ -99,7 +99,7 @@ class Git:
         return [os.fsdecode(item) for item in out.split(b"\0") if item]
 
     def on_trust(self, *specs: str) -> list[str]:
-        """The files that git does not compare with the disk: marked --assume-unchanged or --skip-worktree.
+        """Return files marked --assume-unchanged or --skip-worktree: git does not compare them with the disk.
 
         A sparse checkout marks so what it leaves out; those files are not on the disk, and not in the list.
         """
@@ -108,16 +108,16 @@ class Git:
         return [path for path in marked if os.path.lexists(os.path.join(self.root, path))]
 
     def empty_tree(self) -> str:
-        """The object that stands for a tree without files, which every repository knows."""
+        """Return the object that stands for a tree without files, which every repository knows."""
         return self.text("hash-object", "-t", "tree", os.devnull)
 
     def head(self) -> str:
-        """The commit that is checked out, "" before the first one."""
+        """Return the commit that is checked out, "" before the first one."""
         code, out, _ = _run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         return "" if code else os.fsdecode(out).strip()
 
     def commit(self, ref: str) -> str:
-        """The commit that `ref` names.
+        """Return the commit that `ref` names.
 
         Raises:
             UsageError: it names none here.
@@ -135,7 +135,7 @@ class Git:
         return os.fsdecode(out).strip()
 
     def merge_base(self, old: str, new: str) -> str:
-        """The last commit that the histories of two commits share.
+        """Return the last commit that the histories of two commits share.
 
         Raises:
             UsageError: they share none, or not in this clone.
@@ -158,7 +158,7 @@ class Git:
 
 
 def tracked_below(folder: str) -> tuple[str, frozenset[str]]:
-    """The top of the work tree around a folder, and what git tracks in the folder, by places below that top.
+    """Return the top of the work tree around a folder, and what git tracks in the folder, by places below it.
 
     Nothing where there is no work tree, or no git.
     """
@@ -177,7 +177,7 @@ def tracked_below(folder: str) -> tuple[str, frozenset[str]]:
 
 
 def environment() -> dict[str, str]:
-    """The process's, with git's messages in English, no question asked, and objects as their digests say.
+    """Return the process's, with git's messages in English, no question asked, and no object replaced.
 
     GIT_DIR, the quarantine of a push and its alternates stay: git sets them for its hooks, and an object from
     there has its digest like any other.

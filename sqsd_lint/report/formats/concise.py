@@ -33,7 +33,7 @@ _CELLS = 80
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Writes the findings; with `statistics` one line per rule instead."""
+    """Write the findings; with `statistics` one line per rule instead."""
     lines = (
         _counts(report) if options.statistics else [_line(v, options) for v in by_place(report.violations)]
     )

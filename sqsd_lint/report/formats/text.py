@@ -45,7 +45,7 @@ _MARGIN = 2
 
 
 def print_statistics(page: Page, report: Report) -> None:
-    """Prints one row per rule, the most frequent first, then a histogram of all scores with the lines."""
+    """Print one row per rule, the most frequent first, then a histogram of all scores with the lines."""
     counts = rule_counts(report)
     width = max((len(str(count)) for count in counts.values()), default=0)
     for (rule, name, severity), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
@@ -87,7 +87,7 @@ def _print_histogram(page: Page, found: Histogram, head: Head) -> None:
 
 
 def _style(found: Histogram, column: int, head: Head) -> str:
-    """The colour of the severity that rows in this bin get."""
+    """Return the colour of the severity that rows in this bin get."""
     if head.error_threshold and column >= found.column(head.error_threshold.value):
         return "red"
     if head.warning_threshold and column >= found.column(head.warning_threshold.value):
@@ -149,7 +149,7 @@ def print_coverage(page: Page, report: Report, options: Options) -> None:
 
 
 def print_next_steps(page: Page, steps: Sequence[str], tried: str = "") -> None:
-    """What such rows cost when they were tried, and what to do next; commands stand in backticks."""
+    """Print what such rows cost when they were tried, and what to do next; commands stand in backticks."""
     if steps or tried:
         page.line()
     if tried:
@@ -161,7 +161,7 @@ def print_next_steps(page: Page, steps: Sequence[str], tried: str = "") -> None:
 def print_findings(
     page: Page, violations: Sequence[Violation], scale: Scale | None, options: Options
 ) -> None:
-    """Prints a header per file, in order of first appearance, and its findings by line, one of a kind."""
+    """Print a header per file, in order of first appearance, and its findings by line, one of a kind."""
     files: dict[str, list[Violation]] = {}
     for violation in violations:
         files.setdefault(violation.where.file, []).append(violation)
@@ -222,7 +222,7 @@ def _print_message(page: Page, violation: Violation, indent: int, options: Optio
 
 
 def _print_row(page: Page, violation: Violation, indent: int, options: Options) -> None:
-    """What is known of the row itself: how its score came about, and its text."""
+    """Print what is known of the row itself: how its score came about, and its text."""
     if options.verbose and violation.score is not None:
         page.line(Text(page.glyphs.dot.join(_parts(violation.score)), "dim"), indent)
     for opinion in violation.opinions if options.verbose else ():
@@ -267,7 +267,7 @@ def _parts(score: Score) -> list[str]:
 
 
 def write(report: Report, stream: IO[str], options: Options) -> None:
-    """Prints `report`; every piece of foreign text is escaped on the way (`report.safe`)."""
+    """Print `report`; every piece of foreign text is escaped on the way (`report.safe`)."""
     page = open_page(stream, options.width)
     scores = [v.score.risk for v in report.violations if v.score is not None]
     scale = scale_of(report.head, scores)

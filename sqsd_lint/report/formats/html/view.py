@@ -39,7 +39,7 @@ from sqsd_lint.types import Head, Opinion, Report, Severity, Threshold, Violatio
 
 
 def prose(text: str) -> list[tuple[str, bool]]:
-    """The escaped pieces of a sentence, each with whether it stood in backticks."""
+    """Return the escaped pieces of a sentence, each with whether it stood in backticks."""
     return [(part, bool(at % 2)) for at, part in enumerate(escape(text).split("`")) if part]
 
 
@@ -51,7 +51,7 @@ _BAR = 60.0
 
 
 def finding_views(found: Sequence[Violation], head: Head, options: Options) -> list[dict[str, Any]]:
-    """The MOST worst findings, each with its rank by score, by place and by rule.
+    """Return the MOST worst findings, each with its rank by score, by place and by rule.
 
     The page sorts by these ranks, so that its order never depends on the reader's language.
     """
@@ -113,7 +113,7 @@ def _ranks(found: Sequence[Violation], key: Callable[[Violation], Any]) -> list[
 
 
 def _text(raw: str) -> str:
-    """The row's text with its line breaks, every line of it escaped, cut at `_TEXT` characters."""
+    """Return the row's text with its line breaks, every line of it escaped, cut at `_TEXT` characters."""
     cut = raw[:_TEXT].replace("\r\n", "\n").rstrip("\n")
     return "\n".join(escape(line) for line in cut.split("\n")) + ("…" if len(raw) > _TEXT else "")
 
@@ -128,7 +128,7 @@ def _opinion(opinion: Opinion) -> tuple[str, str]:
 
 
 def _parts(violation: Violation) -> list[tuple[str, str]]:
-    """The numbers of the row view."""
+    """Return the numbers of the row view."""
     score = violation.score
     if score is None:
         return [_opinion(opinion) for opinion in violation.opinions]
@@ -161,7 +161,7 @@ _MEANING = {
 
 
 def page_view(report: Report, options: Options) -> dict[str, Any]:
-    """The variables of `page.html.jinja`."""
+    """Return the variables of `page.html.jinja`."""
     found = () if options.statistics else report.violations
     rules, severities = rule_counts(report), counts_by_severity(report)
     return {
@@ -189,7 +189,7 @@ def page_view(report: Report, options: Options) -> dict[str, Any]:
 
 
 def _verdict(report: Report) -> dict[str, str]:
-    """The headline, what goes on beside it, and the state that gives it its colour."""
+    """Return the headline, what goes on beside it, and the state that gives it its colour."""
     if report.violations:
         headline, rest = " and ".join(text for _, text in severity_counts(report)), in_files(report)
     else:
@@ -243,7 +243,7 @@ def _line_text(line: Threshold) -> str:
 
 
 def _picture(name: str, head: Head, scores: Mapping[float, int]) -> dict[str, Any] | None:
-    """The distribution of one bundle's scores, None where there is none."""
+    """Return the distribution of one bundle's scores, None where there is none."""
     known = {score: count for score, count in scores.items() if math.isfinite(score)}
     charts = [
         (size, chart)
@@ -254,7 +254,7 @@ def _picture(name: str, head: Head, scores: Mapping[float, int]) -> dict[str, An
 
 
 def _distribution(scores: Mapping[float, int], head: Head) -> str:
-    """The picture in words, for those who do not see it."""
+    """Return the picture in words, for those who do not see it."""
     if not scores:
         return ""
     ordered = sorted(scores)

@@ -25,7 +25,7 @@ _NAME_AT_MOST = 24
 
 
 def write(explanation: Explanation, stream: IO[str], options: Options, top: int) -> None:
-    """Prints the score, the answer with its heat, parts, layers, nearest rows, and what would help."""
+    """Print the score, the answer with its heat, parts, layers, nearest rows, and what would help."""
     page = open_page(stream, options.width)
     print_head(page, explanation.head, scale_of(explanation.head, [explanation.row.score.risk]))
     _print_score(page, explanation)
@@ -69,7 +69,7 @@ def _print_score(page: Page, explanation: Explanation) -> None:
 
 
 def _print_answer(page: Page, explanation: Explanation, options: Options) -> None:
-    """The prompt in a line, and each trained answer token by token."""
+    """Print the prompt in a line, and each trained answer token by token."""
     if options.redact or not explanation.tokens.parts:
         return
     page.line()
@@ -126,7 +126,7 @@ def _print_parts(page: Page, explanation: Explanation, options: Options, top: in
 
 
 def _measure(page: Page, value: float, largest: float) -> Text:
-    """A signed number and a bar for its size, towards danger or safety by colour (and by sign)."""
+    """Return a signed number and a bar for its size, towards danger or safety by colour (and by sign)."""
     width = bar_width(page) // 2
     colour = "red" if value > 0 else "blue"
     text = Text().append(f"{wording.signed(value, largest):>9}", "bold")
