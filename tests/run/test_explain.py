@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 from msgspec import structs
 
@@ -22,6 +23,7 @@ from sqsd_lint.explain.model import Explanation, total
 from sqsd_lint.explain.row_reference import RowReference, parse_row_reference
 from sqsd_lint.report import Options
 from sqsd_lint.report.views.explanation import write as write_explanation
+from sqsd_lint.resources import load_schema
 from sqsd_lint.run import score as run_score
 from sqsd_lint.run.explain import explain, find_sample
 from sqsd_lint.run.rows import read_samples
@@ -245,6 +247,12 @@ def test_parts_of_a_bundle_with_harm_sum_to_what_thresholds_are_compared_with(
     assert total([m.share for m in found.modules]).harm == pytest.approx(whole.harm, abs=1e-4)
     assert score.harm
     assert not score.is_sqsd_alone
+    stream = io.StringIO()
+    write_explanation(found, "json", stream, Options())
+    written = json.loads(stream.getvalue())
+    jsonschema.validate(written, load_schema("explain"))
+    parts = [written["prompt"], written["other"], *written["words"]]
+    assert sum(part["harm"] for part in parts) == pytest.approx(whole.harm, abs=1e-4)
 
 
 def test_a_remedy_of_a_bundle_with_harm_is_in_the_unit_of_its_threshold(

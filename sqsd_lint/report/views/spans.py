@@ -22,7 +22,7 @@ def columns() -> dict[str, Any]:
     """Return the columns of a table of such rows and their Arrow types."""
     import pyarrow
 
-    share = [(name, pyarrow.float64()) for name in ("danger", "safety", "sqsd")]
+    share = [(name, pyarrow.float64()) for name in ("danger", "safety", "sqsd", "harm")]
     place = [(name, pyarrow.int64()) for name in ("message", "start", "end", "tokens")]
     return {
         **rows.columns(),
