@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from sqsd_lint.config import Settings
 
 # Before anything imports torch: tiny tensors gain nothing from threads, and the hub must never be asked.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -104,3 +107,23 @@ def two_bundles(
     for each in (one, two):
         run_calibrate.calibrate(str(each), {"benign": {"b": samples}}, settings)
     return str(one), str(two)
+
+
+@pytest.fixture
+def tiny_run(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings with an uncalibrated tiny bundle on the CPU, and thresholds that no row reaches."""
+    base = Settings(
+        bundle=str(tiny_bundle),
+        model=str(tiny_model_folder),
+        device="cpu",
+        dtype="float32",
+        threshold="1000",
+        warning_threshold="999",
+        cache_dir=str(tmp_path / "cache"),
+    )
+
+    def run_settings(*paths: Path, **changes: object) -> Settings:
+        chosen: dict[str, object] = {"paths": tuple(map(str, paths))} if paths else {}
+        return replace(base, **(chosen | changes))  # type: ignore[arg-type]
+
+    return run_settings

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,24 +43,8 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(tiny_bundle: Path, tiny_model_folder: Path, data: Path, tmp_path: Path) -> Run:
-    base = Settings(
-        paths=(str(data),),
-        bundle=str(tiny_bundle),
-        model=str(tiny_model_folder),
-        device="cpu",
-        dtype="float32",
-        threshold="1000",
-        warning_threshold="999",
-        cache_dir=str(tmp_path / "cache"),
-    )
-
-    def settings(**changes: object) -> Settings:
-        from dataclasses import replace
-
-        return replace(base, **changes)  # type: ignore[arg-type]
-
-    return settings
+def run(tiny_run: Run, data: Path) -> Run:
+    return partial(tiny_run, data)
 
 
 @pytest.fixture

@@ -25,21 +25,11 @@ QUESTION = {"role": "user", "content": "How do I bake bread?"}
 
 
 @pytest.fixture
-def run(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Run:
-    base = Settings(
-        bundle=str(tiny_bundle),
-        model=str(tiny_model_folder),
-        device="cpu",
-        dtype="float32",
-        threshold="1000",
-        warning_threshold="999",
-        cache_dir=str(tmp_path / "cache"),
-    )
-
+def run(tiny_run: Run, tmp_path: Path) -> Run:
     def settings(*rows: Any, **changes: Any) -> Settings:
         path = tmp_path / "rows.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return replace(base, paths=(str(path),), **changes)
+        return tiny_run(path, **changes)
 
     return settings
 

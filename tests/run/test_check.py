@@ -38,22 +38,8 @@ ROWS = [row(f"What is {i} and {i}?", "It is " + "very " * (i % 5) + f"much {2 * 
 
 
 @pytest.fixture
-def run(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Run:
-    base = Settings(
-        bundle=str(tiny_bundle),
-        model=str(tiny_model_folder),
-        device="cpu",
-        dtype="float32",
-        threshold="1000",
-        warning_threshold="999",
-        cache_dir=str(tmp_path / "cache"),
-    )
-
-    def settings(*paths: Path, **changes: object) -> Settings:
-        chosen = {"paths": tuple(map(str, paths))} if paths else {}
-        return replace(base, **chosen, **changes)  # type: ignore[arg-type]
-
-    return settings
+def run(tiny_run: Run) -> Run:
+    return tiny_run
 
 
 def test_rows_keep_the_order_of_files_and_lines(run: Run, tmp_path: Path) -> None:

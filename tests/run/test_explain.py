@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jsonschema
@@ -49,21 +50,9 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> Run:
-    base = Settings(
-        bundle=str(tiny_bundle),
-        model=str(tiny_model_folder),
-        device="cpu",
-        dtype="float32",
-        threshold="1000",
-        warning_threshold="-1000",
-        cache_dir=str(tmp_path / "cache"),
-    )
-
-    def settings(*paths: Path, **changes: object) -> Settings:
-        return replace(base, paths=tuple(map(str, paths)), **changes)  # type: ignore[arg-type]
-
-    return settings
+def run(tiny_run: Run) -> Run:
+    """Every row is above the warning threshold."""
+    return partial(tiny_run, warning_threshold="-1000")
 
 
 def assert_sums(found: Explanation) -> None:
