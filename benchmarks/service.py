@@ -39,11 +39,12 @@ from sqsd_lint.types import Message, Problem, Sample, Score, Where
 LENGTHS = (8, 15, 25, 40, 60, 90, 140, 220)
 
 
-def rows(count: int, seed: str) -> list[Sample]:
-    """Return rows of many lengths, no two the same."""
+def rows(count: int, seed: str, longest: int) -> list[Sample]:
+    """Return rows of many lengths, no two the same, with no more than so many words."""
     found = []
+    lengths = [words for words in LENGTHS if words <= longest] or [longest]
     for i in range(count):
-        words = " ".join(f"word{(i * 7 + j) % 97}" for j in range(LENGTHS[i % len(LENGTHS)]))
+        words = " ".join(f"word{(i * 7 + j) % 97}" for j in range(lengths[i % len(lengths)]))
         messages = (Message("user", f"{seed} {i}: describe it."), Message("assistant", f"{words}."))
         mask = (False, True)
         found.append(Sample(fingerprint(messages, mask), messages, mask, Where("rows", i + 1, i)))
@@ -134,10 +135,11 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--longest", type=int, default=max(LENGTHS), help="words of an answer at most")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    samples, warm = rows(given.rows, "row"), rows(8, "warm")
+    samples, warm = rows(given.rows, "row", given.longest), rows(8, "warm", given.longest)
     named = {name: getattr(given, name) for name in ("bundle", "model", "device", "dtype")}
     arguments = [text for name, value in named.items() if value for text in (f"--{name}", value)]
     settings, cache = Settings(**named, cache=False), cache_root(None)

@@ -48,6 +48,8 @@ def app(arguments: Mapping[str, Any]) -> Application:
         service = make_service(
             settings,
             tokens=read_tokens(Path(file)) if file else (),
+            # Where it listens is Serve's matter. Without a token it is for this machine alone, as `serve` is.
+            hosts=() if file else ("localhost", "127.0.0.1", "::1"),
             most_rows=given.get("queue", 4096),
             most_models=given.get("keep_models", 2),
         )

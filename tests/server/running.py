@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from sqsd_lint.config import Settings
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def serving_settings(bundle: Path, model: Path, cache: Path, **changes: Any) -> Settings:
