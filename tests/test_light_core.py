@@ -130,6 +130,7 @@ def test_a_hook_blocks_a_commit_by_scores_of_a_service(
         **clean_environment(tmp_path),
         "PATH": f"{core}{os.pathsep}{os.environ['PATH']}",
         "SQSD_LINT_CACHE_DIR": str(tmp_path / "cache"),
+        "SQSD_LINT_OUTPUT_FORMAT": "concise",
     }
     work = Repository(path, {name: value for name, value in env.items() if not name.startswith("PYTHON")})
     work.git("init", "--quiet", "--initial-branch=main")
@@ -142,10 +143,7 @@ def test_a_hook_blocks_a_commit_by_scores_of_a_service(
         work.git("commit", "--message", "benign")
         work.write("train.jsonl", text(*benign, risky))
         done = work.run("git", "commit", "--all", "--message", "risky", expect=1)
-        said = done.stdout + done.stderr
-        assert f"train.jsonl:{len(ROWS)}" in said
-        assert "SQSD101" in said
-        assert f"1 row was sent to {url}" in said
+        assert f"train.jsonl:{len(ROWS)}: SQSD101" in done.stdout + done.stderr
         assert work.git("rev-list", "--count", "HEAD") == "2"
     # Where nobody answers, no row passes.
     work.write("train.jsonl", text(*benign, {"question": "Is it new?", "answer": "It is new."}))

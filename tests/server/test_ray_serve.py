@@ -40,6 +40,7 @@ def cluster() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")  # else a busy machine leaves workers nothing
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")  # 5, which a busy machine exceeds
         patch.setenv("OMP_NUM_THREADS", "1")
         node = {"num_cpus": REPLICAS, "object_store_memory": 80 << 20, "include_dashboard": False}
         made = Cluster(initialize_head=True, head_node_args=node)
@@ -77,12 +78,14 @@ def replicas(
     log = folder / "log"
     with log.open("wb") as lines, subprocess.Popen(command, stdout=lines, stderr=lines) as running:
         try:
+            # One is ready; rows that come to another wait until its model is loaded.
             for _ in range(MINUTES * 120):
-                if running.poll() is not None or is_ready(url):
+                if is_ready(url):
                     break
+                assert running.poll() is None, log.read_text()
                 time.sleep(0.5)
-            assert running.poll() is None, log.read_text()
-            assert is_ready(url), log.read_text()
+            else:
+                pytest.fail(log.read_text())
             yield url
         finally:
             running.terminate()
