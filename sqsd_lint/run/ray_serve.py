@@ -31,12 +31,12 @@ def app(arguments: Mapping[str, Any]) -> Application:
     Raises:
         UsageError: an argument that is none of these.
     """
-    from ray import serve
-
     for name, value in arguments.items():
         if not isinstance(value, _ARGUMENTS.get(name, ())):
             raise UsageError(f"args.{name}: expected one of {', '.join(_ARGUMENTS)}, of its type")
     given = dict(arguments)
+
+    from ray import serve
 
     def build() -> Any:
         # In the replica: the model, and what holds it, never travel.

@@ -137,6 +137,5 @@ def test_the_replicas_let_in_who_has_a_token(replicas: str) -> None:
 
 @pytest.mark.parametrize("arguments", [{"tokens": "x"}, {"queue": "many"}, {"keep_models": None}])
 def test_an_argument_that_is_none_is_refused(arguments: dict[str, object]) -> None:
-    need_ray_serve()
     with pytest.raises(UsageError, match="token_file, queue, keep_models"):
         app(arguments)
