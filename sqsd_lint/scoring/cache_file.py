@@ -185,8 +185,8 @@ class CacheFile:
     def _check_pages(self, database: sqlite3.Connection) -> None:
         """Check once, before the first write, that rows stand where a search looks for them.
 
-        A row of a page that was written over may be sound and out of order, so that what is added beside it is
-        not found again. Only a look at all pages tells, which takes 0.3 s for a million rows: little
+        A row of a page that was written over may be sound and out of order, so that what is added beside it
+        is not found again. Only a look at all pages tells, which takes 0.3 s for a million rows: little
         beside scoring, and too much for a run that only reads.
         """
         if not self._checked:
