@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -14,10 +14,10 @@ import psutil
 import pytest
 import yaml
 
-from sqsd_lint.errors import UsageError
-from sqsd_lint.run.ray_serve import app
+from sqsd_lint.errors import ModelError, UsageError
+from sqsd_lint.run.ray_serve import ScoringReplica, app
 from sqsd_lint.types import Score
-from tests.server.running import free_port
+from tests.server.running import free_port, served
 from tests.server.test_examples import FOLDER
 from tests.server.test_service import SAMPLES, TOKEN, assert_same, scores_of
 
@@ -139,3 +139,43 @@ def test_the_replicas_let_in_who_has_a_token(replicas: str) -> None:
 def test_an_argument_that_is_none_is_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="token_file, queue, keep_models"):
         app(arguments)
+
+
+@pytest.fixture
+def environment(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A replica's settings but for its model."""
+    changes = {"BUNDLE": tiny_bundle, "CACHE_DIR": tmp_path, "DEVICE": "cpu", "DTYPE": "float32"}
+    for name, value in changes.items():
+        monkeypatch.setenv(f"SQSD_LINT_{name}", str(value))
+    return monkeypatch
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(MINUTES * 600):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("it has not come to that")
+
+
+def test_a_replica_without_a_model_is_not_healthy(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("SQSD_LINT_MODEL", str(tmp_path / "none"))
+    replica = ScoringReplica({})
+    replica.check_health()
+    with served(replica.__serve_build_asgi_app__()) as url:
+        until(lambda: "cannot be loaded" in httpx2.get(f"{url}/readyz", timeout=60).text)
+        with pytest.raises(ModelError):
+            replica.check_health()
+
+
+def test_a_replica_without_a_token_is_for_this_machine(
+    environment: pytest.MonkeyPatch, tiny_model_folder: Path
+) -> None:
+    environment.setenv("SQSD_LINT_MODEL", str(tiny_model_folder))
+    replica = ScoringReplica({})
+    with served(replica.__serve_build_asgi_app__()) as url:
+        until(lambda: is_ready(url))
+        replica.check_health()
+        assert httpx2.get(f"{url}/v1/bundle", timeout=60).status_code == 200
+        other = httpx2.get(f"{url}/v1/bundle", headers={"Host": "scorer.example.org"}, timeout=60)
+        assert other.status_code == 421
