@@ -90,7 +90,7 @@ def init(
         _lint_sample(settings, paths, no_progress=no_progress)
     if make_baseline:
         _make_baseline(settings, no_progress=no_progress)
-    _print_next(wanted, paths)
+    _print_next(wanted, paths, [change.name for change in due])
 
 
 def _print_files(files: Sequence[FoundFile]) -> None:
@@ -185,14 +185,16 @@ def _make_baseline(settings: Settings, *, no_progress: bool) -> None:
     typer.echo(f"{name}: {count(len(made.entries), 'finding')} accepted")
 
 
-def _print_next(wanted: SetUpChoices, paths: Sequence[str]) -> None:
-    steps = []
+def _print_next(wanted: SetUpChoices, paths: Sequence[str], written: Sequence[str]) -> None:
+    from sqsd_lint.common.escape import escape
+
+    steps = [f"`git add {' '.join(map(escape, written))}`"] if written else []
     if wanted.pre_commit:
         steps.append("`pre-commit install` (or `prek install`) puts the hook in place")
     if wanted.scorer and (wanted.github or wanted.gitlab):
         steps.append("give the job the service's token as the secret SQSD_LINT_SCORER_TOKEN")
     if wanted.github or wanted.gitlab:
-        steps.append("commit the workflow, and make its check required")
+        steps.append("commit and push, and make the new check required")
     if paths:
         steps.append("`sqsd-lint` lints everything")
     for step in steps:

@@ -59,13 +59,18 @@ def test_data_is_found_with_its_layouts(folder: Path, capsys: pytest.CaptureFixt
     assert main(["config", "show"]) == 0
 
 
-def test_everything_is_written_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_written_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(set_up, "OWNER", "acme")
     monkeypatch.setattr(set_up, "templates_dir", lambda: templates(folder.parent / "templates"))
     arguments = ("--pre-commit", "--github", "--gitlab")
     assert init(*arguments, "--diff") == 0
     assert not Path("sqsd-lint.toml").exists()
+    capsys.readouterr()
     assert init(*arguments) == 0
+    steps = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
+    assert steps[0].startswith("next: `git add sqsd-lint.toml .pre-commit-config.yaml .github/workflows/")
     hooks = yaml.safe_load(Path(".pre-commit-config.yaml").read_text())
     (hook,) = hooks["repos"][0]["hooks"]
     assert hook["additional_dependencies"][0] == f"sqsd-lint[local]=={__version__}"
