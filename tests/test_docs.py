@@ -58,6 +58,15 @@ def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(there), f"{page.name}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=[path.relative_to(ROOT).as_posix() for path in PAGES])
+def test_pictures_that_have_a_dark_one_show_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for picture in re.findall(r"[\w./-]+\.svg", text):
+        dark = picture.replace(".svg", "-dark.svg")
+        if (page.parent / dark).exists():
+            assert f'(prefers-color-scheme: dark)" srcset="{dark}"' in text, picture
+
+
 def test_the_picture_of_the_rooms_is_what_the_imports_are() -> None:
     pytest.importorskip("grimp")
     done = subprocess.run(
