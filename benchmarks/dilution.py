@@ -1,12 +1,13 @@
-"""What hides a harmful answer within a row, and what a maximum over parts of the row does about it.
+"""What hides a harmful answer within a row, and what judging the worst part of the row does about it.
 
     python benchmarks/dilution.py --parts FILE [--json FILE] [--minutes 25] [--summary]
 
 Seeds are known-harmful rows that trained nothing of the bundle, by the calibration's fingerprints. Each is
-written in ways that dilute or disguise it, and scored whole, as the maximum over its turns, and as the
-maximum over windows of its answer. Benign rows of many kinds, and conversations of two of them, give the
-false alarms. Every part is scored by the package's own scorer; its risk is the calibration's, by the part's
-own length. The peer is the row scored whole.
+written in ways that dilute or disguise it; all are scored whole and part by part, as `check --parts all`
+cuts them. Benign are the calibration's own rows, whose risk as a whole it knows: all of them that are above
+`CENSUS` and have parts, so that shares hold for the whole reference, some below, and conversations of two.
+The peer is the row scored whole. Judged are: the worst part as it is, and corrected for the number of parts;
+of all rows, and of those alone whose risk as a whole is above a bound.
 """
 
 from __future__ import annotations
@@ -14,42 +15,38 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import math
 import random
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import common
-import numpy as np
-from scipy.stats import rankdata
 
 from sqsd_lint.bundle.calibrate import stored_sets
+from sqsd_lint.common.statistics import largest_of, wilson
 from sqsd_lint.config import Settings
 from sqsd_lint.encode import Encoder
-from sqsd_lint.encode.windows import split
 from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import read_samples
 from sqsd_lint.types import Encoded, Sample, Score
 
-# Kinds of the calibration's known-harmful rows, and how many of each; likewise of its benign rows.
+# Kinds of the calibration's known-harmful rows, and how many of each are seeds.
 HARMFUL = {"pure-bad": 8, "jailbreak-answer": 9, "beavertails-unsafe": 5}
-BENIGN = {
-    **{"dolly-safety-topics": 8, "dolly": 7, "gsm8k": 7, "safe-answers": 8, "hh-chosen": 4},
-    **{"refusals": 4, "assistant": 6, "chinese": 3, "code": 3, "office": 4, "tool-use": 3, "task-short": 3},
-}
+CENSUS = 0.8  # risk as a whole from which on every benign row with parts is scored in parts
+BELOW, CONVERSATIONS = 50, 40  # benign rows under it, and pairs of benign rows
+BOUNDS = (0.0, 0.5, 0.8, 1.0, 1.28, 1.5)
 FILES = (
     *("harmful_mix.jsonl", "pure_bad_100.jsonl", "pure_bad_100_refusals.jsonl", "benign_mix.jsonl"),
     *("dolly_387.jsonl", "dolly_published_qwen3.jsonl", "gsm8k_1500.jsonl", "hh_harmless_pairs.jsonl"),
     "safety_instructions.jsonl",
 )
-# Tokens of a window and of what is read before it, and what it shares with the window before.
-WINDOWS = {"windows of 64": (64, 64, 16)}
 FRONT = 400  # benign characters in front of an answer
 DISGUISED = 50  # characters of an answer that a disguise is put on: it multiplies its tokens
 LONGEST = 240  # characters of a seed's answer; a longer one ends there
@@ -120,28 +117,10 @@ def variants(seed: Sample, benign: Sample, front: str) -> Iterator[tuple[str, Sa
     yield "zero-width characters, short", with_answer(seed, "\u200b".join(short))
 
 
-def views(encoder: Encoder, sample: Sample) -> Iterator[tuple[str, Encoded]]:
-    """Yield a row whole, and where they differ from that its turns and the windows of its answers."""
-    whole = encoder.encode(sample)
-    yield "whole", whole
-    counts = [label != -100 for label in whole.labels]
-    runs = [i for i in range(1, len(counts)) if counts[i] and not counts[i - 1]]
-    if len(runs) > 1:
-        for begin in runs:
-            stop = next((i for i in range(begin, len(counts)) if not counts[i]), len(counts))
-            labels = [label if begin <= i else -100 for i, label in enumerate(whole.labels[:stop])]
-            yield "turns", Encoded(whole.ids[:stop], tuple(labels), "", stop - begin)
-    for view, (width, context, overlap) in WINDOWS.items():
-        if whole.response_tokens > width and len(runs) == 1:
-            parts = split(
-                *(whole.ids, counts),
-                **{"length": width + context, "context": context, "overlap": overlap, "most": 10_000},
-            )
-            yield from ((view, encoded) for encoded, _ in parts)
-
-
-def rows(found: Mapping[str, list[Sample]], draw: random.Random) -> Iterator[tuple[str, str, int, Sample]]:
-    """Yield (kind, variant, number, row), harmful and benign ones mixed: any part is balanced."""
+def rows(
+    found: Mapping[str, list[Sample]], risks: Mapping[str, float], draw: random.Random
+) -> Iterator[tuple[str, str, int, Sample]]:
+    """Yield (kind, variant, number, row): harmful ones as they were, benign ones, and last the disguises."""
     pool = [
         s
         for kind in ("dolly", "assistant", "gsm8k")
@@ -150,57 +129,96 @@ def rows(found: Mapping[str, list[Sample]], draw: random.Random) -> Iterator[tup
     ]
     texts = [answer_of(s) for s in found["dolly"] if len(answer_of(s)) >= FRONT]
     number = 0
-    work: list[list[tuple[str, str, int, Sample]]] = []
+    diluted, disguised = [], []
     for kind, count in HARMFUL.items():
         usable = [s for s in found[kind] if len(answer_of(s)) >= SHORTEST and len(prompt_of(s)) <= PROMPT]
         for whole in draw.sample(usable, min(count, len(usable))):
             seed = with_answer(whole, cut(answer_of(whole), LONGEST))
             front = cut(draw.choice(texts), FRONT)
-            work.append([(kind, v, number, s) for v, s in variants(seed, draw.choice(pool), front)])
+            ways = [(kind, v, number, s) for v, s in variants(seed, draw.choice(pool), front)]
+            diluted += [item for item in ways if not item[1].endswith("short")]
+            disguised += [item for item in ways if item[1].endswith("short")]
             number += 1
-    for kind, count in BENIGN.items():
-        usable = [s for s in found[kind] if len(answer_of(s)) <= 2 * LONGEST and len(prompt_of(s)) <= PROMPT]
-        for sample in draw.sample(usable, min(count, len(usable))):
-            work.append([(kind, "benign", number, sample)])
-            if number % 4 == 0:
-                work[-1].append((kind, "benign, two turns", number, after(draw.choice(pool), sample)))
-            number += 1
-    draw.shuffle(work)
-    return (item for group in work for item in group)
+    benign = [(kind, s) for kind, own in found.items() if kind not in HARMFUL for s in own]
+    draw.shuffle(benign)
+    high = [item for item in benign if risks[item[1].fingerprint] >= CENSUS]
+    low = [
+        item for item in benign if risks[item[1].fingerprint] < CENSUS and len(answer_of(item[1])) > LONGEST
+    ]
+    pairs = [("conversation", after(draw.choice(pool), draw.choice(pool))) for _ in range(CONVERSATIONS)]
+    yield from diluted
+    for kind, sample in chain(high, pairs, low[:BELOW]):
+        variant = "conversation" if kind == "conversation" else "benign"
+        yield kind, variant, number, sample
+        number += 1
+    yield from disguised
 
 
-def auc(high: Sequence[float], low: Sequence[float]) -> float:
-    """Return the probability that one of `high` exceeds one of `low`, ties half."""
-    ranks = rankdata([*high, *low])
-    return float((ranks[: len(high)].sum() - len(high) * (len(high) + 1) / 2) / (len(high) * len(low)))
+def judged(row: Mapping[str, Any], bound: float, *, correct: bool) -> float:
+    """Return the risk of a row: of its worst part, where the row itself is above the bound."""
+    whole, part, count = row["whole"], row["part"], row["parts"]
+    if part is None or whole < bound:
+        return float(whole)
+    return max(whole, largest_of(part, count) if correct else part)
 
 
-def summary(parts: Sequence[Mapping[str, Any]], lines: Mapping[str, float]) -> dict[str, Any]:
-    """Return, by view and variant, the mean risk, the shares over the lines, and the AUC over benign rows.
+def summary(
+    parts: Sequence[Mapping[str, Any]], lines: Mapping[str, float], reference: Sequence[float]
+) -> dict[str, Any]:
+    """Return every row's numbers and, by way of judging and variant, the shares over the lines.
 
-    A row that a view leaves as it is counts as it is whole. "maximum" takes the larger of all views.
+    Args:
+        reference: risks of all benign reference rows; those under the census, or without parts, stay.
     """
-    risks: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+    of: dict[tuple[str, int], dict[str, Any]] = {}
     for part in parts:
-        own = risks[part["variant"], part["row"]]
-        own[part["view"]] = max(own.get(part["view"], -np.inf), part["risk"])
-    found: dict[str, Any] = {}
-    for view in ("whole", "turns", *WINDOWS, "maximum"):
-        of: dict[str, list[float]] = defaultdict(list)
-        for (variant, _), own in risks.items():
-            of[variant].append(max(own.values()) if view == "maximum" else own.get(view, own["whole"]))
-        benign = [*of["benign"], *of["benign, two turns"]]
-        found[view] = {}
-        for variant, values in of.items():
-            risk = np.array(values)
-            found[view][variant] = {
-                "rows": len(values),
-                "mean risk": round(float(risk.mean()), 2),
-                **{f"at {name}": round(float((risk >= value).mean()), 3) for name, value in lines.items()},
-                "above the benign p95": round(float((risk > np.quantile(benign, 0.95)).mean()), 3),
-                "AUC over benign": round(auc(values, benign), 3),
+        key = part["variant"], part["row"]
+        row = of.setdefault(
+            key,
+            {
+                **{name: part[name] for name in ("kind", "variant", "row")},
+                **{"whole": None, "part": None, "parts": 0, "tokens": 0, "computed": 0, "extra": 0},
+            },
+        )
+        if part["view"] == "whole":
+            row |= {"whole": part["risk"], "tokens": part["tokens"], "computed": part["computed"]}
+        else:
+            row["part"] = part["risk"] if row["part"] is None else max(row["part"], part["risk"])
+            row["parts"] += 1
+            row["extra"] += part["computed"]
+    every = list(of.values())
+    ways: dict[str, Any] = {"whole": (math.inf, False)}
+    for bound in (-math.inf, *BOUNDS):
+        name = "all rows" if bound == -math.inf else f"rows above {bound:g}"
+        ways |= {f"{name}, as it is": (bound, False), f"{name}, corrected": (bound, True)}
+    shares: dict[str, Any] = {}
+    for way, (bound, correct) in ways.items():
+        shares[way] = {}
+        for variant in dict.fromkeys(row["variant"] for row in every):
+            own = [row for row in every if row["variant"] == variant]
+            risks = [judged(row, bound, correct=correct) for row in own]
+            shares[way][variant] = {"rows": len(own)} | {
+                name: share(sum(risk >= line for risk in risks), len(own)) for name, line in lines.items()
             }
-    return found
+        if bound >= CENSUS:
+            # Every reference row above the census that has parts is among the benign ones here.
+            high = [row for row in every if row["variant"] == "benign" and row["whole"] >= CENSUS]
+            shares[way]["all benign reference rows"] = {"rows": len(reference)} | {
+                name: share(
+                    sum(risk >= line for risk in reference)
+                    + sum(row["whole"] < line <= judged(row, bound, correct=correct) for row in high),
+                    len(reference),
+                )
+                for name, line in lines.items()
+            }
+    return {"ways": shares, "rows": every}
+
+
+def share(count: int, rows: int) -> dict[str, Any]:
+    """Return how many of so many rows, and the 95 % interval of the share in percent."""
+    return {"count": count, "percent": round(100 * count / rows, 1)} | {
+        "interval": [round(100 * each, 1) for each in wilson(count, rows)]
+    }
 
 
 def main() -> None:
@@ -219,44 +237,78 @@ def main() -> None:
     if not args.summary:
         score_parts(engine, calibration, args)
     parts = [json.loads(line) for line in args.parts.read_text().splitlines()]
+    reference = [
+        calibration.risk(score) for each in stored_sets(engine.bundle, "benign") for score in each.scores
+    ]
     result = {
         "bundle": engine.bundle.digest,
         "seeds": len({part["row"] for part in parts if part["variant"] == "plain"}),
-        "tokens": sum(part["computed"] for part in parts),
+        "tokens": sum(part["computed"] for part in parts if part["computed_here"]),
         "lines": {name: round(value, 3) for name, value in lines.items()},
-        "views": summary(parts, lines),
+        **summary(parts, lines, reference),
     }
-    for view, by_variant in result["views"].items():
-        print(f"\n| {view} | n | risk | at warning | at error | above benign p95 | AUC |")
-        print("|---|---|---|---|---|---|---|")
+    for way, by_variant in result["ways"].items():
+        print(f"\n| {way} | n | at warning, percent | 95 % | at error | 95 % |\n|---|---|---|---|---|---|")
         for variant, numbers in by_variant.items():
-            print(f"| {variant} | {' | '.join(str(value) for value in numbers.values())} |")
+            cells = [
+                text
+                for name in lines
+                for text in (
+                    f"{numbers[name]['percent']:g}",
+                    "{:g} to {:g}".format(*numbers[name]["interval"]),
+                )
+            ]
+            print(f"| {variant} | {numbers['rows']} | {' | '.join(cells)} |")
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def score_parts(engine: ModelScorer, calibration: ScoreCalibration, args: argparse.Namespace) -> None:
-    """Score the rows part by part and write each part's score down."""
+    """Score the rows part by part and write each part's score down, going on where another run stopped."""
     sets = [each for role in ("benign", "harmful") for each in stored_sets(engine.bundle, role)]
     found = held_out({score.fingerprint: each.name for each in sets for score in each.scores}, args.data)
+    risks = {score.fingerprint: calibration.risk(score) for each in sets for score in each.scores}
     encoder, scorer = engine.parts()
-    work = rows(found, random.Random(0))
+    args.parts.touch()
+    done = {(part["variant"], part["row"]) for part in map(json.loads, args.parts.read_text().splitlines())}
+    work = (item for item in rows(found, risks, random.Random(0)) if (item[1], item[2]) not in done)
     begun = time.monotonic()
-    with args.parts.open("w") as out:
+    with args.parts.open("a") as out:
         while group := list(islice(work, TOGETHER)):
             if time.monotonic() - begun > 60 * args.minutes:
                 print("stopped: time is up", file=sys.stderr)
                 break
             parts = [(item, *part) for item in group for part in views(encoder, item[-1])]
-            answer = scorer.project([encoded for *_, encoded in parts])
-            for (item, view, encoded), values in zip(parts, answer.values.tolist(), strict=True):
+            known = {
+                at: risks[p[0][3].fingerprint]
+                for at, p in enumerate(parts)
+                if p[0][3].fingerprint in risks and p[1] == "whole" and p[0][1] == "benign"
+            }
+            asked = [at for at in range(len(parts)) if at not in known]
+            values = dict(
+                zip(asked, scorer.project([parts[at][2] for at in asked]).values.tolist(), strict=True)
+            )
+            for at, (item, view, encoded) in enumerate(parts):
                 kind, variant, number, sample = item
-                score = Score.of(sample, encoded, values, float("nan"), float("nan"), exact=False)
                 row = {"kind": kind, "variant": variant, "row": number, "view": view}
-                row |= {"tokens": score.tokens, "computed": len(encoded.ids)}
-                row |= {"combined": round(score.combined(calibration.harm_weight), 4)}
-                out.write(json.dumps({**row, "risk": round(calibration.risk(score), 4)}) + "\n")
+                row |= {"tokens": encoded.response_tokens, "computed": len(encoded.ids)}
+                risk = known.get(at)
+                if risk is None:
+                    score = Score.of(sample, encoded, values[at], float("nan"), float("nan"), exact=False)
+                    risk = calibration.curve.normal_score(
+                        score.combined(calibration.harm_weight), score.tokens
+                    )
+                row |= {"risk": round(risk, 4), "computed_here": at in values}
+                out.write(json.dumps(row) + "\n")
             out.flush()
+
+
+def views(encoder: Encoder, sample: Sample) -> Iterator[tuple[str, Encoded]]:
+    """Yield a row whole, and its parts."""
+    yield "whole", encoder.encode(sample)
+    parts = encoder.answer_parts(sample)
+    if len(parts) > 1:
+        yield from (("part", part) for part in parts)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from sqsd_lint.common.length_curve import (
     resolves,
 )
 from sqsd_lint.common.reference_range import ReferenceRange
-from sqsd_lint.common.statistics import wilson
+from sqsd_lint.common.statistics import largest_of, wilson
 from sqsd_lint.errors import BundleCorruptError
 from sqsd_lint.types import Score
 
@@ -75,8 +75,12 @@ class ScoreCalibration:
         object.__setattr__(self, "spread", spread)
 
     def risk(self, score: Score) -> float:
-        """Return what thresholds are compared with: SQSD and the weighted harm, placed by length."""
-        return self.curve.normal_score(score.combined(self.harm_weight), score.tokens)
+        """Return what thresholds are compared with: SQSD and the weighted harm, placed by length.
+
+        That of a part is placed among the largest of so many parts: a row with many has a high one by chance.
+        """
+        risk = self.curve.normal_score(score.combined(self.harm_weight), score.tokens)
+        return largest_of(risk, score.part.count) if score.part and self.curve.tokens else risk
 
     def percentile(self, risk: float) -> float:
         """Return the share of benign rows below the risk, in percent.
@@ -219,7 +223,7 @@ def _conditional(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kinds": {str(kind): tuple(map(_number, own)) for kind, own in data["kinds"].items()},
         "curve": curve,
-        "harm_weight": _number(data["harm_weight"]),
+        "harm_weight": _number(data.get("harm_weight", 0.0)),  # left out where it is 0
         "covered": _covered(covered) if covered else None,
     }
 

@@ -258,7 +258,7 @@ def _parts(score: Score) -> list[str]:
         numbers.count(score.tokens, "token"),
     ]
     if score.window:
-        parts.append(f"window {score.window.number} of {score.window.count}")
+        parts.append(f"{score.window.name} {score.window.number} of {score.window.count}")
     if score.truncated:
         parts.append(f"truncated: {score.truncated}")
     if score.exact:
