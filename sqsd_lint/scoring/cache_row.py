@@ -36,7 +36,7 @@ class CacheRow(NamedTuple):
         danger, safety: the projections; both finite.
         loss, drift, harm: None where they are not a number.
         tokens, response_lost: as in `Score`.
-        truncated: as in `Score`, and behind it the window or part that the score is about, if it is about one.
+        truncated: as in `Score`, and behind it the window or part that the score is about, if it is of one.
     """
 
     scorer: bytes
