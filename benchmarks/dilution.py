@@ -22,7 +22,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +147,12 @@ def rows(
     ]
     pairs = [("conversation", after(draw.choice(pool), draw.choice(pool))) for _ in range(CONVERSATIONS)]
     yield from diluted
-    for kind, sample in chain(high, pairs, low[:BELOW]):
-        variant = "conversation" if kind == "conversation" else "benign"
-        yield kind, variant, number, sample
-        number += 1
+    numbered = list(enumerate((*high, *pairs, *low[:BELOW]), number))
+    # Any beginning of them has some of each.
+    order = [*range(len(numbered))]
+    order.sort(key=lambda at: at if at < len(high) else (at - len(high)) * len(high) / len(pairs))
+    for number, (kind, sample) in (numbered[at] for at in order):
+        yield kind, "conversation" if kind == "conversation" else "benign", number, sample
     yield from disguised
 
 
