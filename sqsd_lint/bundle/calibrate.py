@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,13 @@ class ScoredSet:
 
     Attributes:
         texts: the rows' excerpts, which tell what they are written in; none for sets that a bundle kept.
+        forms: what the rows train on, in words; none for sets that a bundle kept.
     """
 
     name: str
     scores: Sequence[Score]
     texts: Sequence[str] = ()
+    forms: Sequence[str] = ()
 
 
 def calibrate(
@@ -145,9 +147,10 @@ def stored_sets(bundle: Bundle, role: str) -> list[ScoredSet]:
 def _stored_curve(curve: LengthCurve, benign: Sequence[ScoredSet]) -> StoredLengthCurve:
     rows = [score for each in benign for score in each.scores]
     texts = [text for each in benign for text in each.texts]
-    found = measure_range([row.tokens for row in rows], [row.loss for row in rows], texts)
+    forms = [form for each in benign for form in each.forms]
+    found = measure_range([row.tokens for row in rows], [row.loss for row in rows], texts, forms)
     scores = dict(zip(PERCENTILES, curve.scores, strict=True))
-    return StoredLengthCurve(curve.tokens, scores, StoredRange(found.tokens, found.loss, found.scripts))
+    return StoredLengthCurve(curve.tokens, scores, StoredRange(**asdict(found)))
 
 
 def _rounded(value: float) -> float:

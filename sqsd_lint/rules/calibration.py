@@ -230,8 +230,9 @@ def _conditional(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _covered(data: Mapping[str, Any]) -> ReferenceRange:
     shortest, longest = map(int, map(_number, data["tokens"]))
+    forms = tuple(map(str, data.get("forms", ())))
     loss = tuple((int(_number(most)), _number(low), _number(high)) for most, low, high in data["loss"])
-    return ReferenceRange((shortest, longest), loss, tuple(map(str, data["scripts"])))
+    return ReferenceRange((shortest, longest), loss, tuple(map(str, data["scripts"])), forms)
 
 
 def _at_or_above(scores: tuple[float, ...], value: float) -> float:

@@ -19,7 +19,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.rows import clean_samples, read_samples
-from sqsd_lint.samples import excerpt
+from sqsd_lint.samples import excerpt, trained_form
 from sqsd_lint.types import Sample
 
 
@@ -41,7 +41,12 @@ def calibrate(
     run = BundleRun(replace(settings, bundle=bundle, scorer=None), progress)
     scored = {
         role: [
-            ScoredSet(name, run.reference_scores(rows), [excerpt(row) for row in rows])
+            ScoredSet(
+                name,
+                run.reference_scores(rows),
+                [excerpt(row) for row in rows],
+                [trained_form(row) for row in rows],
+            )
             for name, rows in sets.get(role, {}).items()
         ]
         for role in ("benign", "harmful")

@@ -219,7 +219,7 @@ def test_a_number_of_hundreds_of_digits_is_not_finite(bundle: Bundle) -> None:
         ),
         (
             resources.bundles_dir() / "default",
-            "d697b8b1c1a8f788bbcaa17642b8afc8e25c04951843c7a06a0d779424824b3b",
+            "4033868f50b1afb8c673cfb9e8a0455ee879cc4e177c7d00397d8ec4b531d725",
             "f9cfc2f12c9558210081a74cc0fb9177016020eb480e4599485f2717c403b73d",
         ),
     ],

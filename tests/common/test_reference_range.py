@@ -39,8 +39,19 @@ def test_rows_unlike_it_are_named(tokens: int, loss: float, text: str, said: str
     assert said in RANGE.unlike(tokens, loss, text)
 
 
+def test_what_rows_train_on_is_compared() -> None:
+    forms = ["an answer"] * 99 + ["text without a prompt"]
+    found = measure_range([8] * 100, [1.0] * 100, [], forms)
+    assert found.forms == ("an answer", "text without a prompt")
+    assert not found.unlike(8, 1.0, "", "text without a prompt")
+    assert "trains on a conversation, as no benign reference row does (an answer, text" in found.unlike(
+        8, 1.0, "", "a conversation"
+    )
+    assert measure_range([8] * 101, [1.0] * 101, [], [*forms, "an answer"]).forms == ("an answer",)
+
+
 def test_what_was_not_kept_is_not_compared() -> None:
-    assert not ReferenceRange((1, 80)).unlike(8, 99.0, "слово")
+    assert not ReferenceRange((1, 80)).unlike(8, 99.0, "слово", "a conversation")
 
 
 def test_a_quotation_makes_no_reference_for_a_language() -> None:
