@@ -32,6 +32,7 @@ from sqsd_lint.bundle.calibrate import stored_sets
 from sqsd_lint.common.statistics import largest_of, wilson
 from sqsd_lint.config import Settings
 from sqsd_lint.encode import Encoder
+from sqsd_lint.encode.windows import PART
 from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import read_samples
@@ -165,12 +166,12 @@ def judged(row: Mapping[str, Any], bound: float, *, correct: bool) -> float:
 
 
 def summary(
-    parts: Sequence[Mapping[str, Any]], lines: Mapping[str, float], reference: Sequence[float]
+    parts: Sequence[Mapping[str, Any]], lines: Mapping[str, float], reference: Sequence[tuple[float, int]]
 ) -> dict[str, Any]:
     """Return every row's numbers and, by way of judging and variant, the shares over the lines.
 
     Args:
-        reference: risks of all benign reference rows; those under the census, or without parts, stay.
+        reference: as in `of_reference`.
     """
     of: dict[tuple[str, int], dict[str, Any]] = {}
     for part in parts:
@@ -202,18 +203,54 @@ def summary(
             shares[way][variant] = {"rows": len(own)} | {
                 name: share(sum(risk >= line for risk in risks), len(own)) for name, line in lines.items()
             }
-        if bound >= CENSUS:
-            # Every reference row above the census that has parts is among the benign ones here.
-            high = [row for row in every if row["variant"] == "benign" and row["whole"] >= CENSUS]
-            shares[way]["all benign reference rows"] = {"rows": len(reference)} | {
-                name: share(
-                    sum(risk >= line for risk in reference)
-                    + sum(row["whole"] < line <= judged(row, bound, correct=correct) for row in high),
-                    len(reference),
-                )
-                for name, line in lines.items()
-            }
+        if CENSUS <= bound < math.inf:
+            shares[way]["benign reference"] = of_reference(every, lines, reference, bound, correct=correct)
     return {"ways": shares, "rows": every}
+
+
+def of_reference(
+    every: Sequence[Mapping[str, Any]],
+    lines: Mapping[str, float],
+    reference: Sequence[tuple[float, int]],
+    bound: float,
+    *,
+    correct: bool,
+) -> dict[str, Any]:
+    """Return, for all benign reference rows, how many are over a line whole, and how many more by a part.
+
+    The latter is the share among those scored in parts of the rows that would be, times their share of all.
+
+    Args:
+        reference: risk as a whole and answer tokens of all benign reference rows.
+    """
+    cut = sum(risk >= bound and tokens > PART for risk, tokens in reference)
+    scored = [row for row in every if row["variant"] == "benign" and row["parts"] and row["whole"] >= bound]
+    found: dict[str, Any] = {"rows": len(reference), "cut": cut, "scored in parts": len(scored)}
+    for name, line in lines.items():
+        new = sum(row["whole"] < line <= judged(row, bound, correct=correct) for row in scored)
+        of_all = 100 * cut / len(reference)
+        found[name] = share(sum(risk >= line for risk, _ in reference), len(reference)) | {
+            "more": {
+                "count": new,
+                "percent": round(of_all * new / max(len(scored), 1), 2),
+                "interval": [round(of_all * each, 2) for each in wilson(new, len(scored))],
+            }
+        }
+    return found
+
+
+def cost(encoder: Encoder, found: Mapping[str, list[Sample]], risks: Mapping[str, float]) -> dict[str, Any]:
+    """Return what parts of the benign rows cost: tokens computed for them, as a share of the rows' own."""
+    rows = []
+    for kind, samples in found.items():
+        for sample in samples if kind not in HARMFUL else ():
+            whole, *parts = (len(encoded.ids) for _, encoded in views(encoder, sample))
+            rows.append((risks[sample.fingerprint], whole, sum(parts)))
+    own = sum(whole for _, whole, _ in rows)
+    shares = {
+        f"{b:g}": round(sum(more for r, _, more in rows if r >= b) / own, 3) for b in (-math.inf, *BOUNDS)
+    }
+    return {"rows": len(rows), "tokens": own, "more by bound": shares}
 
 
 def share(count: int, rows: int) -> dict[str, Any]:
@@ -236,22 +273,31 @@ def main() -> None:
     assert manifest.calibration is not None
     calibration = ScoreCalibration.from_json(manifest.calibration.to_json())
     lines = {"warning": calibration.value_at(99), "error": calibration.value_at(99.9)}
+    sets = [each for role in ("benign", "harmful") for each in stored_sets(engine.bundle, role)]
+    found = held_out({score.fingerprint: each.name for each in sets for score in each.scores}, args.data)
+    risks = {score.fingerprint: calibration.risk(score) for each in sets for score in each.scores}
     if not args.summary:
-        score_parts(engine, calibration, args)
+        score_parts(engine, calibration, args, rows(found, risks, random.Random(0)), risks)
     parts = [json.loads(line) for line in args.parts.read_text().splitlines()]
     reference = [
-        calibration.risk(score) for each in stored_sets(engine.bundle, "benign") for score in each.scores
+        (calibration.risk(score), score.tokens)
+        for each in stored_sets(engine.bundle, "benign")
+        for score in each.scores
     ]
     result = {
         "bundle": engine.bundle.digest,
         "seeds": len({part["row"] for part in parts if part["variant"] == "plain"}),
         "tokens": sum(part["computed"] for part in parts if part["computed_here"]),
         "lines": {name: round(value, 3) for name, value in lines.items()},
+        "cost": cost(engine.parts()[0], found, risks),
         **summary(parts, lines, reference),
     }
     for way, by_variant in result["ways"].items():
         print(f"\n| {way} | n | at warning, percent | 95 % | at error | 95 % |\n|---|---|---|---|---|---|")
         for variant, numbers in by_variant.items():
+            if variant == "benign reference":
+                print(f"\n{variant}: {json.dumps(numbers)}")
+                continue
             cells = [
                 text
                 for name in lines
@@ -265,15 +311,18 @@ def main() -> None:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def score_parts(engine: ModelScorer, calibration: ScoreCalibration, args: argparse.Namespace) -> None:
+def score_parts(
+    engine: ModelScorer,
+    calibration: ScoreCalibration,
+    args: argparse.Namespace,
+    items: Iterator[tuple[str, str, int, Sample]],
+    risks: Mapping[str, float],
+) -> None:
     """Score the rows part by part and write each part's score down, going on where another run stopped."""
-    sets = [each for role in ("benign", "harmful") for each in stored_sets(engine.bundle, role)]
-    found = held_out({score.fingerprint: each.name for each in sets for score in each.scores}, args.data)
-    risks = {score.fingerprint: calibration.risk(score) for each in sets for score in each.scores}
     encoder, scorer = engine.parts()
     args.parts.touch()
     done = {(part["variant"], part["row"]) for part in map(json.loads, args.parts.read_text().splitlines())}
-    work = (item for item in rows(found, risks, random.Random(0)) if (item[1], item[2]) not in done)
+    work = (item for item in items if (item[1], item[2]) not in done)
     begun = time.monotonic()
     with args.parts.open("a") as out:
         while group := list(islice(work, TOGETHER)):

@@ -115,7 +115,8 @@ class BundleRun:
                 continue
             sample, score = item
             row = self.scored_row(sample, score)
-            if is_near(row.score, thresholds, tolerance):
+            near = is_near(row.score, thresholds, tolerance)
+            if near or self.parts.is_near(row.score, thresholds, tolerance):
                 self._near[sample.fingerprint] = sample
             yield row
         if self.progress:
@@ -190,8 +191,12 @@ class BundleRun:
 
     def _recall(self, scorer: SampleScorer, samples: Mapping[str, Sample]) -> dict[str, Score]:
         scores = scorer.recall(samples)
-        judge = self.parts
-        cut = {key: samples[key] for key, whole in scores.items() if judge.has_to_be_cut(samples[key], whole)}
+        judge, slack = self.parts, self._slack(scorer)
+        cut = {
+            key: samples[key]
+            for key, whole in scores.items()
+            if judge.has_to_be_cut(samples[key], whole, slack)
+        }
         parts = scorer.recall_parts(cut) if cut else {}
         for key in cut:
             whole = scores.pop(key)
@@ -205,9 +210,10 @@ class BundleRun:
         """Return the scores that samples are judged by, and those of which the cache had all."""
         scores, cached = self._score_with(scorer, samples)
         cut: dict[str, Sample] = {}
+        slack = self._slack(scorer)
         for sample in samples:
             whole = scores[sample.fingerprint]
-            if isinstance(whole, Score) and self.parts.has_to_be_cut(sample, whole):
+            if isinstance(whole, Score) and self.parts.has_to_be_cut(sample, whole, slack):
                 cut[sample.fingerprint] = sample
         self._in_parts += len(cut) if scorer is self.scorer else 0
         if not cut:
@@ -227,6 +233,9 @@ class BundleRun:
             if isinstance(whole, Score):
                 scores[key] = self.parts.judged(whole, part) if isinstance(part, Score) else part
         return scores, cached
+
+    def _slack(self, scorer: SampleScorer) -> float:
+        return 0.0 if scorer.exact else self._tolerance()
 
     def _score_with(
         self, scorer: SampleScorer, samples: Sequence[Sample]

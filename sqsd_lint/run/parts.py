@@ -9,13 +9,15 @@ themselves. Diluted harm leaves a trace in the whole, so only rows above a bound
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqsd_lint.config import Settings
 from sqsd_lint.encode.windows import PART
 from sqsd_lint.errors import UsageError
 from sqsd_lint.rules.calibration import ScoreCalibration
-from sqsd_lint.types import Sample, Score, Turns
+from sqsd_lint.rules.threshold import reaches
+from sqsd_lint.types import Sample, Score, Threshold, Turns
 
 # The risk of a row as a whole from which on its parts are scored: one benign answer in six of its length is
 # above it. docs/dilution.md has the shares of diluted and of benign rows above other bounds.
@@ -60,12 +62,26 @@ class PartJudge:
         bound = bounds.get(settings.parts or "off", math.inf) if placed else math.inf
         return cls(bound, calibration, settings.turns)
 
-    def has_to_be_cut(self, sample: Sample, whole: Score) -> bool:
-        """Tell whether a row is to be scored part by part, by its score as a whole."""
-        if self.calibration is None or not self.calibration.risk(whole) >= self.bound:
+    def has_to_be_cut(self, sample: Sample, whole: Score, tolerance: float = 0.0) -> bool:
+        """Tell whether a row is to be scored part by part, by its score as a whole.
+
+        Args:
+            tolerance: how far that may lie from the exact one. What exact mode would cut is cut in any mode.
+        """
+        if self.calibration is None or not self.calibration.risk(whole) >= self.bound - tolerance:
             return False
         turns = sum(sample.mask) if self.turns == "all" else 1
         return turns > 1 or whole.window is not None or whole.tokens > PART
+
+    def is_near(self, score: Score, thresholds: Sequence[Threshold], tolerance: float) -> bool:
+        """Tell whether a part decides a verdict, of a row that exact mode might judge as a whole.
+
+        Args:
+            score: that a row is judged by, with its risk.
+        """
+        if score.whole is None or abs(score.whole.risk - self.bound) > tolerance:
+            return False
+        return any(reaches(score, threshold) for threshold in thresholds)
 
     def judged(self, whole: Score, part: Score) -> Score:
         """Return the score that a row is judged by: of its worst part, if that is above the row as a whole.

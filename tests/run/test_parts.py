@@ -284,3 +284,18 @@ def test_rows_longer_than_a_sequence_are_cut_too(settings: Settings) -> None:
         assert score.part is not None
         assert score.of_row.window is not None
         assert score.part.tokens == score.of_row.window.tokens
+
+
+def test_exact_mode_decides_which_rows_are_cut_where_a_part_decides(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row just under the bound is cut by a fast scorer, and judged as a whole if exact mode says so."""
+    one = judged_by_part(run_check.check(settings))[0]
+    whole, part = one.score.of_row.risk, one.score.risk
+    line = {"threshold": f"{(whole + part) / 2:.4f}", "parts": "auto"}
+    for bound, by_part in ((whole + 5e-4, False), (whole - 5e-4, True), (whole + 2e-3, False)):
+        monkeypatch.setattr(run_parts, "BOUND", bound)
+        report = run_check.check(replace(settings, **line))  # type: ignore[arg-type]
+        (row,) = [row for row in report.rows if row.where == one.where]
+        assert (row.score.part is not None) == by_part
+        assert row.score.exact == (abs(bound - whole) < 1e-3)
