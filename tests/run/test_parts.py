@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from sqsd_lint.bundle.calibrate import ScoredSet, calibrate
 from sqsd_lint.bundle.load import load_bundle
@@ -27,9 +28,12 @@ from sqsd_lint.run import score as run_score
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.explain import explain
 from sqsd_lint.run.rows import clean_samples
+from sqsd_lint.run.score_shards import ShardedRun, score_into
 from sqsd_lint.scoring import Scorer
+from sqsd_lint.server.client import ScoringClient
 from sqsd_lint.types import Encoded, Report, Score, ScoredRow
 from tests.run.conftest import ROWS, write
+from tests.server.running import service, serving_settings
 
 Run = Callable[..., Settings]
 
@@ -299,3 +303,54 @@ def test_exact_mode_decides_which_rows_are_cut_where_a_part_decides(
         (row,) = [row for row in report.rows if row.where == one.where]
         assert (row.score.part is not None) == by_part
         assert row.score.exact == (abs(bound - whole) < 1e-3)
+
+
+def test_a_service_scores_parts_as_a_model_here_does(
+    settings: Settings, placed: str, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    here = run_check.check(settings)
+    judged_by_part(here)
+    with service(serving_settings(Path(placed), tiny_model_folder, tmp_path / "served")) as url:
+        there = Settings(
+            paths=settings.paths,
+            scorer=url,
+            parts="all",
+            threshold="1000",
+            warning_threshold="999",
+            cache_dir=str(tmp_path / "remote"),
+        )
+        first, again = run_check.check(there), run_check.check(there)
+    for report in (first, again):
+        assert [row.score.window for row in report.rows] == [row.score.window for row in here.rows]
+        for one, other in zip(report.rows, here.rows, strict=True):
+            assert one.score.risk == pytest.approx(other.score.risk, abs=1e-3)
+            assert one.score.of_row.risk == pytest.approx(other.score.of_row.risk, abs=1e-3)
+    assert (first.coverage.cached, again.coverage.cached) == (0, len(here.rows))
+
+
+def test_a_service_of_before_scores_whole_rows_which_the_head_says(
+    settings: Settings,
+    placed: str,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    info = ScoringClient.info
+    monkeypatch.setattr(
+        ScoringClient, "info", lambda self: (structs.replace(info(self)[0], parts=False), info(self)[1])
+    )
+    with service(serving_settings(Path(placed), tiny_model_folder, tmp_path / "served")) as url:
+        report = run_check.check(Settings(paths=settings.paths, scorer=url, cache_dir=str(tmp_path / "c")))
+    assert not any(row.score.part for row in report.rows)
+    assert f"rows are judged as a whole, not by parts: {url} scores whole rows alone" in report.head.notes
+
+
+def test_stored_scores_are_of_whole_rows_which_the_head_says(settings: Settings, tmp_path: Path) -> None:
+    whole = run_check.check(replace(settings, parts="off"))
+    score_into(replace(settings, cache=False), ShardedRun(tmp_path / "scores", "1", rows=8))
+    stored = replace(settings, scores=str(tmp_path / "scores"), parts=None)
+    report = run_check.check(stored)
+    note = "rows are judged as a whole, not by parts: stored scores are those of whole rows"
+    assert note in report.head.notes
+    assert [row.score.window for row in report.rows] == [None] * len(whole.rows)
+    assert note not in run_check.check(replace(stored, parts="off")).head.notes
