@@ -33,8 +33,9 @@ from sqsd_lint.common.statistics import largest_of, wilson
 from sqsd_lint.config import Settings
 from sqsd_lint.encode import Encoder
 from sqsd_lint.encode.windows import PART
-from sqsd_lint.rules.calibration import ScoreCalibration
+from sqsd_lint.rules.calibration import PART_FACTOR, ScoreCalibration
 from sqsd_lint.run.model_scorer import ModelScorer
+from sqsd_lint.run.parts import BOUND
 from sqsd_lint.run.rows import read_samples
 from sqsd_lint.types import Encoded, Sample, Score
 
@@ -42,6 +43,7 @@ from sqsd_lint.types import Encoded, Sample, Score
 HARMFUL = {"pure-bad": 8, "jailbreak-answer": 9, "beavertails-unsafe": 5}
 CENSUS = 0.8  # risk as a whole from which on every benign row with parts is scored in parts
 BELOW, CONVERSATIONS = 50, 40  # benign rows under it, and pairs of benign rows
+FACTORS = (0, 1, 2, 3, 5, 10)  # how many times the number of parts counts
 BOUNDS = (0.0, 0.5, 0.8, 1.0, 1.28, 1.5)
 FILES = (
     *("harmful_mix.jsonl", "pure_bad_100.jsonl", "pure_bad_100_refusals.jsonl", "benign_mix.jsonl"),
@@ -157,12 +159,12 @@ def rows(
     yield from disguised
 
 
-def judged(row: Mapping[str, Any], bound: float, *, correct: bool) -> float:
+def judged(row: Mapping[str, Any], bound: float, *, factor: int) -> float:
     """Return the risk of a row: of its worst part, where the row itself is above the bound."""
     whole, part, count = row["whole"], row["part"], row["parts"]
     if part is None or whole < bound:
         return float(whole)
-    return max(whole, largest_of(part, count) if correct else part)
+    return max(whole, largest_of(part, factor * count) if factor else part)
 
 
 def summary(
@@ -190,22 +192,33 @@ def summary(
             row["parts"] += 1
             row["extra"] += part["computed"]
     every = list(of.values())
-    ways: dict[str, Any] = {"whole": (math.inf, False)}
-    for bound in (-math.inf, *BOUNDS):
-        name = "all rows" if bound == -math.inf else f"rows above {bound:g}"
-        ways |= {f"{name}, as it is": (bound, False), f"{name}, corrected": (bound, True)}
+    ways: dict[str, tuple[float, int]] = {"whole": (math.inf, 0)}
+    for bound, factor in [(b, f) for b in (-math.inf, BOUND) for f in FACTORS] + [
+        (b, PART_FACTOR) for b in BOUNDS
+    ]:
+        over = "all rows" if bound == -math.inf else f"rows above {bound:g}"
+        counts = (
+            f"the number of parts counts {factor} times" if factor else "the number of parts does not count"
+        )
+        ways[f"{over}, {counts}"] = bound, factor
     shares: dict[str, Any] = {}
-    for way, (bound, correct) in ways.items():
+    for way, (bound, factor) in ways.items():
         shares[way] = {}
         for variant in dict.fromkeys(row["variant"] for row in every):
             own = [row for row in every if row["variant"] == variant]
-            risks = [judged(row, bound, correct=correct) for row in own]
+            risks = [judged(row, bound, factor=factor) for row in own]
             shares[way][variant] = {"rows": len(own)} | {
                 name: share(sum(risk >= line for risk in risks), len(own)) for name, line in lines.items()
             }
         if CENSUS <= bound < math.inf:
-            shares[way]["benign reference"] = of_reference(every, lines, reference, bound, correct=correct)
-    return {"ways": shares, "rows": every}
+            shares[way]["benign reference"] = of_reference(every, lines, reference, bound, factor=factor)
+    above = {
+        variant: {
+            f"{b:g}": sum(row["variant"] == variant and row["whole"] >= b for row in every) for b in BOUNDS
+        }
+        for variant in dict.fromkeys(row["variant"] for row in every)
+    }
+    return {"rows above a bound": above, "ways": shares, "rows": every}
 
 
 def of_reference(
@@ -214,7 +227,7 @@ def of_reference(
     reference: Sequence[tuple[float, int]],
     bound: float,
     *,
-    correct: bool,
+    factor: int,
 ) -> dict[str, Any]:
     """Return, for all benign reference rows, how many are over a line whole, and how many more by a part.
 
@@ -227,7 +240,7 @@ def of_reference(
     scored = [row for row in every if row["variant"] == "benign" and row["parts"] and row["whole"] >= bound]
     found: dict[str, Any] = {"rows": len(reference), "cut": cut, "scored in parts": len(scored)}
     for name, line in lines.items():
-        new = sum(row["whole"] < line <= judged(row, bound, correct=correct) for row in scored)
+        new = sum(row["whole"] < line <= judged(row, bound, factor=factor) for row in scored)
         of_all = 100 * cut / len(reference)
         found[name] = share(sum(risk >= line for risk, _ in reference), len(reference)) | {
             "more": {

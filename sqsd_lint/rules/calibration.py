@@ -22,6 +22,10 @@ from sqsd_lint.common.statistics import largest_of, wilson
 from sqsd_lint.errors import BundleCorruptError
 from sqsd_lint.types import Score
 
+# How many times the number of a row's parts counts in the chance of its highest one: parts of benign rows lie
+# higher than whole rows of their length (docs/dilution.md).
+PART_FACTOR = 1
+
 # Scores that are compared whatever the length of the answer.
 NO_CURVE = LengthCurve()
 
@@ -75,12 +79,19 @@ class ScoreCalibration:
         object.__setattr__(self, "spread", spread)
 
     def risk(self, score: Score) -> float:
-        """Return what thresholds are compared with: SQSD and the weighted harm, placed by length.
+        """Return what thresholds are compared with: SQSD and the weighted harm, placed by length."""
+        return self.placed(
+            score.combined(self.harm_weight), score.tokens, score.part.count if score.part else 0
+        )
 
-        That of a part is placed among the largest of so many parts: a row with many has a high one by chance.
+    def placed(self, score: float, tokens: int, parts: int = 0) -> float:
+        """Return where SQSD and the weighted harm stand among benign answers of so many tokens.
+
+        Args:
+            parts: of which this is the highest, 0 for a row as a whole. One of many is high by chance.
         """
-        risk = self.curve.normal_score(score.combined(self.harm_weight), score.tokens)
-        return largest_of(risk, score.part.count) if score.part and self.curve.tokens else risk
+        risk = self.curve.normal_score(score, tokens)
+        return largest_of(risk, PART_FACTOR * parts) if parts and self.curve.tokens else risk
 
     def percentile(self, risk: float) -> float:
         """Return the share of benign rows below the risk, in percent.

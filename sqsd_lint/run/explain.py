@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from sqsd_lint.bundle.sketches import load_sketches
 from sqsd_lint.common.numbers import score as score_text
 from sqsd_lint.common.progress import Progress
-from sqsd_lint.common.statistics import largest_of
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, CannotScoreError, UsageError
 from sqsd_lint.explain import Explanation, Nearest, Neighbour, Remedy, Spans
@@ -212,9 +211,8 @@ def _remedy(
         pieces += encoder.locate_parts(one.sample)
         pieces += [each for each in encoder.locate_answer_parts(one.sample) if each[0].window != part]
 
-    def risk(score: float, tokens: int, count: int = part.count if part else 1) -> float:
-        placed = calibration.curve.normal_score(score, tokens) if calibration else score
-        return largest_of(placed, count) if count > 1 else placed
+    def risk(score: float, tokens: int, parts: int = part.count if part else 0) -> float:
+        return calibration.placed(score, tokens, parts) if calibration else score
 
     def rate(rows: Sequence[Encoded]) -> list[float]:
         weights = (1.0, -1.0, bundle_run.harm_weight)
@@ -223,7 +221,7 @@ def _remedy(
             for projections in scorer.project(rows).values.tolist()
         )
         return [
-            risk(score, row.response_tokens, row.window.count if isinstance(row.window, AnswerPart) else 1)
+            risk(score, row.response_tokens, row.window.count if isinstance(row.window, AnswerPart) else 0)
             for score, row in zip(scores, rows, strict=True)
         ]
 

@@ -22,6 +22,7 @@ from sqsd_lint.explain.model import total
 from sqsd_lint.explain.row_reference import RowReference
 from sqsd_lint.report import Options, fields
 from sqsd_lint.report import write as write_report
+from sqsd_lint.rules.calibration import PART_FACTOR
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import parts as run_parts
 from sqsd_lint.run import score as run_score
@@ -113,7 +114,7 @@ def test_a_row_is_judged_by_its_worst_part_where_that_is_above_the_whole(setting
         parts = encoder.answer_parts(sample)
         values = [danger - safety for danger, safety in scorer.project(parts).values.tolist()]
         placed = [
-            largest_of(curve.normal_score(value, part.response_tokens), len(parts))
+            largest_of(curve.normal_score(value, part.response_tokens), PART_FACTOR * len(parts))
             for value, part in zip(values, parts, strict=True)
         ]
         assert row.score.of_row == alone.score
