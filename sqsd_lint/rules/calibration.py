@@ -24,7 +24,7 @@ from sqsd_lint.types import Score
 
 # How many times the number of a row's parts counts in the chance of its highest one: parts of benign rows lie
 # higher than whole rows of their length (docs/dilution.md).
-PART_FACTOR = 1
+PART_FACTOR = 10
 
 # Scores that are compared whatever the length of the answer.
 NO_CURVE = LengthCurve()
