@@ -44,7 +44,7 @@ class ReferenceRange:
         like, (shortest, longest) = "unlike the benign reference rows", self.tokens
         if not shortest <= tokens <= longest:
             return f"its answer of {tokens:,} tokens is {like} ({shortest:,} to {longest:,})"
-        low, high = next(((a, b) for most, a, b in self.loss if tokens <= most), (-math.inf, math.inf))
+        _, low, high = _band(self.loss, tokens) or (0, -math.inf, math.inf)
         if not low <= loss <= high and math.isfinite(loss):
             return f"its loss of {loss:.2f} nats is {like} of its length ({low:.2f} to {high:.2f})"
         script = main_script(text)
@@ -53,6 +53,24 @@ class ReferenceRange:
         if form and self.forms and form not in self.forms:
             return f"it trains on {form}, as no benign reference row does ({', '.join(self.forms)})"
         return ""
+
+
+def join_ranges(one: ReferenceRange, other: ReferenceRange) -> ReferenceRange:
+    """Return the range of the rows of both."""
+    bands = []
+    for most in sorted({band[0] for each in (one, other) for band in each.loss}):
+        own = [found for each in (one, other) if (found := _band(each.loss, most))]
+        bands.append((most, min(low for _, low, _ in own), max(high for *_, high in own)))
+    return ReferenceRange(
+        (min(one.tokens[0], other.tokens[0]), max(one.tokens[1], other.tokens[1])),
+        tuple(bands),
+        tuple(sorted({*one.scripts, *other.scripts})),
+        tuple(sorted({*one.forms, *other.forms})),
+    )
+
+
+def _band(bands: Sequence[tuple[int, float, float]], tokens: int) -> tuple[int, float, float] | None:
+    return next((band for band in bands if tokens <= band[0]), None)
 
 
 def measure_range(

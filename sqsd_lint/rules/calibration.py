@@ -234,7 +234,7 @@ def _conditional(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kinds": {str(kind): tuple(map(_number, own)) for kind, own in data["kinds"].items()},
         "curve": curve,
-        "harm_weight": _number(data.get("harm_weight", 0.0)),  # left out where it is 0
+        "harm_weight": _number(data.get("harm_weight", 0.0)),
         "covered": _covered(covered) if covered else None,
     }
 
