@@ -211,7 +211,7 @@ def test_a_finding_names_the_part_and_the_whole(settings: Settings) -> None:
 def test_every_format_writes_a_part(settings: Settings, name: str) -> None:
     report = run_check.check(replace(settings, threshold="-1000", warning_threshold="-1001"))
     stream = StringIO()
-    write_report(report, name, stream, Options(verbose=True))
+    write_report(report, name, stream, Options())
     assert "part" in stream.getvalue()
 
 
