@@ -19,6 +19,7 @@ from sqsd_lint.config import Settings
 from sqsd_lint.encode.windows import PART
 from sqsd_lint.errors import UsageError
 from sqsd_lint.explain.model import total
+from sqsd_lint.explain.remedy import masked
 from sqsd_lint.explain.row_reference import RowReference
 from sqsd_lint.report import Options, fields
 from sqsd_lint.report import write as write_report
@@ -258,7 +259,18 @@ def test_explain_takes_the_part_apart_that_is_judged(settings: Settings) -> None
     remedy = found.remedy
     assert remedy is not None
     # What is left is judged as the row is: as a whole, and part by part.
-    assert remedy.masked >= one.score.of_row.risk - 3 or not remedy.enough
+    run = BundleRun(settings)
+    encoder, scorer = run.model_scorer.parts()
+    assert run.calibration is not None
+    sample = list(clean_samples(one.where.file, settings))[one.where.line - 1]
+    pieces = [*encoder.locate_parts(sample), *encoder.locate_answer_parts(sample)]
+    rows = [row for piece in pieces if (row := masked(*piece, remedy.parts)).response_tokens]
+    risks = [
+        run.calibration.placed(danger - safety, row.response_tokens, row.window.count if row.window else 0)
+        for row, (danger, safety) in zip(rows, scorer.project(rows).values.tolist(), strict=True)
+    ]
+    assert remedy.masked == pytest.approx(max(risks), abs=1e-2)
+    assert remedy.enough == (max(risks) < float(line))
 
 
 def test_a_row_that_is_judged_as_a_whole_is_explained_as_one(settings: Settings) -> None:
