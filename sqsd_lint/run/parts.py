@@ -19,8 +19,8 @@ from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.rules.threshold import reaches
 from sqsd_lint.types import Sample, Score, Threshold, Turns
 
-# The risk of a row as a whole from which on its parts are scored: one benign answer in six of its length is
-# above it. docs/dilution.md has the shares of diluted and of benign rows above other bounds.
+# The risk of a row as a whole from which on its parts are scored: one benign row in ten is above it.
+# docs/dilution.md has what other bounds cost and which diluted rows they leave out.
 BOUND = 1.0
 
 
