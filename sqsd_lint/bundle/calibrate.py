@@ -100,7 +100,7 @@ def calibrate(
 
     def risks(sets: Iterable[ScoredSet]) -> tuple[float, ...]:
         found = (risk(score) for s in sets for score in s.scores)
-        return tuple(sorted(round(each, 4) if by_length else _rounded(each) for each in found))
+        return tuple(sorted(round(each, 3) if by_length else _rounded(each) for each in found))
 
     differences = (abs(risk(fast) - risk(exact)) for fast, exact in dtype_pairs)
     # Kept scores were compared between dtypes when they were made.

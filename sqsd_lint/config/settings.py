@@ -463,7 +463,7 @@ class Settings:
         "windows",
         "Of answers longer than --max-length: judge the worst of overlapping windows, or cut them.",
         ROWS,
-        commands=(*_ROWS, "explain"),
+        commands=(*_ROWS, "explain", "serve"),
         description="What is done with a row whose answers do not fit into `max_length`: windows scores "
         "overlapping windows and judges the worst; cut scores the beginning alone, so that the row does not "
         "count as scored (SQSD302).",

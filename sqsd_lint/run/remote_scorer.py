@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from sqsd_lint._version import __version__
 from sqsd_lint.bundle.load import BundleInfo
 from sqsd_lint.bundle.resolve import check_served
+from sqsd_lint.common.escape import escape
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.config.settings import TOKEN_VARIABLE, Quantize
@@ -69,6 +71,12 @@ class RemoteScorer(CachedScorer):
         self._sent = 0
         self._recalled: set[str] = set()
         self._notes: dict[str, None] = {}
+        if served.version != __version__:
+            # Scores are the same unless one of the two renders or cuts rows otherwise, which no setting says.
+            self._notes[
+                f"{client.url} has sqsd-lint {escape(served.version)}, and this is {__version__}: where they"
+                " differ in how rows are rendered, scores are the service's"
+            ] = None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ asked for (`cached_scorer.scorer_settings`); else the request is refused.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -38,11 +38,27 @@ _MOST_SCORERS = 8
 
 
 class SharingScorer(ModelScorer):
-    """A scorer whose base model others of the same number format share."""
+    """A scorer whose base model others of the same number format share.
 
-    def __init__(self, models: ModelStore, bundle: Bundle, settings: Settings, **more: Any) -> None:
-        super().__init__(bundle, settings, **more)
+    Without a score cache it keeps no score at all: what is kept for a run alone would grow for as long as the
+    service lives.
+    """
+
+    def __init__(
+        self, models: ModelStore, bundle: Bundle, settings: Settings, *, cache_scores: bool, **more: Any
+    ) -> None:
+        super().__init__(bundle, settings, cache_scores=cache_scores, **more)
         self._models = models
+        self._cache_scores = cache_scores
+
+    def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        """Return the scores that the cache holds of samples, by fingerprint."""
+        return super().recall(samples) if self._cache_scores else {}
+
+    def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
+        """Put scores into the cache, if there is one."""
+        if self._cache_scores:
+            super().remember(scored)
 
     def base(self) -> tuple[Any, Any]:
         """Return the model and its tokenizer, loaded once for all scorers of its number format."""

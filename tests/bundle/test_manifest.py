@@ -219,7 +219,7 @@ def test_a_number_of_hundreds_of_digits_is_not_finite(bundle: Bundle) -> None:
         ),
         (
             resources.bundles_dir() / "default",
-            "fb21bdfb75f3c2320dbe6c0e433b999e6fb76193aa1e74b65cb4dc1595b2e00a",
+            "9da53a044eee3b55859af43f924d32617307d5ed32381be1b083af4dcdc307fc",
             "f9cfc2f12c9558210081a74cc0fb9177016020eb480e4599485f2717c403b73d",
         ),
     ],
