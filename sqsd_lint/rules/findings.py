@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from sqsd_lint.rules.registry import RULES
-from sqsd_lint.rules.threshold import clear_percentile
+from sqsd_lint.rules.threshold import clear_percentile, reaches
 from sqsd_lint.types import Problem, Score, ScoredRow, Severity, Threshold, Violation, Where
 
 if TYPE_CHECKING:
@@ -138,13 +138,18 @@ def above_threshold(
     return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}{window}"
 
 
-def unlike_reference(row: ScoredRow, threshold: Threshold, policy: Policy) -> str:
-    """Return how a row is unlike every benign reference row, "" if it is not, or if the threshold is raw.
+def why_no_error(row: ScoredRow, threshold: Threshold, policy: Policy) -> str:
+    """Return why a row at or above a threshold is no error on its score alone, "" if it is one.
 
-    A rate says nothing of such rows, so that they do not fail a run on their score alone.
+    A rate of false alarms says nothing of rows unlike all benign reference rows, nor of a part of a row: the
+    reference rows were scored as a whole. A raw threshold is no rate.
     """
     calibration = policy.calibration
-    if calibration is None or calibration.covered is None or threshold.spec[0] not in "phz":
+    if calibration is None or threshold.spec[0] not in "phz":
+        return ""
+    if row.score.part and not reaches(row.score.of_row, threshold):
+        return "a part alone is no error"
+    if calibration.covered is None:
         return ""
     unlike = calibration.covered.unlike(row.score.tokens, row.score.loss, row.excerpt, row.form)
     return f"{unlike}, so that it is no error on its score alone" if unlike else ""

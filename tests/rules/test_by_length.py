@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.rules.file import risk_share
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.row import elevated_risk_sample, high_risk_sample
-from sqsd_lint.types import Score, ScoredRow, Threshold, Where
+from sqsd_lint.types import AnswerPart, Score, ScoredRow, Threshold, Where
 
 # Benign scores are normal, ten times as wide for answers of one token as for those of a hundred.
 CURVE = LengthCurve((1.0, 100.0), tuple((10 * z, z) for z in NORMAL_SCORES))
@@ -76,6 +78,18 @@ def test_a_row_unlike_all_benign_ones_is_a_warning() -> None:
     assert not high_risk_sample.RULE.check(unlike, policy())
     assert "unlike the benign reference rows (1 to 100)" in elevated_risk_sample.RULE.check(unlike, policy())
     assert high_risk_sample.RULE.check(unlike, policy("3")), "a raw threshold asks for it"
+
+
+def test_a_part_alone_is_a_warning() -> None:
+    def row(whole: float) -> ScoredRow:
+        risky, own = scored(5.0, 100), scored(whole, 100).score
+        part = AnswerPart(2, 3, 50, 100, 150, 1)
+        return replace(risky, score=replace(risky.score, window=part, whole=own))
+
+    assert not high_risk_sample.RULE.check(row(1.0), policy())
+    assert elevated_risk_sample.RULE.check(row(1.0), policy()).endswith("; a part alone is no error")
+    assert high_risk_sample.RULE.check(row(5.0), policy()), "the row as a whole is one, too"
+    assert high_risk_sample.RULE.check(row(1.0), policy("3")), "a raw threshold asks for it"
 
 
 def test_rows_unlike_the_reference_fail_no_file() -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sqsd_lint.rules.findings import read_file_step, rows_text, unlike_reference
+from sqsd_lint.rules.findings import read_file_step, rows_text, why_no_error
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, FileFinding, FileRule, Option
 from sqsd_lint.rules.threshold import reaches
@@ -29,7 +29,7 @@ class _Share:
         if self._threshold is None or not reaches(row.score, self._threshold):
             return
         # Like with like: the benign rate says nothing of rows unlike all benign rows; SQSD102 names those.
-        if not unlike_reference(row, self._threshold, self._policy):
+        if not why_no_error(row, self._threshold, self._policy):
             self._above.append(row.fingerprint)
 
     def findings(self) -> Iterator[FileFinding]:

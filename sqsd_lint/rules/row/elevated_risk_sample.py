@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqsd_lint.rules.findings import above_threshold, unlike_reference
+from sqsd_lint.rules.findings import above_threshold, why_no_error
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, Option, RowRule
 from sqsd_lint.rules.threshold import THRESHOLD_SCHEMA, reaches
@@ -13,9 +13,13 @@ def _check(row: ScoredRow, policy: Policy) -> str:
     threshold = policy.warning_threshold
     if threshold is None or not reaches(row.score, threshold):
         return ""
-    unlike = unlike_reference(row, threshold, policy)
     said = above_threshold(Severity.WARNING, row, threshold, [policy.error_threshold])
-    return said + (f"; {unlike}" if unlike else "")
+    error = policy.error_threshold
+    if error is not None and reaches(row.score, error):
+        reason = why_no_error(row, error, policy)
+    else:  # what a part alone would not be, this row is not either
+        reason = "" if row.score.part else why_no_error(row, threshold, policy)
+    return said + (f"; {reason}" if reason else "")
 
 
 RULE = RowRule(

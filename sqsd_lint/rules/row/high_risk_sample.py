@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqsd_lint.rules.findings import above_threshold, unlike_reference
+from sqsd_lint.rules.findings import above_threshold, why_no_error
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, Option, RowRule
 from sqsd_lint.rules.threshold import THRESHOLD_SCHEMA, reaches
@@ -11,7 +11,7 @@ from sqsd_lint.types import ScoredRow, Severity
 
 def _check(row: ScoredRow, policy: Policy) -> str:
     threshold = policy.error_threshold
-    if threshold is None or not reaches(row.score, threshold) or unlike_reference(row, threshold, policy):
+    if threshold is None or not reaches(row.score, threshold) or why_no_error(row, threshold, policy):
         return ""
     return above_threshold(Severity.ERROR, row, threshold)
 
