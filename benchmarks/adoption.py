@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shlex
 import shutil
 import subprocess
@@ -80,7 +81,7 @@ class Adoption:
             SystemExit: it ended with another code, or did not print what it should.
         """
         words = [str(word) for word in command]
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), _cpu_seconds()
         done = subprocess.run(
             words,
             cwd=self.repository,
@@ -90,9 +91,9 @@ class Adoption:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
         )
-        seconds = time.perf_counter() - begun
-        self.steps.append({"step": step, "seconds": round(seconds, 1)})
-        print(f"{seconds:7.1f} s  {step}", flush=True)
+        seconds, cpu = time.perf_counter() - begun, _cpu_seconds() - used
+        self.steps.append({"step": step, "seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)})
+        print(f"{seconds:7.1f} s ({cpu:6.1f} CPU)  {step}", flush=True)
         if self.show:
             print(f"$ {shlex.join(words)}\n{done.stdout}", flush=True)
         if done.returncode != expect or shows not in done.stdout:
@@ -145,6 +146,7 @@ class Adoption:
             "installer": self.installer,
             "steps": self.steps,
             "seconds": round(sum(step["seconds"] for step in self.steps[:-1]), 1),
+            "cpu_seconds": round(sum(step["cpu_seconds"] for step in self.steps[:-1]), 1),
             "megabytes": {"environment": megabytes(self.folder / "venv"), **self._homes()},
             "packages": self._packages(),
         }
@@ -164,6 +166,12 @@ class Adoption:
         listed = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
         found = {each["name"].lower(): each["version"] for each in json.loads(listed.stdout)}
         return {"all": str(len(found)), **{name: found[name] for name in PACKAGES if name in found}}
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of all commands so far: on a machine that others use, they say more."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def megabytes(folder: Path) -> int:

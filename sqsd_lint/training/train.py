@@ -123,7 +123,7 @@ def prepared(model: PreTrainedModel) -> PreTrainedModel:
     """
     from peft import prepare_model_for_kbit_training
 
-    found: PreTrainedModel = prepare_model_for_kbit_training(
+    found: PreTrainedModel = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
         model, use_gradient_checkpointing=True, gradient_checkpointing_kwargs={"use_reentrant": False}
     )
     return found
