@@ -240,6 +240,8 @@ def _score_into(
     if not quiet:
         for text in found.notes:
             print_note(text)
+        if settings.parts in ("auto", "all"):
+            print_note("rows are scored as a whole, not by parts: a folder of scores holds whole rows")
         speed = (
             f", {found.fresh_rows / found.seconds:,.1f} rows/s" if found.computed and found.seconds else ""
         )

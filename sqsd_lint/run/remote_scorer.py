@@ -67,6 +67,7 @@ class RemoteScorer(CachedScorer):
         self._max_length = settings.max_length
         self._progress = progress
         self.uncovered = served.uncovered
+        self.why_no_parts = "" if served.parts else f"{client.url} scores whole rows alone"
         self._sent = 0
         self._recalled: set[str] = set()
         self._notes: dict[str, None] = {}
@@ -98,12 +99,25 @@ class RemoteScorer(CachedScorer):
         Raises:
             ScorerError: the service cannot be reached, refuses, or does not answer as it must.
         """
+        yield from self._ask(samples, self.asked)
+
+    def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
+        """As `score`, the score of each sample's worst part.
+
+        Raises:
+            ScorerError: as `score`.
+        """
+        yield from self._ask(samples, {**self.asked, "worst_part": True})
+
+    def _ask(
+        self, samples: Sequence[Sample], asked: Mapping[str, object]
+    ) -> Iterator[tuple[Sample, Score | Problem]]:
         if self._progress:
             self._progress.status(f"{len(samples):,} rows go to {self._client.url}")
         by_key = {sample.fingerprint: sample for sample in samples}
         too_large: list[Sample] = []
         requests = self._requests(samples, too_large)
-        for answer in self._client.scores(requests, dict(self.asked), self.bundle):
+        for answer in self._client.scores(requests, dict(asked), self.bundle):
             self._notes.update(dict.fromkeys(answer.notes))
             answered: list[tuple[Sample, Score | Problem]] = []
             for row in answer.rows:
