@@ -15,6 +15,7 @@ from sqsd_lint.run.cached_scorer import calibration_of
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
+from sqsd_lint.run.screen import RowScreen, open_screen
 from sqsd_lint.run.shards import score_rows
 from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt
@@ -50,6 +51,8 @@ class BundleRun:
         self._near: dict[str, Sample] = {}
         self._in_windows = self._with_earlier = 0  # rows
         self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
+        self._screen: RowScreen | None = None
+        self._screen_note = ""
 
     def new_scorer(self, *, exact: bool, cache_scores: bool | None = None) -> SampleScorer:
         """Return a scorer of the bundle; its model is not loaded yet.
@@ -85,6 +88,14 @@ class BundleRun:
             fine_tune=FineTuneSettings(s.learning_rate, s.epochs, s.batch_size),
             danger=self.bundle.manifest.directions["danger"].kind,
         )
+
+    def use_screen(self, thresholds: Sequence[Threshold], *, bundles: int = 1) -> None:
+        """From here on pass by rows far below these thresholds, if the settings ask for it (`run.screen`).
+
+        Args:
+            bundles: how many judge.
+        """
+        self._screen, self._screen_note = open_screen(self.settings, self.scorer, thresholds, bundles=bundles)
 
     def score(
         self, rows: Iterable[Sample | Problem], thresholds: Sequence[Threshold] = ()
@@ -176,6 +187,9 @@ class BundleRun:
         found: dict[str, Score | Problem] = dict(scorer.recall(unique))
         missing = [sample for fingerprint, sample in unique.items() if fingerprint not in found]
         cached = len(found)
+        if missing and self._screen and scorer is self.scorer:
+            found.update(self._screen.pass_by(missing))
+            missing = [sample for sample in missing if sample.fingerprint not in found]
         if missing:
             if self.progress:
                 self.progress.start(len(missing))
@@ -203,8 +217,8 @@ class BundleRun:
             sample.fingerprint,
             excerpt(sample),
             score,
-            self._percentile(score),
-            self._z(score),
+            self._percentile(score) if score.bound is None else None,
+            self._z(score) if score.bound is None else None,
             sample.suppression,
             invisible=invisible_characters(sample),
         )
@@ -216,7 +230,8 @@ class BundleRun:
 
     def with_risk(self, score: Score) -> Score:
         """Return the score with what thresholds are compared with, as the calibration makes it."""
-        return replace(score, risk=self.calibration.risk(score)) if self.calibration else score
+        known = self.calibration if score.bound is None else None  # else the bound is the risk
+        return replace(score, risk=known.risk(score)) if known else score
 
     def _percentile(self, score: Score) -> float | None:
         return self.calibration.percentile(score.risk) if self.calibration else None
@@ -260,7 +275,7 @@ class BundleRun:
     @property
     def row_notes(self) -> tuple[str, ...]:
         """How rows were scored that are not scored in one piece, with counts."""
-        notes = []
+        notes = [self._screen_note] if self._screen_note else []
         if count := self._in_windows:
             have = "row has an answer" if count == 1 else "rows have answers"
             notes.append(

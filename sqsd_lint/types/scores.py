@@ -37,6 +37,8 @@ class Score:
             calibration knows the length of answers, in scales of benign rows of the same length.
         window: the part of the row that all of this is about, where its answers are longer than one sequence:
             the one of the highest risk.
+        bound: of a row that was screened, not scored: what its risk lies below, and then `risk` itself; its
+            projections are NaN. None of every row with a score.
     """
 
     fingerprint: str
@@ -52,6 +54,7 @@ class Score:
     harm: float | None = None
     risk: float = float("nan")
     window: AnswerWindow | None = None
+    bound: float | None = None
 
     def __post_init__(self) -> None:
         if math.isnan(self.risk):
