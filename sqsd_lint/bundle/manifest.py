@@ -339,11 +339,25 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
 
     @property
     def digest(self) -> str:
-        """Hex SHA-256 over the canonical JSON of the whole manifest, and through it over every file.
+        """Hex SHA-256 over the canonical JSON of the manifest but its screen, and through it over every file.
 
         Two bundles with the same digest give the same scores and the same thresholds.
         """
-        return digest(self.to_json())
+        raw = self.to_json()
+        raw.pop("screen", None)
+        raw["files"].pop(SCREEN, None)
+        return digest(raw)
+
+    @property
+    def screen_digest(self) -> str | None:
+        """Hex SHA-256 over all that decides which rows a screen passes by; None without one.
+
+        It is apart from `digest`, so that a bundle that gets a screen stays the bundle that a lock names. A
+        lock names the screen beside it, and one that it does not name is not used (`run.screen`).
+        """
+        if self.screen is None:
+            return None
+        return digest({"screen": self.screen.to_json(), "file": self.files[SCREEN]})
 
     @property
     def scoring_digest(self) -> str:

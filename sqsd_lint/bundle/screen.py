@@ -1,7 +1,7 @@
 """The screen of a bundle: a part of its calibration, in the manifest and in `screen.safetensors`.
 
-Scores do not depend on it, so it is no part of the scoring digest: score caches stay valid. The bundle's
-digest, which locks and heads of reports name, covers it like every file.
+Neither scores nor thresholds depend on it, so it is no part of a bundle's two digests: caches and locks stay
+valid. It has a digest of its own, which locks and heads of reports name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def store_screen(bundle: Bundle, screen: Screen, rows: int, exact: Mapping[str, 
         exact: by recall, the share of the benign reference rows' tokens that are scored for it.
 
     Returns:
-        The bundle as it now is: another digest, the same scoring digest.
+        The bundle as it now is: the same digests, but that of the screen.
     """
     from safetensors.numpy import save_file
 

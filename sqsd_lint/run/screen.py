@@ -1,5 +1,8 @@
 """Rows that a run passes by, since a cheap estimate bounds their risk below the lines (`--screen`).
 
+A row is passed by if its bound lies below the line that the screen was calibrated for; higher lines in force
+change nothing, since the estimate does not tell rows above that line from one another.
+
 What is passed by has a score that holds the bound alone (`Score.bound`), so that no part of a report can take
 it for a projection. The cache keeps estimates under a key of their own, which names the screen's file: no
 estimate is ever found as a score, and none of another screen as one of this.
@@ -11,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sqsd_lint.bundle.lock import read_lock
 from sqsd_lint.bundle.manifest import SCREEN
 from sqsd_lint.bundle.screen import load_screen
 from sqsd_lint.common.screen import AnswerText, Screen
@@ -46,8 +50,6 @@ class RowScreen:
 
     Args:
         recall: the share of rows at or above the line that are to be scored.
-        line: the lowest threshold in force, as a risk.
-        note: what the head of a report says of it.
 
     Attributes:
         passed: how many rows were passed by.
@@ -56,8 +58,6 @@ class RowScreen:
     screen: Screen
     scorer: ModelScorer
     recall: float
-    line: float
-    note: str
     passed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class RowScreen:
                 kept = self._estimate(sample)
                 if kept is not None:
                     fresh.append(kept)
-            if kept is not None and (bound := kept.danger + self._margin) < self.line:
+            if kept is not None and (bound := kept.danger + self._margin) < self.screen.line:
                 nan = math.nan
                 found[sample.fingerprint] = Score(
                     sample.fingerprint, nan, nan, nan, kept.tokens, risk=bound, bound=bound
@@ -142,12 +142,13 @@ def open_screen(
             f" {math.floor(1000 * screen.highest_recall) / 1000:g} at most",
             hint="ask for less, or leave the screen off",
         )
+    name = str(scorer.bundle.manifest.screen_digest)[:12]
     note = (
-        "screen: rows are passed by whose risk, estimated from their words, lies below the lines; of rows"
-        f" above them, like the {len(screen.held_out):,} reference rows there, at most"
+        f"screen {name}: rows are passed by whose risk, estimated from their words, lies below the warning line"
+        f" by a margin; of rows above it, like the {len(screen.held_out):,} reference rows there, at most"
         f" {100 * (1 - recall):.3g} % are expected to be missed; `--screen off` scores every row"
     )
-    return RowScreen(screen, scorer, recall, min(each.value for each in thresholds), note), note
+    return RowScreen(screen, scorer, recall), note
 
 
 def _why_off(settings: Settings, scorer: object, thresholds: Sequence[Threshold], bundles: int) -> str:
@@ -159,6 +160,12 @@ def _why_off(settings: Settings, scorer: object, thresholds: Sequence[Threshold]
     stored = manifest.screen
     if stored is None:
         return f"{manifest.id} has no screen (`sqsd-lint bundle calibrate` fits one)"
+    lock = read_lock(settings)
+    if lock and not any(
+        (each.digest, each.screen) == (scorer.bundle.digest, manifest.screen_digest)
+        for each in lock.bundles.values()
+    ):
+        return f"{lock.path} does not name this screen (`sqsd-lint lock` writes its digest)"
     if scorer.calibration is None or settings.quantize:
         return "the screen was fitted to scores of another metric, expansion or precision"
     if manifest.calibration and _differ(manifest.calibration.settings, settings):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from safetensors.numpy import save_file
 
 from sqsd_lint.bundle import calibrate as bundle_calibrate
 from sqsd_lint.bundle.load import load_bundle
+from sqsd_lint.bundle.lock import Lock
+from sqsd_lint.bundle.locking import make_lock, outdated
 from sqsd_lint.bundle.manifest import SCREEN
 from sqsd_lint.bundle.screen import load_screen, store_screen
 from sqsd_lint.bundle.verify import verify
@@ -97,10 +102,10 @@ def test_only_rows_near_the_lines_are_scored(run: Run, tmp_path: Path, scored: l
     assert report.coverage.complete
     assert (report.coverage.rows, report.coverage.scored, report.coverage.screened) == (20, 4, 16)
     assert fields.coverage(report.coverage)["screened"] == 16
-    assert any(note.startswith("screen: rows are passed by") for note in report.head.notes)
+    assert any(": rows are passed by" in note for note in report.head.notes)
     passed = [row for row in report.rows if row.score.bound is not None]
     assert len(passed) == 16
-    assert all(row.score.bound < 999 and row.percentile is None for row in passed)
+    assert all(row.score.bound < 2.0 and row.percentile is None for row in passed)
     assert sum(report.distributions[0].risks.values()) == 4  # no picture shows a bound as a risk
     exact = run_check.check(run(data, screen="off", cache=False))
     assert (exact.coverage.scored, exact.coverage.screened) == (20, 0)
@@ -154,7 +159,7 @@ def test_rules_about_files(run: Run, tmp_path: Path) -> None:
     assert any(
         "SQSD201 did not judge 1 file: the drift of 16 rows is unknown" in n for n in report.head.notes
     )
-    none = run_check.check(run(write(tmp_path / "b.jsonl", rows_of(20)[1:5])))
+    none = run_check.check(run(write(tmp_path / "b.jsonl", rows_of(25)[21:25])))
     assert none.coverage.scored == 0
     assert none.coverage.complete
     assert none.exit_code == 0
@@ -232,10 +237,12 @@ def remaining_evidence(run: Run, data: Path):  # type: ignore[no-untyped-def]
     return evaluate([BundleScores("one", policies[0], items)], "any", files=[str(data)]).evidence
 
 
-def test_a_screen_changes_the_digest_and_no_score(screened: str, two_bundles: tuple[str, str]) -> None:
+def test_a_screen_changes_no_score_and_no_lock(screened: str, two_bundles: tuple[str, str]) -> None:
     with_screen, without = load_bundle(Path(screened)), load_bundle(Path(two_bundles[0]))
     assert with_screen.scoring_digest == without.scoring_digest
-    assert with_screen.digest != without.digest
+    assert with_screen.digest == without.digest  # so that locks hold
+    assert with_screen.manifest.screen_digest
+    assert without.manifest.screen_digest is None
     assert verify(Path(screened)) == []
 
 
@@ -276,3 +283,30 @@ def test_a_new_calibration_drops_the_old_screen(screened: str, tmp_path: Path) -
     made = bundle_calibrate.calibrate(bundle, benign, [], dtype_pairs=[], dtype="float32")
     assert made.manifest.screen is None
     assert not (copy / SCREEN).exists()
+
+
+def test_a_lock_decides_which_screen_is_used(
+    run: Run, screened: str, two_bundles: tuple[str, str], tmp_path: Path
+) -> None:
+    data = write(tmp_path / "a.jsonl", rows_of(10))
+    path = tmp_path / "sqsd-lint.lock"
+    settings = run(data, lock=str(path), model=None, bundle=screened)
+    old = make_lock(replace(settings, bundle=two_bundles[0]), None, str(path))
+    moved = {
+        key: structs.replace(each, source=os.path.relpath(screened, tmp_path))
+        for key, each in old.bundles.items()
+    }
+    Lock(str(path), moved).write()  # from before the bundle had a screen
+    run_with = replace(settings, model=run(data).model)
+    report = run_check.check(run_with)
+    assert (report.coverage.scored, report.coverage.screened) == (10, 0)
+    assert any("does not name this screen" in note for note in report.head.notes)
+    assert outdated(settings, Lock(str(path), moved), str(path)) == []
+
+    new = make_lock(settings, None, str(path))
+    new.write()
+    assert run_check.check(replace(run_with, cache=False)).coverage.screened == 8
+    other = {key: structs.replace(each, screen="0" * 64) for key, each in new.bundles.items()}
+    Lock(str(path), other).write()
+    assert run_check.check(replace(run_with, cache=False)).coverage.screened == 0
+    assert "another screen" in outdated(settings, Lock(str(path), other), str(path))[0]
