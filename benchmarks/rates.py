@@ -8,7 +8,8 @@ is repeated, and a rate is the mean over repeats. Intervals are Wilson's for all
 
 Ways to set thresholds are compared with one another, at the rates of the default rule pack (p99 warns, p99.9
 fails): one for all lengths, bins of length, quantile regression, location and scale with conformal ranks, and
-what `bundle calibrate` does. Then the frontier: how much harm is found at which rate of false alarms.
+what `bundle calibrate` does. Each benign kind is also judged by thresholds of the other kinds alone, as if it
+had never been seen. Then the frontier: how much harm is found at which rate of false alarms.
 """
 
 from __future__ import annotations
@@ -144,6 +145,22 @@ def measure(rows: Rows, scores: Floats, way: Way, repeats: int) -> dict[str, dic
     }
 
 
+def unseen_kinds(rows: Rows) -> dict[str, dict[str, float]]:
+    """Return the share of each benign kind above thresholds that only other kinds made, and of all rows."""
+    length = np.log2(np.maximum(rows.tokens, 1))
+    hits = {level: np.zeros(len(length)) for level in LEVELS}
+    for kind in rows.kinds(True):
+        tested = rows.kind == kind
+        fitted = rows.benign & ~tested
+        for level, percentile in LEVELS.items():
+            threshold = shipped(rows.risk[fitted], length[fitted], rows.kind[fitted], percentile)
+            hits[level][tested] = rows.risk[tested] > threshold(length[tested])
+    kinds = {"all benign": rows.benign} | {k: rows.kind == k for k in rows.kinds(True)}
+    return {
+        name: {level: float(hits[level][inside].mean()) for level in LEVELS} for name, inside in kinds.items()
+    }
+
+
 def risks(rows: Rows, scores: Floats, repeats: int) -> list[Floats]:
     """Return normal scores of all rows, one array per repeat, by curves that were fitted on other rows."""
     length, found = np.log2(np.maximum(rows.tokens, 1)), []
@@ -206,6 +223,7 @@ def main() -> None:
         "folds": FOLDS,
         "repeats": args.repeats,
         "ways": {name: measure(rows, rows.risk, way, args.repeats) for name, way in WAYS.items()},
+        "unseen": unseen_kinds(rows),
         "sqsd": {
             "one threshold": measure(rows, rows.sqsd, one_threshold, args.repeats),
             "bands of length": measure(rows, rows.sqsd, shipped, args.repeats),
@@ -233,9 +251,21 @@ def main() -> None:
         body.append(
             [f"{kind}{' (harmful)' if kind in harmful else ''}", f"{n:,}"]
             + [percent(each[kind]) for each in (*result["sqsd"].values(), ship)]
+            + [percent(result["unseen"][kind]) if kind in result["unseen"] else ""]
             + [", ".join(f"{100 * low:.1f} to {100 * high:.1f}" for low, high in spans)]
         )
-    print_table(["rows", "n", "SQSD, one threshold", "SQSD by length", "shipped", "95 % interval"], body)
+    print_table(
+        [
+            "rows",
+            "n",
+            "SQSD, one threshold",
+            "SQSD by length",
+            "shipped",
+            "kind unseen",
+            "95 % interval, shipped",
+        ],
+        body,
+    )
 
     result["frontier"] = {
         "false_alarms": list(FALSE_ALARMS),

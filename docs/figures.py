@@ -57,11 +57,17 @@ def draw_report() -> None:
     print(target.relative_to(ROOT))
 
 
+_TITLES = {
+    "within length": "task vectors, within strata of length",
+    "risk within length": "embedded bundle, within strata of length",
+}
+
+
 def draw_validation() -> None:
     """One picture per stored result, light and dark."""
     for path in sorted(RESULTS.glob("validation-*.json")):
         kind = path.stem.removeprefix("validation-").replace("-", " ")
-        title = "task vectors, within strata of length" if kind == "within length" else f"{kind} directions"
+        title = _TITLES.get(kind, f"{kind} directions")
         result = json.loads(path.read_text(encoding="utf-8"))
         for suffix, dark in (("", False), ("-dark", True)):
             target = IMAGES / f"{path.stem}{suffix}.svg"

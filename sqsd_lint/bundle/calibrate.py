@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from sqsd_lint.bundle.manifest import (
 from sqsd_lint.bundle.write import update_bundle
 from sqsd_lint.common.json_io import sha256_text
 from sqsd_lint.common.length_curve import PERCENTILES, LengthCurve, fit_length_curve
-from sqsd_lint.common.reference_range import measure_range
+from sqsd_lint.common.reference_range import ReferenceRange, join_ranges, measure_range
 from sqsd_lint.errors import UsageError
 from sqsd_lint.types import Score
 
@@ -41,11 +41,15 @@ class ScoredSet:
 
     Attributes:
         texts: the rows' excerpts, which tell what they are written in; none for sets that a bundle kept.
+        forms: what the rows train on, in words; none for sets that a bundle kept.
+        kept: whether a bundle kept the scores, and nothing else.
     """
 
     name: str
     scores: Sequence[Score]
     texts: Sequence[str] = ()
+    forms: Sequence[str] = ()
+    kept: bool = False
 
 
 def calibrate(
@@ -63,7 +67,8 @@ def calibrate(
     rows of each set are kept apart as a kind of rows.
 
     Args:
-        benign, harmful: sets that no adapter of the bundle was trained on.
+        benign, harmful: sets that no adapter of the bundle was trained on. Benign sets that the bundle kept
+            (`stored_sets`) may be among them: what their rows are like is in the calibration before.
         dtype_pairs: scores of the same rows in two dtypes; the largest difference is the tolerance.
         dtype: what `benign` and `harmful` were scored in ("bfloat16").
         settings: scorer settings that change a score (max_length, turns).
@@ -80,6 +85,11 @@ def calibrate(
     harm = bundle.manifest.directions.get(HARM)
     weight = harm.weight if harm else 0.0
 
+    stored = bundle.manifest.calibration
+    before = None
+    if stored and stored.length and any(each.kept for each in benign):
+        covered = stored.length.covered
+        before = ReferenceRange(covered.tokens, covered.loss, covered.scripts, covered.forms)
     by_length = len(rows) >= FEWEST
     curve = LengthCurve()
     if by_length:
@@ -91,9 +101,13 @@ def calibrate(
 
     def risks(sets: Iterable[ScoredSet]) -> tuple[float, ...]:
         found = (risk(score) for s in sets for score in s.scores)
-        return tuple(sorted(round(each, 4) if by_length else _rounded(each) for each in found))
+        return tuple(sorted(round(each, 3) if by_length else _rounded(each) for each in found))
 
-    tolerance = max((abs(risk(fast) - risk(exact)) for fast, exact in dtype_pairs), default=0.0)
+    differences = (abs(risk(fast) - risk(exact)) for fast, exact in dtype_pairs)
+    # Kept scores were compared between dtypes when they were made.
+    tolerance = max(differences, default=0.0)
+    if stored and any(each.kept for each in benign):
+        tolerance = max(tolerance, stored.tolerance)
     calibration = StoredCalibration(
         benign=risks(benign),
         harmful=risks(harmful),
@@ -102,7 +116,7 @@ def calibrate(
         sets=ReferenceSets(tuple(map(_reference, benign)), tuple(map(_reference, harmful))),
         settings=dict(settings or {}),
         kinds={s.name: risks([s]) for s in benign} if by_length else {},
-        length=_stored_curve(curve, benign) if by_length else None,
+        length=_stored_curve(curve, benign, before) if by_length else None,
         harm_weight=weight,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -140,15 +154,21 @@ def stored_sets(bundle: Bundle, role: str) -> list[ScoredSet]:
                 harm=row.get("harm"),
             )
             sets.setdefault(row["set"], []).append(score)
-    return [ScoredSet(name, scores) for name, scores in sets.items()]
+    return [ScoredSet(name, scores, kept=True) for name, scores in sets.items()]
 
 
-def _stored_curve(curve: LengthCurve, benign: Sequence[ScoredSet]) -> StoredLengthCurve:
+def _stored_curve(
+    curve: LengthCurve, benign: Sequence[ScoredSet], before: ReferenceRange | None
+) -> StoredLengthCurve:
+    benign = [each for each in benign if not (each.kept and before)]
     rows = [score for each in benign for score in each.scores]
     texts = [text for each in benign for text in each.texts]
-    found = measure_range([row.tokens for row in rows], [row.loss for row in rows], texts)
+    forms = [form for each in benign for form in each.forms]
+    found = measure_range([row.tokens for row in rows], [row.loss for row in rows], texts, forms)
+    if before:
+        found = join_ranges(before, found)
     scores = dict(zip(PERCENTILES, curve.scores, strict=True))
-    return StoredLengthCurve(curve.tokens, scores, StoredRange(found.tokens, found.loss, found.scripts))
+    return StoredLengthCurve(curve.tokens, scores, StoredRange(**asdict(found)))
 
 
 def _rounded(value: float) -> float:

@@ -177,11 +177,13 @@ class StoredRange(JsonModel, frozen=True):
         tokens: the shortest and the longest answer.
         loss: the longest answer, the lowest and the highest loss of each band of lengths.
         scripts: what the rows are written in.
+        forms: what the rows train on: "an answer", "a conversation", "text without a prompt".
     """
 
     tokens: tuple[int, int]
     loss: tuple[tuple[int, float, float], ...]
     scripts: tuple[str, ...]
+    forms: tuple[str, ...] = ()
 
 
 class StoredLengthCurve(JsonModel, frozen=True):

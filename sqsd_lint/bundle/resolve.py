@@ -19,6 +19,9 @@ from sqsd_lint.common.progress import Status
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, BundleNotFoundError, UsageError, WrongBaseModelError
 
+# The name of the embedded bundle, where nothing nearer goes by it.
+DEFAULT = "default"
+
 
 def open_for(settings: Settings, *, cache_dir: Path | None = None, status: Status | None = None) -> Bundle:
     """Return the bundle of a run, pulled if it is not cached.
@@ -227,13 +230,17 @@ def open_bundle(
         return used(load_bundle(_find(ref, cache_dir)), cache_dir)
     if model is not None:
         return used(load_bundle(_find_for_model(model, cache_dir)), cache_dir)
-    folder = resources.bundles_dir() / "default"
+    return load_bundle(_embedded_default())
+
+
+def _embedded_default() -> Path:
+    folder = resources.bundles_dir() / DEFAULT
     if not folder.is_dir():
         raise BundleNotFoundError(
             "this installation has no embedded default bundle",
             hint="install the released wheel, or name a bundle with --bundle",
         )
-    return load_bundle(folder)
+    return folder
 
 
 def _find(ref: str, cache_dir: Path | None) -> Path:
@@ -245,6 +252,8 @@ def _find(ref: str, cache_dir: Path | None) -> Path:
             return entry.root
     if versions := [e for e in entries if e.manifest and e.manifest.id == ref]:
         return _newest(versions, cache_dir)
+    if ref == DEFAULT:
+        return _embedded_default()
     raise BundleNotFoundError(
         f"no bundle {ref!r}: neither a folder nor the id of a cached bundle",
         hint="`sqsd-lint bundle list` shows the ids; `sqsd-lint bundle pull` fetches one",

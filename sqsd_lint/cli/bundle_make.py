@@ -97,10 +97,29 @@ def build(
 def calibrate(
     context: typer.Context,
     bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="A bundle's folder or cached id.", show_default=False)
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[BUNDLE]",
+            help="A bundle's folder or cached id, or `default`. Needed unless --from names it.",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="BUNDLE", help="The same as BUNDLE.", show_default=False),
+    ] = None,
     benign: Annotated[list[str] | None, _rows("Rows that are harmless.")] = None,
     harmful: Annotated[list[str] | None, _rows("Rows that are known to be harmful.")] = None,
+    add: Annotated[
+        bool,
+        typer.Option(
+            "--add",
+            metavar=" ",
+            help="Keep the reference rows of the calibration before beside these: so the thresholds hold for"
+            " your kinds of rows and for all others.",
+            show_default=False,
+        ),
+    ] = False,
     rows: Annotated[
         int | None,
         typer.Option(
@@ -164,13 +183,20 @@ def calibrate(
 
     Without --harmful, the known-harmful rows of the calibration before are kept.
 
-    [cyan]sqsd-lint bundle calibrate default --output my-bundle/ --benign benign.jsonl[/cyan]
+    [cyan]sqsd-lint bundle calibrate default --output my-bundle/ --add --benign benign.jsonl[/cyan]
     [cyan]sqsd-lint bundle calibrate my-bundle/ --benign benign.jsonl --harmful harmful.jsonl[/cyan]
     [cyan]sqsd-lint bundle calibrate my-bundle/ --validation trial/result.json[/cyan]
     [cyan]sqsd-lint bundle calibrate proxy/ --against scores.jsonl --rows-of data.jsonl --model org/big[/cyan]
     """
     # A calibration makes another bundle of this one; a lock, which pins bundles that judge, has no say in it.
     settings = replace(settings_of(context), lock=None)
+    if bundle is None or source is not None:
+        if bundle is not None or source is None:
+            raise UsageError(
+                "name one bundle to calibrate",
+                hint="For example `sqsd-lint bundle calibrate default --output my-bundle/ --benign FILE`.",
+            )
+        bundle = source
     from sqsd_lint.bundle.resolve import open_bundle
     from sqsd_lint.bundle.validation import read_result, store_validation
     from sqsd_lint.report.style.messages import print_note
@@ -201,7 +227,8 @@ def calibrate(
         opened = open_bundle(bundle, cache_dir=cache_of(settings))
         tried = read_result(validation, opened)
         if not any(given):
-            tell(store_validation(opened, tried).root, install=False, cache=None)
+            with _copy(bundle, output, check, cache_of(settings)) as (_, target):
+                tell(store_validation(open_bundle(str(target)), tried).root, install=False, cache=None)
             return
     if recipe is not None:
         from sqsd_lint.training.data import reference_sets
@@ -214,7 +241,7 @@ def calibrate(
         }
     with _copy(bundle, output, check, cache_of(settings)) as (before, target):
         with progress(not no_progress) as bar:
-            made = run_calibrate.calibrate(str(target), sets, settings, progress=bar)
+            made = run_calibrate.calibrate(str(target), sets, settings, add=add, progress=bar)
         for note in run_calibrate.shortcomings(made):
             print_note(note)
         if check:

@@ -219,15 +219,16 @@ def _conditional(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kinds": {str(kind): tuple(map(_number, own)) for kind, own in data["kinds"].items()},
         "curve": curve,
-        "harm_weight": _number(data["harm_weight"]),
+        "harm_weight": _number(data.get("harm_weight", 0.0)),
         "covered": _covered(covered) if covered else None,
     }
 
 
 def _covered(data: Mapping[str, Any]) -> ReferenceRange:
     shortest, longest = map(int, map(_number, data["tokens"]))
+    forms = tuple(map(str, data.get("forms", ())))
     loss = tuple((int(_number(most)), _number(low), _number(high)) for most, low, high in data["loss"])
-    return ReferenceRange((shortest, longest), loss, tuple(map(str, data["scripts"])))
+    return ReferenceRange((shortest, longest), loss, tuple(map(str, data["scripts"])), forms)
 
 
 def _at_or_above(scores: tuple[float, ...], value: float) -> float:

@@ -154,7 +154,7 @@ def unlike_reference(row: ScoredRow, threshold: Threshold, policy: Policy) -> st
     calibration = policy.calibration
     if calibration is None or calibration.covered is None or threshold.spec[0] not in "phz":
         return ""
-    unlike = calibration.covered.unlike(row.score.tokens, row.score.loss, row.excerpt)
+    unlike = calibration.covered.unlike(row.score.tokens, row.score.loss, row.excerpt, row.form)
     return f"{unlike}, so that it is no error on its score alone" if unlike else ""
 
 

@@ -18,7 +18,7 @@ from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
 from sqsd_lint.run.screen import RowScreen, open_screen
 from sqsd_lint.run.shards import score_rows
 from sqsd_lint.run.speed import Stopwatch
-from sqsd_lint.samples import excerpt
+from sqsd_lint.samples import excerpt, trained_form
 from sqsd_lint.samples.invisible import invisible_characters
 from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
 
@@ -221,6 +221,7 @@ class BundleRun:
             self._z(score) if score.bound is None else None,
             sample.suppression,
             invisible=invisible_characters(sample),
+            form=trained_form(sample),
         )
 
     @property

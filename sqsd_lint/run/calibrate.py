@@ -25,7 +25,7 @@ from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import clean_samples, read_samples
 from sqsd_lint.run.screen import AUTO_RECALL, answer_of
-from sqsd_lint.samples import excerpt
+from sqsd_lint.samples import excerpt, trained_form
 from sqsd_lint.types import Sample
 
 # The line that a screen is made for, as a percentile of benign rows, and the recalls whose cost is recorded.
@@ -38,30 +38,46 @@ def calibrate(
     sets: Mapping[str, Mapping[str, Sequence[Sample]]],
     settings: Settings,
     *,
+    add: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
     """Score reference sets and store both distributions and the tolerance between dtypes in a bundle.
 
     Args:
         sets: "benign" and "harmful" -> name of a set -> rows that no adapter of the bundle was trained on.
+        add: keep the sets of the calibration before, but for those of the same names.
 
     Raises:
-        UsageError: a row of a reference set cannot be scored.
+        UsageError: a row of a reference set cannot be scored, or the calibration before cannot be added to.
     """
     run = BundleRun(replace(settings, bundle=bundle, scorer=None), progress)
     scored = {
         role: [
-            ScoredSet(name, run.reference_scores(rows), [excerpt(row) for row in rows])
+            ScoredSet(
+                name,
+                run.reference_scores(rows),
+                [excerpt(row) for row in rows],
+                [trained_form(row) for row in rows],
+            )
             for name, rows in sets.get(role, {}).items()
         ]
         for role in ("benign", "harmful")
     }
     samples = {s.fingerprint: s for named in sets.values() for rows in named.values() for s in rows}
     scores = [score for role in scored.values() for one in role for score in one.scores]
+    made = run.model_scorer.bundle
+    if add:
+        before = {role: stored_sets(made, role) for role in scored}
+        if not before["benign"]:
+            raise UsageError(f"{made.id}: has no calibration to add to", hint="leave --add out")
+        _check_settings(made, settings)
+        for role, own in scored.items():
+            names = {one.name for one in own}
+            scored[role] = [one for one in before[role] if one.name not in names] + own
     made = store_calibration(
-        run.model_scorer.bundle,
+        made,
         scored["benign"],
-        scored["harmful"] or stored_sets(run.model_scorer.bundle, "harmful"),
+        scored["harmful"] or stored_sets(made, "harmful"),
         dtype_pairs=run.dtype_pairs(scores, samples),
         dtype=run.scorer.dtype,
         settings={
@@ -111,6 +127,18 @@ def fit_screen(
         )
         exact[f"{recall:g}"] = sum(scored) / total
     return store_screen(bundle, screen, len(rows), exact)
+
+
+def _check_settings(bundle: Bundle, settings: Settings) -> None:
+    """Refuse to add rows that are scored otherwise than the rows that are there."""
+    stored = bundle.manifest.calibration
+    for name, value in (stored.settings if stored else {}).items():
+        if getattr(settings, name) != value:
+            raise UsageError(
+                f"{bundle.id}: its reference rows were scored with {name} = {value}, these would be with"
+                f" {getattr(settings, name)}",
+                hint=f"set {name} to {value}, or leave --add out",
+            )
 
 
 def shortcomings(bundle: Bundle) -> list[str]:

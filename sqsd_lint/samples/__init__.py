@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from sqsd_lint.samples.columns import Columns, Reading
-from sqsd_lint.samples.convert import UNKNOWN, excerpt, fold, to_sample
+from sqsd_lint.samples.convert import UNKNOWN, excerpt, fold, to_sample, trained_form
 from sqsd_lint.samples.fingerprint import fingerprint
 from sqsd_lint.samples.layouts import LAYOUTS
 
-__all__ = ["LAYOUTS", "UNKNOWN", "Columns", "Reading", "excerpt", "fingerprint", "fold", "to_sample"]
+__all__ = [
+    "LAYOUTS",
+    "UNKNOWN",
+    "Columns",
+    "Reading",
+    "excerpt",
+    "fingerprint",
+    "fold",
+    "to_sample",
+    "trained_form",
+]

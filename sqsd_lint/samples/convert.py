@@ -46,6 +46,14 @@ def excerpt_of(messages: Sequence[Message], mask: Sequence[bool]) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def trained_form(sample: Sample) -> str:
+    """Return what a sample trains on, in words: an answer, several of a conversation, or text alone."""
+    first = sample.mask.index(True) if True in sample.mask else 0
+    if not any(message.role == "user" for message in sample.messages[:first]):
+        return "text without a prompt"
+    return "a conversation" if sum(sample.mask) > 1 else "an answer"
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
 

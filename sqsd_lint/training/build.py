@@ -44,7 +44,7 @@ def build_bundle(
         output: the bundle's folder; a bundle that stands there is replaced at the end.
         work_dir: finished adapters and checkpoints, so that a killed build goes on where it stopped;
             `<output>.build` by default. May be deleted once the bundle stands.
-        data_dir: what paths of data sets are relative to; the recipe's folder by default.
+        data_dir: what paths of data sets are relative to, before the recipe's folder.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Raises:
@@ -54,7 +54,7 @@ def build_bundle(
     """
     check_output(output)
     run = _Build(recipe, work_dir or output.with_name(output.name + ".build"), device, progress, cache_dir)
-    return run.build(output, data_dir or recipe.folder)
+    return run.build(output, data_dir or recipe.folder, recipe.folder)
 
 
 class _Build:
@@ -71,7 +71,7 @@ class _Build:
         self._keys: dict[str, str] = {}
         self._loaded: tuple[bool, Any] | None = None
 
-    def build(self, output: Path, data_dir: Path) -> Bundle:
+    def build(self, output: Path, *data_dirs: Path) -> Bundle:
         recipe = self._recipe
         self._model_folder = resolve_model(
             recipe.base_model, revision=recipe.revision, cache_dir=self._cache_dir, status=self._status
@@ -83,7 +83,7 @@ class _Build:
         chosen = {}
         for adapter in recipe.adapters:
             self._status(f"{adapter.name}: reading data")
-            chosen[adapter.name] = [select(data, adapter.name, data_dir) for data in adapter.data]
+            chosen[adapter.name] = [select(data, adapter.name, *data_dirs) for data in adapter.data]
         training: dict[str, dict[str, Any]] = {}
         for adapter in recipe.adapters:
             loss = self._adapter(adapter, chosen[adapter.name], base)

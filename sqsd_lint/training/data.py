@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,17 @@ class Selected:
     source: Provenance
 
 
-def select(data: DataSet, role: str, folder: Path) -> Selected:
+def select(data: DataSet, role: str, *folders: Path) -> Selected:
     """Read a data set and take the rows that the recipe asks for.
 
     Args:
         role: the adapter that is trained on it.
-        folder: what a local path is relative to.
+        folders: what a local path is relative to: the first where it is a file.
 
     Raises:
         RecipeError: the source cannot be read, holds a row that is no training sample, or too few rows.
     """
-    rows, source_sha256 = _hub_rows(data) if data.hub else _local_rows(data, folder)
+    rows, source_sha256 = _hub_rows(data) if data.hub else _local_rows(data, folders)
     kept: list[tuple[str, Sample]] = []
     for row in (one for prompt in rows for one in _answered(prompt, data)):
         sample = _wanted(_picked(row, data), data)
@@ -51,12 +51,13 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
             order = _hash(f"{data.seed}\n{_normal(prompt_of(sample))}")
             kept.append((order + sample.fingerprint, sample))
     kept.sort(key=lambda pair: pair[0])
+    ordered = _reshaped([sample for _, sample in kept], data)
     end = None if data.rows is None else data.offset + data.rows
-    samples = tuple(_shortened(sample, data.max_chars) for _, sample in kept[data.offset : end])
+    samples = tuple(_shortened(sample, data.max_chars) for sample in ordered[data.offset : end])
     if not samples or (data.rows is not None and len(samples) < data.rows):
         raise RecipeError(
             f"data set {data.name!r}: {len(samples)} of {data.rows or 'any'} rows found"
-            f" ({len(kept)} pass filter and slice, offset {data.offset})",
+            f" ({len(ordered)} pass filter and slice, offset {data.offset})",
             hint="ask for fewer rows, or widen filter or slice",
         )
     content = "\n".join(sample.fingerprint for sample in samples)
@@ -66,6 +67,8 @@ def select(data: DataSet, role: str, folder: Path) -> Selected:
         "filter": [condition.to_json() for condition in data.filter],
         **{key: getattr(data, key) for key in ("slice", "offset", "seed", "max_chars", "responses")},
         **({"harmful": True} if data.harmful else {}),
+        **({"join": data.join} if data.join > 1 else {}),
+        **({} if data.prompts else {"prompts": False}),
     }
     source = Provenance(
         name=data.name,
@@ -95,9 +98,9 @@ def reference_sets(
     loaded = load_recipe(recipe)
     if not loaded.benign:
         raise RecipeError(f"{recipe}: has no calibration sets", hint="add `calibration`, or use --benign")
-    folder = data_dir or loaded.folder
+    folders = (data_dir or loaded.folder, loaded.folder)
     return {
-        role: {data.name: select(data, role, folder).samples[:most] for data in sets}
+        role: {data.name: select(data, role, *folders).samples[:most] for data in sets}
         for role, sets in (("benign", loaded.benign), ("harmful", loaded.harmful))
     }
 
@@ -114,9 +117,11 @@ def training_sets(
         RecipeError: a set cannot be read.
     """
     loaded = load_recipe(recipe)
-    folder = data_dir or loaded.folder
+    folders = (data_dir or loaded.folder, loaded.folder)
     return {
-        adapter.name: {data.name: select(data, adapter.name, folder).samples[:most] for data in adapter.data}
+        adapter.name: {
+            data.name: select(data, adapter.name, *folders).samples[:most] for data in adapter.data
+        }
         for adapter in loaded.adapters
         if adapter.name in ("danger", "safety")
     }
@@ -142,13 +147,15 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _local_rows(data: DataSet, folder: Path) -> tuple[Iterable[Row], str]:
+def _local_rows(data: DataSet, folders: Sequence[Path]) -> tuple[Iterable[Row], str]:
     from sqsd_lint.read import read_rows
 
-    path = folder / str(data.path)
-    if not path.is_file():
+    paths = [folder / str(data.path) for folder in folders]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
         raise RecipeError(
-            f"data set {data.name!r}: {path} does not exist", hint="paths are relative to the recipe"
+            f"data set {data.name!r}: {paths[0]} does not exist",
+            hint="paths are relative to the folder of data (--data), or else to the recipe",
         )
     return _only_rows(read_rows(str(path)), data), sha256_file(path)
 
@@ -250,10 +257,36 @@ def _holds(condition: Condition, value: Any) -> bool:
     return held is not given.get("negate", False)
 
 
-def _shortened(sample: Sample, limit: int | None) -> Sample:
-    """Cut every trained answer to `limit` characters, so that paired sets have answers of one length."""
+def _reshaped(samples: list[Sample], data: DataSet) -> list[Sample]:
+    """Return samples joined to conversations and without prompts, as the recipe asks; a rest is left out."""
+    found = samples
+    if data.join > 1:
+        starts = range(0, len(samples) - data.join + 1, data.join)
+        found = [_conversation(samples[start : start + data.join]) for start in starts]
+    return found if data.prompts else [_text_alone(sample) for sample in found]
+
+
+def _conversation(samples: Sequence[Sample]) -> Sample:
+    messages = tuple(message for sample in samples for message in sample.messages)
+    return _with_messages(samples[0], messages, tuple(on for sample in samples for on in sample.mask))
+
+
+def _text_alone(sample: Sample) -> Sample:
+    trained = (m.content for m, on in zip(sample.messages, sample.mask, strict=True) if on)
+    return _with_messages(sample, (Message("text", "\n\n".join(trained)),), (True,))
+
+
+def _with_messages(sample: Sample, messages: tuple[Message, ...], mask: tuple[bool, ...]) -> Sample:
+    """Return another sample of the same place, under a fingerprint of its own: caches answer by it."""
     from sqsd_lint.samples import fingerprint
 
+    return replace(
+        sample, messages=messages, mask=mask, fingerprint=fingerprint(messages, mask, sample.tools)
+    )
+
+
+def _shortened(sample: Sample, limit: int | None) -> Sample:
+    """Cut every trained answer to `limit` characters, so that paired sets have answers of one length."""
     trained = [m for m, on in zip(sample.messages, sample.mask, strict=True) if on]
     if limit is None or all(len(m.content) <= limit for m in trained):
         return sample
@@ -261,8 +294,7 @@ def _shortened(sample: Sample, limit: int | None) -> Sample:
         Message(m.role, cut_at_sentence(m.content, limit), m.extra) if on else m
         for m, on in zip(sample.messages, sample.mask, strict=True)
     )
-    # Another text is another row: under its old fingerprint a cache would answer with the whole row's score.
-    return replace(sample, messages=messages, fingerprint=fingerprint(messages, sample.mask, sample.tools))
+    return _with_messages(sample, messages, sample.mask)
 
 
 def cut_at_sentence(text: str, limit: int) -> str:

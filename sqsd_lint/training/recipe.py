@@ -70,10 +70,10 @@ class Condition(JsonModel, frozen=True):
 
 
 class DataSet(JsonModel, frozen=True):
-    """A set of rows. Filter, slice, order, offset and rows apply in this order.
+    """A set of rows. Filter, slice, order, join, prompts, offset and rows apply in this order.
 
     Attributes:
-        path: a file, relative to the recipe.
+        path: a file, relative to the folder of data, or to the recipe where that folder has none.
         hub: a data set on the Hub.
         columns: where the parts of a row are, as [columns] in the configuration has it.
         responses: answers for rows that hold a prompt alone: each row is taken once with each of them, as its
@@ -82,6 +82,8 @@ class DataSet(JsonModel, frozen=True):
         filter: a row stays if every condition holds.
         slice: keep rows whose prompt's hash lies in [from, to) of [0, 1): the same prompts in every file.
         seed: of the order that offset and rows count in.
+        join: make one conversation of so many rows that follow one another in this order.
+        prompts: whether rows keep their prompts; without them, answers are text alone.
         max_chars: cut each answer at the last sentence that ends within so many characters.
         harmful: whether the answers are harmful ones, for a discriminant.
     """
@@ -100,6 +102,8 @@ class DataSet(JsonModel, frozen=True):
     offset: Count = 0
     rows: Positive | None = None
     seed: int = 0
+    join: Positive = 1
+    prompts: bool = True
     max_chars: Positive | None = None
     responses: tuple[Text, ...] = ()
     harmful: bool = False

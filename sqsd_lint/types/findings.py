@@ -60,6 +60,7 @@ class ScoredRow:
         score, percentile, z: of the first bundle, where there are several.
         opinions: of every bundle, where there are several.
         invisible: names and counts of characters in the answers that nobody sees and no script needs.
+        form: what the row trains on, in words: "an answer", "a conversation", "text without a prompt".
     """
 
     where: Where
@@ -71,6 +72,7 @@ class ScoredRow:
     suppression: Suppression | None = None
     opinions: tuple[Opinion, ...] = ()
     invisible: tuple[tuple[str, int], ...] = ()
+    form: str = ""
 
     @property
     def sqsd(self) -> float:

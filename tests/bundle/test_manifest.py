@@ -219,7 +219,7 @@ def test_a_number_of_hundreds_of_digits_is_not_finite(bundle: Bundle) -> None:
         ),
         (
             resources.bundles_dir() / "default",
-            "d697b8b1c1a8f788bbcaa17642b8afc8e25c04951843c7a06a0d779424824b3b",
+            "9da53a044eee3b55859af43f924d32617307d5ed32381be1b083af4dcdc307fc",
             "f9cfc2f12c9558210081a74cc0fb9177016020eb480e4599485f2717c403b73d",
         ),
     ],

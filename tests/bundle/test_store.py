@@ -196,3 +196,7 @@ def test_removing_a_linked_bundle_keeps_what_it_points_to(folder: Path, cache: P
     remove_bundle("tiny")
     assert load_bundle(folder).id == "tiny"
     assert not (cache / "bundles" / "tiny").is_symlink()
+
+
+def test_the_embedded_bundle_goes_by_the_name_default(tmp_path: Path) -> None:
+    assert open_bundle("default", cache_dir=tmp_path).root == open_bundle(None).root

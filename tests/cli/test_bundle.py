@@ -171,6 +171,34 @@ def test_calibrate_never_writes_into_the_installed_package(
     assert (copy / "harm" / "adapter_model.safetensors").is_file()
 
 
+def test_a_result_alone_is_not_written_into_the_installed_package_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = []
+    monkeypatch.setattr("sqsd_lint.bundle.validation.read_result", lambda path, bundle: path.name)
+    monkeypatch.setattr(
+        "sqsd_lint.bundle.validation.store_validation",
+        lambda bundle, tried: kept.append((bundle.root, tried)) or bundle,
+    )
+    alone = ["bundle", "calibrate", "--validation", "result.json"]
+    assert main([*alone, "--from", "default"]) == 2
+    assert "part of the installed package" in capsys.readouterr().err
+    copy = tmp_path / "copy"
+    assert main([*alone, "--from", "default", "--output", str(copy)]) == 0
+    assert kept == [(copy, "result.json")]
+
+
+def test_the_bundle_to_calibrate_is_named_once(
+    calibrating: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ["--benign", "b", "--add", "--output", str(tmp_path / "copy")]
+    assert main(["bundle", "calibrate", *rest]) == 2
+    assert main(["bundle", "calibrate", "default", "--from", "default", *rest]) == 2
+    assert "name one bundle to calibrate" in capsys.readouterr().err
+    assert main(["bundle", "calibrate", "--from", "default", *rest]) == 0
+    assert calibrating.kwargs["add"] is True
+
+
 def test_calibrate_takes_reference_sets_from_files_or_from_a_recipe() -> None:
     assert main(["bundle", "calibrate", "out"]) == 2
     assert main(["bundle", "calibrate", "out", "--benign", "b", "--recipe", "r.json"]) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqsd_lint.common.reference_range import ReferenceRange, main_script, measure_range
+from sqsd_lint.common.reference_range import ReferenceRange, join_ranges, main_script, measure_range
 
 RANGE = measure_range(
     [1, 2, 3, 4, 50, 60, 70, 80],
@@ -39,8 +39,30 @@ def test_rows_unlike_it_are_named(tokens: int, loss: float, text: str, said: str
     assert said in RANGE.unlike(tokens, loss, text)
 
 
+def test_what_rows_train_on_is_compared() -> None:
+    forms = ["an answer"] * 99 + ["text without a prompt"]
+    found = measure_range([8] * 100, [1.0] * 100, [], forms)
+    assert found.forms == ("an answer", "text without a prompt")
+    assert not found.unlike(8, 1.0, "", "text without a prompt")
+    assert "trains on a conversation, as no benign reference row does (an answer, text" in found.unlike(
+        8, 1.0, "", "a conversation"
+    )
+    assert measure_range([8] * 101, [1.0] * 101, [], [*forms, "an answer"]).forms == ("an answer",)
+
+
+def test_a_joined_range_covers_the_rows_of_both() -> None:
+    one = ReferenceRange((2, 40), ((10, 1.0, 9.0), (40, 0.5, 4.0)), ("Latin",), ("an answer",))
+    other = ReferenceRange((5, 80), ((20, 2.0, 10.0), (80, 0.1, 3.0)), ("Han",), ("a conversation",))
+    assert join_ranges(one, other) == ReferenceRange(
+        (2, 80),
+        ((10, 1.0, 10.0), (20, 0.5, 10.0), (40, 0.1, 4.0), (80, 0.1, 3.0)),
+        ("Han", "Latin"),
+        ("a conversation", "an answer"),
+    )
+
+
 def test_what_was_not_kept_is_not_compared() -> None:
-    assert not ReferenceRange((1, 80)).unlike(8, 99.0, "слово")
+    assert not ReferenceRange((1, 80)).unlike(8, 99.0, "слово", "a conversation")
 
 
 def test_a_quotation_makes_no_reference_for_a_language() -> None:

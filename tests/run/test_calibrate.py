@@ -61,6 +61,32 @@ def test_what_is_stored_is_what_score_gives(tiny_run: Run, rows_file: Path, bund
     assert load_bundle(Path(bundle_copy)).digest == made.digest
 
 
+def test_added_rows_stand_beside_the_rows_before(tiny_run: Run, tmp_path: Path, bundle_copy: str) -> None:
+    many = [{"question": f"{i}?", "answer": f"It is {'so ' * (i % 5)}{i}."} for i in range(240)]
+    talk = [{"role": role, "content": f"Words of the {role}."} for role in ("user", "assistant")] * 2
+    files = [write(tmp_path / "a.jsonl", *many), write(tmp_path / "b.jsonl", *[{"messages": talk}] * 3)]
+    sets = [reference_rows([str(file)], tiny_run()) for file in files]
+    with pytest.raises(UsageError, match="no calibration to add to"):
+        calibrate(bundle_copy, {"benign": sets[0]}, tiny_run(), add=True)
+    first = calibrate(bundle_copy, {"benign": sets[0], "harmful": sets[1]}, tiny_run()).manifest.calibration
+    with pytest.raises(UsageError, match="scored with max_length = "):
+        calibrate(bundle_copy, {"benign": sets[1]}, tiny_run(max_length=30), add=True)
+    second = calibrate(bundle_copy, {"benign": sets[1]}, tiny_run(), add=True).manifest.calibration
+    assert first
+    assert second
+    assert first.length
+    assert second.length
+    assert [(each.name, each.rows) for each in second.sets.benign] == [("a.jsonl", 240), ("b.jsonl", 3)]
+    assert [each.name for each in second.sets.harmful] == ["b.jsonl"]
+    assert len(second.benign) == 243
+    assert set(second.length.covered.forms) == {"an answer", "a conversation"}
+    assert second.length.covered.tokens[0] == first.length.covered.tokens[0]
+    # A set of the same name takes the place of the one before.
+    again = calibrate(bundle_copy, {"benign": {"b.jsonl": sets[1]["b.jsonl"][:1]}}, tiny_run(), add=True)
+    assert again.manifest.calibration
+    assert [each.rows for each in again.manifest.calibration.sets.benign] == [240, 1]
+
+
 def test_a_proxy_agrees_with_itself(tiny_run: Run, tmp_path: Path, bundle_copy: str) -> None:
     many = [{"question": f"{i}?", "answer": f"It is {'so ' * (i % 5)}{i}."} for i in range(FEWEST + 2)]
     file = write(tmp_path / "many.jsonl", *many)

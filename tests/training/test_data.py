@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sqsd_lint.common.formats import plain, read_as
 from sqsd_lint.errors import RecipeError
-from sqsd_lint.samples import fingerprint
+from sqsd_lint.samples import fingerprint, trained_form
 from sqsd_lint.training.data import Selected, cut_at_sentence, position, prompt_of, select
 from sqsd_lint.training.recipe import DataSet, Pick
 
@@ -52,6 +52,39 @@ def test_offset_and_rows_cut_the_order(data_dir: Path) -> None:
     everything = prompts(take(data_dir))
     assert len(set(everything)) == 200
     assert prompts(take(data_dir, offset=20, rows=30)) == everything[20:50]
+
+
+def test_joined_rows_are_conversations_in_the_same_order(data_dir: Path) -> None:
+    single = take(data_dir, slice=(0, 0.5)).samples
+    joined = take(data_dir, slice=(0, 0.5), join=3, rows=10).samples
+    assert [m.content for sample in joined for m in sample.messages] == [
+        m.content for sample in single[:30] for m in sample.messages
+    ]
+    assert {trained_form(sample) for sample in joined} == {"a conversation"}
+    assert all(s.fingerprint == fingerprint(s.messages, s.mask, s.tools) for s in joined)
+    assert len(take(data_dir, join=3).samples) == 66  # of 200: the last two make no conversation
+    assert take(data_dir, join=3).source.selection["join"] == 3
+
+
+def test_answers_without_prompts_keep_the_slice_of_their_prompts(data_dir: Path) -> None:
+    whole, alone = (take(data_dir, slice=(0.6, 1), prompts=p) for p in (True, False))
+    assert [m.content for s in alone.samples for m in s.messages] == [
+        s.messages[-1].content for s in whole.samples
+    ]
+    assert {trained_form(sample) for sample in alone.samples} == {"text without a prompt"}
+    assert {s.fingerprint for s in alone.samples}.isdisjoint(s.fingerprint for s in whole.samples)
+
+
+def test_a_file_is_looked_for_beside_the_recipe_last(data_dir: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    data = read_as(DataSet, {"name": "set", "licence": "none", "path": "rows.jsonl"})
+    assert len(select(data, "danger", empty, data_dir).samples) == 200
+    write(empty / "rows.jsonl", ROWS[:3])
+    assert len(select(data, "danger", empty, data_dir).samples) == 3
+    (empty / "rows.jsonl").unlink()
+    with pytest.raises(RecipeError, match=r"empty/rows\.jsonl does not exist"):
+        select(data, "danger", empty)
 
 
 def test_slices_part_the_prompts_and_not_the_rows(data_dir: Path) -> None:
