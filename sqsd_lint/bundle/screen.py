@@ -70,8 +70,11 @@ def load_screen(bundle: Bundle) -> Screen | None:
         raise BundleCorruptError(f"{path}: cannot be read: {error}", hint=_AGAIN) from error
     for name, (dtype, shape) in _TENSORS.items():
         tensor = found.get(name)
-        fits = tensor is not None and str(tensor.dtype) == dtype and tensor.ndim == 1
-        if not fits or shape not in (None, tensor.shape):
+        if (
+            tensor is None
+            or (str(tensor.dtype), tensor.ndim) != (dtype, 1)
+            or shape not in (None, tensor.shape)
+        ):
             raise BundleCorruptError(f"{path}: expected a tensor `{name}` of {dtype}", hint=_AGAIN)
     held_out = found["held_out"]
     if not np.isfinite(held_out).all() or (np.diff(held_out) < 0).any():

@@ -145,8 +145,9 @@ def open_screen(
     name = str(scorer.bundle.manifest.screen_digest)[:12]
     note = (
         f"screen {name}: rows are passed by whose risk, estimated from their words, lies below the"
-        f" warning line by a margin; of rows above it, like the {len(screen.held_out):,} reference rows there,"
-        f" at most {100 * (1 - recall):.3g} % are expected to be missed; `--screen off` scores every row"
+        f" warning line by a margin; of rows above it, like the {len(screen.held_out):,} reference rows"
+        f" there, at most {100 * (1 - recall):.3g} % are expected to be missed;"
+        " `--screen off` scores every row"
     )
     return RowScreen(screen, scorer, recall), note
 
