@@ -558,7 +558,12 @@ class Settings:
         "that must be scored all the same: 0.95; auto is 0.98, off scores every row. Rows that were passed "
         "by are counted as screened, with the bound on their risk.",
         examples=("auto", "0.95"),
-        schema={"type": ["string", "number"], "pattern": r"^(auto|off|0\.[5-9][0-9]{0,3})$", "minimum": 0.5},
+        schema={
+            "type": ["string", "number"],
+            "pattern": r"^(auto|off|0\.[5-9][0-9]{0,3})$",
+            "minimum": 0.5,
+            "maximum": 0.9999,
+        },
     )
     batch_tokens: int | None = setting(
         None,

@@ -22,6 +22,7 @@ from sqsd_lint.bundle.locking import make_lock, outdated
 from sqsd_lint.bundle.manifest import SCREEN
 from sqsd_lint.bundle.screen import load_screen, store_screen
 from sqsd_lint.bundle.verify import verify
+from sqsd_lint.cli.app import main
 from sqsd_lint.common import screen as screening
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleCorruptError, UsageError
@@ -244,6 +245,25 @@ def test_a_screen_changes_no_score_and_no_lock(screened: str, two_bundles: tuple
     assert with_screen.manifest.screen_digest
     assert without.manifest.screen_digest is None
     assert verify(Path(screened)) == []
+
+
+@pytest.mark.parametrize(("value", "code"), [("0.95", 0), ("auto", 0), ('"off"', 0), ("1.5", 2), ("0.2", 2)])
+def test_the_setting(
+    value: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = value if value[0] in '"01' else f'"{value}"'
+    (tmp_path / "sqsd-lint.toml").write_text(f"screen = {said}\n")
+    assert main(["config", "show"]) == code
+    out, err = capsys.readouterr()
+    assert "screen" in (err if code else out)
+
+
+def test_show_says_what_a_recall_costs(screened: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bundle", "show", screened]) == 0
+    assert "recall 0.98 scores 20 %" in " ".join(capsys.readouterr().out.split())
+    assert main(["bundle", "show", screened, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["screen"]["rows"] == 300
 
 
 def test_a_screen_that_was_changed_is_refused(screened: str, tmp_path: Path) -> None:
