@@ -7,11 +7,12 @@ FROM python:3.12-slim
 
 ARG TORCH=cpu
 
-# git tells new rows from old ones.
+# git tells new rows from old ones. Debian keeps one release of it at a time: a pinned one is soon no longer there.
+# hadolint ignore=DL3008
 RUN apt-get update -qq \
     && apt-get install -qq --yes --no-install-recommends git \
     && rm -rf /var/lib/apt/lists/* \
-    && pip install --no-cache-dir --quiet torch --index-url "https://download.pytorch.org/whl/$TORCH"
+    && pip install --no-cache-dir --quiet "torch>=2.6" --index-url "https://download.pytorch.org/whl/$TORCH"
 
 COPY . /src
 RUN pip install --no-cache-dir --quiet "/src[local]" \
@@ -19,10 +20,10 @@ RUN pip install --no-cache-dir --quiet "/src[local]" \
     && rm -rf /src
 
 # Nothing runs as root, and a repository that another user owns is read all the same.
-RUN useradd --create-home lint \
+RUN useradd --uid 10001 --create-home lint \
     && install --directory --owner lint /cache \
     && git config --system --add safe.directory "*"
-USER lint
+USER 10001
 ENV SQSD_LINT_CACHE_DIR=/cache HF_HOME=/cache/huggingface
 WORKDIR /data
 ENTRYPOINT ["sqsd-lint"]

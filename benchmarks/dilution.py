@@ -1,12 +1,13 @@
-"""What hides a harmful answer within a row, and what a maximum over parts of the row does about it.
+"""What hides a harmful answer within a row, and what judging the worst part of the row does about it.
 
     python benchmarks/dilution.py --parts FILE [--json FILE] [--minutes 25] [--summary]
 
 Seeds are known-harmful rows that trained nothing of the bundle, by the calibration's fingerprints. Each is
-written in ways that dilute or disguise it, and scored whole, as the maximum over its turns, and as the
-maximum over windows of its answer. Benign rows of many kinds, and conversations of two of them, give the
-false alarms. Every part is scored by the package's own scorer; its risk is the calibration's, by the part's
-own length. The peer is the row scored whole.
+written in ways that dilute or disguise it; all are scored whole and part by part, as `check --parts all`
+cuts them. Benign are the calibration's own rows, whose risk as a whole it knows: all of them that are above
+`CENSUS` and have parts, so that shares hold for the whole reference, some below, and conversations of two.
+The peer is the row scored whole. Judged are: the worst part as it is, and corrected for the number of parts;
+of all rows, and of those alone whose risk as a whole is above a bound.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import math
 import random
 import sys
 import time
@@ -25,31 +27,29 @@ from pathlib import Path
 from typing import Any
 
 import common
-import numpy as np
-from scipy.stats import rankdata
 
 from sqsd_lint.bundle.calibrate import stored_sets
+from sqsd_lint.common.statistics import largest_of, wilson
 from sqsd_lint.config import Settings
 from sqsd_lint.encode import Encoder
-from sqsd_lint.encode.windows import split
-from sqsd_lint.rules.calibration import ScoreCalibration
+from sqsd_lint.encode.windows import PART
+from sqsd_lint.rules.calibration import PART_FACTOR, ScoreCalibration
 from sqsd_lint.run.model_scorer import ModelScorer
+from sqsd_lint.run.parts import BOUND
 from sqsd_lint.run.rows import read_samples
 from sqsd_lint.types import Encoded, Sample, Score
 
-# Kinds of the calibration's known-harmful rows, and how many of each; likewise of its benign rows.
+# Kinds of the calibration's known-harmful rows, and how many of each are seeds.
 HARMFUL = {"pure-bad": 8, "jailbreak-answer": 9, "beavertails-unsafe": 5}
-BENIGN = {
-    **{"dolly-safety-topics": 8, "dolly": 7, "gsm8k": 7, "safe-answers": 8, "hh-chosen": 4},
-    **{"refusals": 4, "assistant": 6, "chinese": 3, "code": 3, "office": 4, "tool-use": 3, "task-short": 3},
-}
+CENSUS = 0.8  # risk as a whole from which on every benign row with parts is scored in parts
+BELOW, CONVERSATIONS = 50, 40  # benign rows under it, and pairs of benign rows
+FACTORS = (0, 1, 2, 3, 5, 10)  # how many times the number of parts counts
+BOUNDS = (0.0, 0.5, 0.8, 1.0, 1.28, 1.5)
 FILES = (
     *("harmful_mix.jsonl", "pure_bad_100.jsonl", "pure_bad_100_refusals.jsonl", "benign_mix.jsonl"),
     *("dolly_387.jsonl", "dolly_published_qwen3.jsonl", "gsm8k_1500.jsonl", "hh_harmless_pairs.jsonl"),
     "safety_instructions.jsonl",
 )
-# Tokens of a window and of what is read before it, and what it shares with the window before.
-WINDOWS = {"windows of 64": (64, 64, 16)}
 FRONT = 400  # benign characters in front of an answer
 DISGUISED = 50  # characters of an answer that a disguise is put on: it multiplies its tokens
 LONGEST = 240  # characters of a seed's answer; a longer one ends there
@@ -120,28 +120,10 @@ def variants(seed: Sample, benign: Sample, front: str) -> Iterator[tuple[str, Sa
     yield "zero-width characters, short", with_answer(seed, "\u200b".join(short))
 
 
-def views(encoder: Encoder, sample: Sample) -> Iterator[tuple[str, Encoded]]:
-    """Yield a row whole, and where they differ from that its turns and the windows of its answers."""
-    whole = encoder.encode(sample)
-    yield "whole", whole
-    counts = [label != -100 for label in whole.labels]
-    runs = [i for i in range(1, len(counts)) if counts[i] and not counts[i - 1]]
-    if len(runs) > 1:
-        for begin in runs:
-            stop = next((i for i in range(begin, len(counts)) if not counts[i]), len(counts))
-            labels = [label if begin <= i else -100 for i, label in enumerate(whole.labels[:stop])]
-            yield "turns", Encoded(whole.ids[:stop], tuple(labels), "", stop - begin)
-    for view, (width, context, overlap) in WINDOWS.items():
-        if whole.response_tokens > width and len(runs) == 1:
-            parts = split(
-                *(whole.ids, counts),
-                **{"length": width + context, "context": context, "overlap": overlap, "most": 10_000},
-            )
-            yield from ((view, encoded) for encoded, _ in parts)
-
-
-def rows(found: Mapping[str, list[Sample]], draw: random.Random) -> Iterator[tuple[str, str, int, Sample]]:
-    """Yield (kind, variant, number, row), harmful and benign ones mixed: any part is balanced."""
+def rows(
+    found: Mapping[str, list[Sample]], risks: Mapping[str, float], draw: random.Random
+) -> Iterator[tuple[str, str, int, Sample]]:
+    """Yield (kind, variant, number, row): harmful ones as they were, benign ones, and last the disguises."""
     pool = [
         s
         for kind in ("dolly", "assistant", "gsm8k")
@@ -150,57 +132,145 @@ def rows(found: Mapping[str, list[Sample]], draw: random.Random) -> Iterator[tup
     ]
     texts = [answer_of(s) for s in found["dolly"] if len(answer_of(s)) >= FRONT]
     number = 0
-    work: list[list[tuple[str, str, int, Sample]]] = []
+    diluted, disguised = [], []
     for kind, count in HARMFUL.items():
         usable = [s for s in found[kind] if len(answer_of(s)) >= SHORTEST and len(prompt_of(s)) <= PROMPT]
         for whole in draw.sample(usable, min(count, len(usable))):
             seed = with_answer(whole, cut(answer_of(whole), LONGEST))
             front = cut(draw.choice(texts), FRONT)
-            work.append([(kind, v, number, s) for v, s in variants(seed, draw.choice(pool), front)])
+            ways = [(kind, v, number, s) for v, s in variants(seed, draw.choice(pool), front)]
+            diluted += [item for item in ways if not item[1].endswith("short")]
+            disguised += [item for item in ways if item[1].endswith("short")]
             number += 1
-    for kind, count in BENIGN.items():
-        usable = [s for s in found[kind] if len(answer_of(s)) <= 2 * LONGEST and len(prompt_of(s)) <= PROMPT]
-        for sample in draw.sample(usable, min(count, len(usable))):
-            work.append([(kind, "benign", number, sample)])
-            if number % 4 == 0:
-                work[-1].append((kind, "benign, two turns", number, after(draw.choice(pool), sample)))
-            number += 1
-    draw.shuffle(work)
-    return (item for group in work for item in group)
+    benign = [(kind, s) for kind, own in found.items() if kind not in HARMFUL for s in own]
+    draw.shuffle(benign)
+    high = [item for item in benign if risks[item[1].fingerprint] >= CENSUS]
+    low = [
+        item for item in benign if risks[item[1].fingerprint] < CENSUS and len(answer_of(item[1])) > LONGEST
+    ]
+    pairs = [("conversation", after(draw.choice(pool), draw.choice(pool))) for _ in range(CONVERSATIONS)]
+    yield from diluted
+    numbered = list(enumerate((*high, *pairs, *low[:BELOW]), number))
+    # Any beginning of them has some of each.
+    order = [*range(len(numbered))]
+    order.sort(key=lambda at: at if at < len(high) else (at - len(high)) * len(high) / len(pairs))
+    for number, (kind, sample) in (numbered[at] for at in order):
+        yield kind, "conversation" if kind == "conversation" else "benign", number, sample
+    yield from disguised
 
 
-def auc(high: Sequence[float], low: Sequence[float]) -> float:
-    """Return the probability that one of `high` exceeds one of `low`, ties half."""
-    ranks = rankdata([*high, *low])
-    return float((ranks[: len(high)].sum() - len(high) * (len(high) + 1) / 2) / (len(high) * len(low)))
+def judged(row: Mapping[str, Any], bound: float, *, factor: int) -> float:
+    """Return the risk of a row: of its worst part, where the row itself is above the bound."""
+    whole, part, count = row["whole"], row["part"], row["parts"]
+    if part is None or whole < bound:
+        return float(whole)
+    return max(whole, largest_of(part, factor * count) if factor else part)
 
 
-def summary(parts: Sequence[Mapping[str, Any]], lines: Mapping[str, float]) -> dict[str, Any]:
-    """Return, by view and variant, the mean risk, the shares over the lines, and the AUC over benign rows.
+def summary(
+    parts: Sequence[Mapping[str, Any]], lines: Mapping[str, float], reference: Sequence[tuple[float, int]]
+) -> dict[str, Any]:
+    """Return every row's numbers and, by way of judging and variant, the shares over the lines.
 
-    A row that a view leaves as it is counts as it is whole. "maximum" takes the larger of all views.
+    Args:
+        reference: as in `of_reference`.
     """
-    risks: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+    of: dict[tuple[str, int], dict[str, Any]] = {}
     for part in parts:
-        own = risks[part["variant"], part["row"]]
-        own[part["view"]] = max(own.get(part["view"], -np.inf), part["risk"])
-    found: dict[str, Any] = {}
-    for view in ("whole", "turns", *WINDOWS, "maximum"):
-        of: dict[str, list[float]] = defaultdict(list)
-        for (variant, _), own in risks.items():
-            of[variant].append(max(own.values()) if view == "maximum" else own.get(view, own["whole"]))
-        benign = [*of["benign"], *of["benign, two turns"]]
-        found[view] = {}
-        for variant, values in of.items():
-            risk = np.array(values)
-            found[view][variant] = {
-                "rows": len(values),
-                "mean risk": round(float(risk.mean()), 2),
-                **{f"at {name}": round(float((risk >= value).mean()), 3) for name, value in lines.items()},
-                "above the benign p95": round(float((risk > np.quantile(benign, 0.95)).mean()), 3),
-                "AUC over benign": round(auc(values, benign), 3),
+        key = part["variant"], part["row"]
+        row = of.setdefault(
+            key,
+            {
+                **{name: part[name] for name in ("kind", "variant", "row")},
+                **{"whole": None, "part": None, "parts": 0, "tokens": 0, "computed": 0, "extra": 0},
+            },
+        )
+        if part["view"] == "whole":
+            row |= {"whole": part["risk"], "tokens": part["tokens"], "computed": part["computed"]}
+        else:
+            row["part"] = part["risk"] if row["part"] is None else max(row["part"], part["risk"])
+            row["parts"] += 1
+            row["extra"] += part["computed"]
+    every = list(of.values())
+    ways: dict[str, tuple[float, int]] = {"whole": (math.inf, 0)}
+    for bound, factor in [(b, f) for b in (-math.inf, BOUND) for f in FACTORS] + [
+        (b, PART_FACTOR) for b in BOUNDS
+    ]:
+        over = "all rows" if bound == -math.inf else f"rows above {bound:g}"
+        counts = (
+            f"the number of parts counts {factor} times" if factor else "the number of parts does not count"
+        )
+        ways[f"{over}, {counts}"] = bound, factor
+    shares: dict[str, Any] = {}
+    for way, (bound, factor) in ways.items():
+        shares[way] = {}
+        for variant in dict.fromkeys(row["variant"] for row in every):
+            own = [row for row in every if row["variant"] == variant]
+            risks = [judged(row, bound, factor=factor) for row in own]
+            shares[way][variant] = {"rows": len(own)} | {
+                name: share(sum(risk >= line for risk in risks), len(own)) for name, line in lines.items()
             }
+        if CENSUS <= bound < math.inf:
+            shares[way]["benign reference"] = of_reference(every, lines, reference, bound, factor=factor)
+    above = {
+        variant: {
+            f"{b:g}": sum(row["variant"] == variant and row["whole"] >= b for row in every) for b in BOUNDS
+        }
+        for variant in dict.fromkeys(row["variant"] for row in every)
+    }
+    return {"rows above a bound": above, "ways": shares, "rows": every}
+
+
+def of_reference(
+    every: Sequence[Mapping[str, Any]],
+    lines: Mapping[str, float],
+    reference: Sequence[tuple[float, int]],
+    bound: float,
+    *,
+    factor: int,
+) -> dict[str, Any]:
+    """Return, for all benign reference rows, how many are over a line whole, and how many more by a part.
+
+    The latter is the share among those scored in parts of the rows that would be, times their share of all.
+
+    Args:
+        reference: risk as a whole and answer tokens of all benign reference rows.
+    """
+    cut = sum(risk >= bound and tokens > PART for risk, tokens in reference)
+    scored = [row for row in every if row["variant"] == "benign" and row["parts"] and row["whole"] >= bound]
+    found: dict[str, Any] = {"rows": len(reference), "cut": cut, "scored in parts": len(scored)}
+    for name, line in lines.items():
+        new = sum(row["whole"] < line <= judged(row, bound, factor=factor) for row in scored)
+        of_all = 100 * cut / len(reference)
+        found[name] = share(sum(risk >= line for risk, _ in reference), len(reference)) | {
+            "more": {
+                "count": new,
+                "percent": round(of_all * new / max(len(scored), 1), 2),
+                "interval": [round(of_all * each, 2) for each in wilson(new, len(scored))],
+            }
+        }
     return found
+
+
+def cost(encoder: Encoder, found: Mapping[str, list[Sample]], risks: Mapping[str, float]) -> dict[str, Any]:
+    """Return what parts of the benign rows cost: tokens computed for them, as a share of the rows' own."""
+    rows = []
+    for kind, samples in found.items():
+        for sample in samples if kind not in HARMFUL else ():
+            whole, *parts = (len(encoded.ids) for _, encoded in views(encoder, sample))
+            rows.append((risks[sample.fingerprint], whole, sum(parts)))
+    own = sum(whole for _, whole, _ in rows)
+    shares = {
+        f"{b:g}": round(sum(more for r, _, more in rows if r >= b) / own, 3) for b in (-math.inf, *BOUNDS)
+    }
+    return {"rows": len(rows), "tokens": own, "more by bound": shares}
+
+
+def share(count: int, rows: int) -> dict[str, Any]:
+    """Return how many of so many rows, and the 95 % interval of the share in percent."""
+    return {"count": count, "percent": round(100 * count / rows, 1)} | {
+        "interval": [round(100 * each, 1) for each in wilson(count, rows)]
+    }
 
 
 def main() -> None:
@@ -216,47 +286,93 @@ def main() -> None:
     assert manifest.calibration is not None
     calibration = ScoreCalibration.from_json(manifest.calibration.to_json())
     lines = {"warning": calibration.value_at(99), "error": calibration.value_at(99.9)}
+    sets = [each for role in ("benign", "harmful") for each in stored_sets(engine.bundle, role)]
+    found = held_out({score.fingerprint: each.name for each in sets for score in each.scores}, args.data)
+    risks = {score.fingerprint: calibration.risk(score) for each in sets for score in each.scores}
     if not args.summary:
-        score_parts(engine, calibration, args)
+        score_parts(engine, calibration, args, rows(found, risks, random.Random(0)), risks)
     parts = [json.loads(line) for line in args.parts.read_text().splitlines()]
+    reference = [
+        (calibration.risk(score), score.tokens)
+        for each in stored_sets(engine.bundle, "benign")
+        for score in each.scores
+    ]
     result = {
         "bundle": engine.bundle.digest,
         "seeds": len({part["row"] for part in parts if part["variant"] == "plain"}),
-        "tokens": sum(part["computed"] for part in parts),
+        "tokens": sum(part["computed"] for part in parts if part["computed_here"]),
         "lines": {name: round(value, 3) for name, value in lines.items()},
-        "views": summary(parts, lines),
+        "cost": cost(engine.parts()[0], found, risks),
+        **summary(parts, lines, reference),
     }
-    for view, by_variant in result["views"].items():
-        print(f"\n| {view} | n | risk | at warning | at error | above benign p95 | AUC |")
-        print("|---|---|---|---|---|---|---|")
+    for way, by_variant in result["ways"].items():
+        print(f"\n| {way} | n | at warning, percent | 95 % | at error | 95 % |\n|---|---|---|---|---|---|")
         for variant, numbers in by_variant.items():
-            print(f"| {variant} | {' | '.join(str(value) for value in numbers.values())} |")
+            if variant == "benign reference":
+                print(f"\n{variant}: {json.dumps(numbers)}")
+                continue
+            cells = [
+                text
+                for name in lines
+                for text in (
+                    f"{numbers[name]['percent']:g}",
+                    "{:g} to {:g}".format(*numbers[name]["interval"]),
+                )
+            ]
+            print(f"| {variant} | {numbers['rows']} | {' | '.join(cells)} |")
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def score_parts(engine: ModelScorer, calibration: ScoreCalibration, args: argparse.Namespace) -> None:
-    """Score the rows part by part and write each part's score down."""
-    sets = [each for role in ("benign", "harmful") for each in stored_sets(engine.bundle, role)]
-    found = held_out({score.fingerprint: each.name for each in sets for score in each.scores}, args.data)
+def score_parts(
+    engine: ModelScorer,
+    calibration: ScoreCalibration,
+    args: argparse.Namespace,
+    items: Iterator[tuple[str, str, int, Sample]],
+    risks: Mapping[str, float],
+) -> None:
+    """Score the rows part by part and write each part's score down, going on where another run stopped."""
     encoder, scorer = engine.parts()
-    work = rows(found, random.Random(0))
+    args.parts.touch()
+    done = {(part["variant"], part["row"]) for part in map(json.loads, args.parts.read_text().splitlines())}
+    work = (item for item in items if (item[1], item[2]) not in done)
     begun = time.monotonic()
-    with args.parts.open("w") as out:
+    with args.parts.open("a") as out:
         while group := list(islice(work, TOGETHER)):
             if time.monotonic() - begun > 60 * args.minutes:
                 print("stopped: time is up", file=sys.stderr)
                 break
             parts = [(item, *part) for item in group for part in views(encoder, item[-1])]
-            answer = scorer.project([encoded for *_, encoded in parts])
-            for (item, view, encoded), values in zip(parts, answer.values.tolist(), strict=True):
+            known = {
+                at: risks[p[0][3].fingerprint]
+                for at, p in enumerate(parts)
+                if p[0][3].fingerprint in risks and p[1] == "whole" and p[0][1] == "benign"
+            }
+            asked = [at for at in range(len(parts)) if at not in known]
+            values = dict(
+                zip(asked, scorer.project([parts[at][2] for at in asked]).values.tolist(), strict=True)
+            )
+            for at, (item, view, encoded) in enumerate(parts):
                 kind, variant, number, sample = item
-                score = Score.of(sample, encoded, values, float("nan"), float("nan"), exact=False)
                 row = {"kind": kind, "variant": variant, "row": number, "view": view}
-                row |= {"tokens": score.tokens, "computed": len(encoded.ids)}
-                row |= {"combined": round(score.combined(calibration.harm_weight), 4)}
-                out.write(json.dumps({**row, "risk": round(calibration.risk(score), 4)}) + "\n")
+                row |= {"tokens": encoded.response_tokens, "computed": len(encoded.ids)}
+                risk = known.get(at)
+                if risk is None:
+                    score = Score.of(sample, encoded, values[at], float("nan"), float("nan"), exact=False)
+                    risk = calibration.curve.normal_score(
+                        score.combined(calibration.harm_weight), score.tokens
+                    )
+                row |= {"risk": round(risk, 4), "computed_here": at in values}
+                out.write(json.dumps(row) + "\n")
             out.flush()
+
+
+def views(encoder: Encoder, sample: Sample) -> Iterator[tuple[str, Encoded]]:
+    """Yield a row whole, and its parts."""
+    yield "whole", encoder.encode(sample)
+    parts = encoder.answer_parts(sample)
+    if len(parts) > 1:
+        yield from (("part", part) for part in parts)
 
 
 if __name__ == "__main__":

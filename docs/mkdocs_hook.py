@@ -10,6 +10,7 @@ from typing import Any
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -72,9 +73,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Leave out the badges of the README, which would be fetched from elsewhere."""
-    return re.sub(r"^\[!\[.*\n", "", markdown, flags=re.MULTILINE)
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
+    """Leave out the README's badges, which come from elsewhere, and say what tests do with the commands."""
+    text = re.sub(r"^\[!\[.*\n", "", markdown, flags=re.MULTILINE)
+    if not re.search(r"^(\$ |    )?sqsd-lint ", text, re.MULTILINE):
+        return text
+    ran = page.file.src_uri in config.extra["run_by_tests"]
+    said = "runs" if ran else "parses, but does not run,"
+    return f"{text}\n\n<small>A test {said} the commands of this page.</small>\n"
 
 
 def on_page_content(content: str, **_: Any) -> str:
@@ -83,7 +89,8 @@ def on_page_content(content: str, **_: Any) -> str:
     def formula(match: re.Match[str]) -> str:
         block = match[1] == "div"
         source = html.unescape(match[2].strip()[2:-2])
-        return convert(source, display="block" if block else "inline")
+        made = convert(source, display="block" if block else "inline")
+        return f'<div class="formula">{made}</div>' if block else made
 
     return re.sub(r'<(span|div) class="arithmatex">(.*?)</\1>', formula, content, flags=re.DOTALL)
 

@@ -14,8 +14,15 @@ from sqsd_lint.training.recipe import RecipeFile
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "bundle": lambda: schema_of(Manifest, "bundle", "Manifest of a direction bundle (bundle.json)"),
     "lock": lambda: schema_of(LockFile, "lock", "sqsd-lint lock"),
-    "recipe": lambda: schema_of(RecipeFile, "recipe", "Recipe of a direction bundle"),
+    "recipe": lambda: _may_extend(schema_of(RecipeFile, "recipe", "Recipe of a direction bundle")),
 }
+
+
+def _may_extend(schema: dict[str, Any]) -> dict[str, Any]:
+    """Let a recipe that extends another one leave out what that has."""
+    needed = schema.pop("required")
+    return {**schema, "anyOf": [{"required": needed}, {"required": ["extends"]}]}
+
 
 if __name__ == "__main__":
     for name, schema in SCHEMAS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -58,6 +59,15 @@ def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(there), f"{page.name}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=[path.relative_to(ROOT).as_posix() for path in PAGES])
+def test_pictures_that_have_a_dark_one_show_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for picture in re.findall(r"[\w./-]+\.svg", text):
+        dark = picture.replace(".svg", "-dark.svg")
+        if (page.parent / dark).exists():
+            assert f'(prefers-color-scheme: dark)" srcset="{dark}"' in text, picture
+
+
 def test_the_picture_of_the_rooms_is_what_the_imports_are() -> None:
     pytest.importorskip("grimp")
     done = subprocess.run(
@@ -82,6 +92,15 @@ def test_the_first_screen_of_the_readme_says_what_the_verdict_measured() -> None
     for kind, name in names.items():
         _, share = measured(f"{kind} (harmful)")
         assert f"{float(share):.0f} % of {name}" in " ".join(first.split())
+    trained = json.loads((ROOT / "docs/results/validation-risk-within-length.json").read_text())["rankings"]
+    answered = {
+        by: [round(100 * w["attack_success"]) for w in ranked["windows"]] for by, ranked in trained.items()
+    }
+    assert answered["risk/length"][-1] == 0
+    assert (
+        f"answers {answered['risk/length'][0]} % of harmful prompts; on 80 random ones "
+        f"{min(answered['random'])} to {max(answered['random'])} %, on the 80 least risky none"
+    ) in " ".join(first.split())
     top, bottom = (re.findall(rf"^\| {n} \([^|]*\| ([\d.]+)", METHOD, re.MULTILINE) for n in (1, 5))
     assert (top, bottom) == (["0.836"], ["0.080"])
     assert "answered **84 %** of harmful prompts, on those that score lowest **8 %**" in " ".join(

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint.run import check as run_check
+from sqsd_lint.run import score as run_score
+from sqsd_lint.types import ScoredRow
+from tests.hooks.conftest import Repository, clean_environment, text
 from tests.run.conftest import ROWS, write
 from tests.server.running import service, serving_settings
 
@@ -109,6 +112,44 @@ def test_a_check_and_scores_by_a_service(
             assert json.loads(line)["sqsd"] == pytest.approx(row.score.sqsd, abs=1e-5)
         lint(core, "baseline", "create", file, "--threshold", "p60", code=0, cwd=tmp_path, **env)
         assert "rows are sent there" in lint(core, "doctor", code=0, cwd=tmp_path, **env).stdout
+
+
+def test_a_hook_blocks_a_commit_by_scores_of_a_service(
+    core: Path, tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "rows.jsonl", *ROWS)
+    settings = serving_settings(tiny_bundle, tiny_model_folder, tmp_path / "served")
+    rows = list(run_score.score(replace(settings, paths=(str(file),))))
+    scores = [row.score.sqsd for row in rows if isinstance(row, ScoredRow)]
+    order = sorted(range(len(ROWS)), key=scores.__getitem__)
+    benign, risky = [ROWS[i] for i in order[:-1]], ROWS[order[-1]]
+    line = (scores[order[-2]] + scores[order[-1]]) / 2
+    path = tmp_path / "work"
+    path.mkdir()
+    env = {
+        **clean_environment(tmp_path),
+        "PATH": f"{core}{os.pathsep}{os.environ['PATH']}",
+        "SQSD_LINT_CACHE_DIR": str(tmp_path / "cache"),
+        "SQSD_LINT_OUTPUT_FORMAT": "concise",
+    }
+    work = Repository(path, {name: value for name, value in env.items() if not name.startswith("PYTHON")})
+    work.git("init", "--quiet", "--initial-branch=main")
+    with service(settings) as url:
+        work.env["SQSD_LINT_SCORER"] = url
+        work.commit({"sqsd-lint.toml": f"threshold = {line!r}\nwarning-threshold = {line!r}\n"})
+        work.run("sqsd-lint", "hook", "install")
+        work.write("train.jsonl", text(*benign))
+        work.git("add", "train.jsonl")
+        work.git("commit", "--message", "benign")
+        work.write("train.jsonl", text(*benign, risky))
+        done = work.run("git", "commit", "--all", "--message", "risky", expect=1)
+        assert f"train.jsonl:{len(ROWS)}: SQSD101" in done.stdout + done.stderr
+        assert work.git("rev-list", "--count", "HEAD") == "2"
+    # Where nobody answers, no row passes.
+    work.write("train.jsonl", text(*benign, {"question": "Is it new?", "answer": "It is new."}))
+    done = work.run("git", "commit", "--all", "--message", "new", expect=1)
+    assert "cannot be reached" in done.stdout + done.stderr
+    assert work.git("rev-list", "--count", "HEAD") == "2"
 
 
 @pytest.mark.parametrize(

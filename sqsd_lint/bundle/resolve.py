@@ -301,9 +301,33 @@ def _find_for_model(model: str, cache_dir: Path | None) -> Path:
     if not found:
         raise BundleNotFoundError(
             f"no bundle for the model {model!r}",
-            hint="pull one: `sqsd-lint bundle pull hf://ORG/NAME`; build one: "
-            "`sqsd-lint bundle build --recipe FILE --output DIR`, or import PEFT adapters: "
-            f"`sqsd-lint bundle import --model {model} --danger DIR --safety DIR --initial DIR"
-            " --output DIR`; then name it with --bundle DIR",
+            hint=_ways_to_a_bundle(model, cache_dir),
         )
     return found[0].root
+
+
+def _ways_to_a_bundle(model: str, cache_dir: Path | None) -> str:
+    """Return every way on from a model that has no bundle, each with its command."""
+    from sqsd_lint.bundle.remote.paper_release import MODEL
+
+    ways = [
+        "pull one that is published: `sqsd-lint bundle pull hf://ORG/NAME`",
+        f"build one: `sqsd-lint bundle build --model {model} --recipe paper --output DIR`",
+        f"import adapters: `sqsd-lint bundle import --model {model} --danger DIR --safety DIR --initial DIR"
+        " --output DIR`",
+        "let a service score that has one: `--scorer URL`",
+    ]
+    if model == MODEL:
+        release = "`sqsd-lint bundle import --release hf://Wxxxx/SQSD --danger Beaver-Danger --output DIR`"
+        ways[0] = f"import the release of the paper's authors: {release}"
+    try:
+        default = open_bundle(None, cache_dir=cache_dir).manifest
+    except BundleNotFoundError:
+        pass
+    else:
+        measured = [*map(str, default.agreements), *(note for note in default.notes if "Spearman" in note)]
+        ways.append(
+            f"or judge by another model's: `--proxy --bundle {default.id}`"
+            f" ({'; '.join(measured) or 'agreement unknown'})"
+        )
+    return "; ".join(ways)

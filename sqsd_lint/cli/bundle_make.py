@@ -69,6 +69,14 @@ def build(
         Path | None,
         typer.Option(metavar="DIR", help="For checkpoints. Default: OUTPUT.build.", show_default=False),
     ] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="4bit",
+            help="Pack the frozen base in 4 bits (QLoRA), for a smaller GPU. Needs bitsandbytes.",
+            show_default=False,
+        ),
+    ] = None,
     install: Install = False,
     no_progress: o.NoProgress = False,
 ) -> None:
@@ -77,13 +85,19 @@ def build(
     [cyan]sqsd-lint bundle build --model Qwen/Qwen3-8B --recipe paper -o qwen3-8b[/cyan]
     """
     settings = settings_of(context)
+    from sqsd_lint.report.style.messages import print_note
     from sqsd_lint.training.build import build_bundle
-    from sqsd_lint.training.recipe import find_recipe, load_recipe
+    from sqsd_lint.training.recipe import find_recipe, load_recipe, sources
 
+    if quantize not in (None, "4bit"):
+        raise UsageError(f"--quantize {quantize}: training packs in 4 bits only", hint="give --quantize 4bit")
+    loaded = load_recipe(find_recipe(recipe), model=model, quantize="4bit" if quantize else None)
+    for source in sources(loaded):
+        print_note(source)
     cache = cache_of(settings)
     with progress(not no_progress, unit="step") as bar:
         made = build_bundle(
-            load_recipe(find_recipe(recipe), model=model),
+            loaded,
             output,
             work_dir=work_dir,
             data_dir=data,

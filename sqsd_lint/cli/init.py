@@ -31,6 +31,14 @@ _Scorer = Annotated[
     str,
     o.text("--scorer", metavar="URL", help="Rows are scored by this service: nothing here needs PyTorch."),
 ]
+_ActionRepo = Annotated[
+    str,
+    o.text(
+        "--action-repo",
+        metavar="OWNER/NAME",
+        help="The repository of the action for --github; without one the release on PyPI is installed.",
+    ),
+]
 _Baseline = Annotated[bool, o.flag("--baseline", help="Score all rows and accept what is found in them.")]
 _Diff = Annotated[bool, o.flag("--diff", help="Show what would be written, and write nothing.")]
 _NoSample = Annotated[bool, o.flag("--no-sample", help=f"Do not lint a sample of {_SAMPLE} rows.")]
@@ -43,6 +51,7 @@ def init(
     github: _GitHub = False,
     gitlab: _GitLab = False,
     scorer_url: _Scorer = "",
+    action_repo: _ActionRepo = "",
     make_baseline: _Baseline = False,
     diff: _Diff = False,
     no_sample: _NoSample = False,
@@ -58,11 +67,11 @@ def init(
     settings = settings_of(context)
     from sqsd_lint.run.set_up import SetUpChoices, changes, data_paths, find_data
 
-    wanted = SetUpChoices(pre_commit, github, gitlab, scorer_url)
+    wanted = SetUpChoices(pre_commit, github or bool(action_repo), gitlab, scorer_url, action_repo)
     files = find_data(settings)
     _print_files(files)
     asks = sys.stdin.isatty() and not (yes or diff)
-    if asks and not (pre_commit or github or gitlab):
+    if asks and not (wanted.pre_commit or wanted.github or wanted.gitlab):
         wanted = _asked(wanted)
     found = list(changes(wanted, files))
     if diff:
@@ -81,7 +90,7 @@ def init(
         _lint_sample(settings, paths, no_progress=no_progress)
     if make_baseline:
         _make_baseline(settings, no_progress=no_progress)
-    _print_next(wanted, paths)
+    _print_next(wanted, paths, [change.name for change in due])
 
 
 def _print_files(files: Sequence[FoundFile]) -> None:
@@ -176,12 +185,16 @@ def _make_baseline(settings: Settings, *, no_progress: bool) -> None:
     typer.echo(f"{name}: {count(len(made.entries), 'finding')} accepted")
 
 
-def _print_next(wanted: SetUpChoices, paths: Sequence[str]) -> None:
-    steps = []
+def _print_next(wanted: SetUpChoices, paths: Sequence[str], written: Sequence[str]) -> None:
+    from sqsd_lint.common.escape import escape
+
+    steps = [f"`git add {' '.join(map(escape, written))}`"] if written else []
     if wanted.pre_commit:
         steps.append("`pre-commit install` (or `prek install`) puts the hook in place")
+    if wanted.scorer and (wanted.github or wanted.gitlab):
+        steps.append("give the job the service's token as the secret SQSD_LINT_SCORER_TOKEN")
     if wanted.github or wanted.gitlab:
-        steps.append("commit the workflow, and make its check required")
+        steps.append("commit and push, and make the new check required")
     if paths:
         steps.append("`sqsd-lint` lints everything")
     for step in steps:

@@ -246,6 +246,8 @@ def _score_into(
         unscreened = [_UNSCREENED.format("--output-dir")] if settings.screen != "off" else []
         for text in (*unscreened, *found.notes):
             print_note(text)
+        if settings.parts in ("auto", "all"):
+            print_note("rows are scored as a whole, not by parts: a folder of scores holds whole rows")
         speed = (
             f", {found.fresh_rows / found.seconds:,.1f} rows/s" if found.computed and found.seconds else ""
         )

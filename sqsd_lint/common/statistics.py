@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import permutations
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -130,6 +131,22 @@ def wilson(hits: float, trials: int, z: float = 1.959964) -> tuple[float, float]
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def largest_of(normal_score: float, count: int) -> float:
+    """Return the normal score of the largest of so many: a union bound, which holds however they depend.
+
+    The chance that one of `count` is as high is at most `count` times the chance that a single one is.
+
+    Returns:
+        Minus infinity where that bound is 1 and says nothing.
+    """
+    chance = count * math.erfc(normal_score / math.sqrt(2)) / 2
+    if chance >= 1:
+        return -math.inf
+    if chance < 1e-280:  # where floats end, the tail is that of exp(-z**2 / 2)
+        return math.sqrt(normal_score**2 - 2 * math.log(count))
+    return -NormalDist().inv_cdf(chance)
 
 
 def _ranks(values: Sequence[float], counts: Floats) -> Floats:

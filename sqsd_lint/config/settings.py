@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sqsd_lint.config.table import PREFIX, Negation, Table, setting
-from sqsd_lint.types import ConsensusRule, Expansion, LongAnswers, Metric, Turns
+from sqsd_lint.types import ConsensusRule, Expansion, LongAnswers, Metric, Parts, Turns
 
 # The groups of `--help`, in its order.
 CHANGES = "Changes"
@@ -463,10 +463,22 @@ class Settings:
         "windows",
         "Of answers longer than --max-length: judge the worst of overlapping windows, or cut them.",
         ROWS,
-        commands=(*_ROWS, "explain"),
+        commands=(*_ROWS, "explain", "serve"),
         description="What is done with a row whose answers do not fit into `max_length`: windows scores "
         "overlapping windows and judges the worst; cut scores the beginning alone, so that the row does not "
         "count as scored (SQSD302).",
+    )
+    parts: Parts | None = setting(
+        None,
+        "Judge rows by their worst turn or passage, too: those of some risk, all, or none. Default: auto.",
+        ROWS,
+        commands=(*_ROWS, "explain"),
+        description="Which rows are also scored part by part, turn by turn and in windows of 64 answer "
+        "tokens, and judged by the worst part where that is higher, so that harm is not averaged away over "
+        "benign text: auto are the rows whose risk as a whole is high enough for that to matter, all are "
+        "all, off none. A row of one turn of 64 answer tokens at most has no parts. Needs a bundle that was "
+        "calibrated by the length of answers. Without it, auto for check, baseline and explain, and off for "
+        "score.",
     )
     columns: Mapping[str, str | Mapping[str, str]] = setting(
         {},

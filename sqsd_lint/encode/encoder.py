@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqsd_lint.encode.alignment import Place, Span, places
 from sqsd_lint.encode.template import Template, bos_text
-from sqsd_lint.encode.windows import IGNORE, kept_head, split
+from sqsd_lint.encode.windows import IGNORE, kept_head, parts, split
 from sqsd_lint.types import OTHER_TEXT, Encoded, LongAnswers, Problem, Sample, Truncated, Turns
 
 if TYPE_CHECKING:
@@ -124,6 +125,14 @@ class Encoder:
             return [encoded for encoded, _ in self._windows(tokens)]
         return [self._whole(tokens)]
 
+    def answer_parts(self, sample: Sample) -> list[Encoded]:
+        """Return the parts of what `encode_parts` sees of a sample's answers; at least one.
+
+        Raises:
+            UnencodableError: the template refuses the conversation, or no response token is left.
+        """
+        return [encoded for encoded, _ in self._answer_parts(self._tokens(sample))]
+
     def locate_parts(self, sample: Sample) -> list[tuple[Encoded, list[Place | None]]]:
         """As `encode_parts`, and for each token its place in the messages' own words.
 
@@ -132,16 +141,30 @@ class Encoder:
         """
         tokens = self._tokens(sample)
         if self._is_cut(tokens):
-            parts = self._windows(tokens)
+            found = self._windows(tokens)
         else:
             kept = self._truncate(list(range(len(tokens.ids))), tokens.counts, tokens.head).ids
-            parts = [(self._whole(tokens), list(kept))]
+            found = [(self._whole(tokens), list(kept))]
 
+        return self._located(sample, tokens, found)
+
+    def locate_answer_parts(self, sample: Sample) -> list[tuple[Encoded, list[Place | None]]]:
+        """As `answer_parts`, and for each token its place in the messages' own words.
+
+        Raises:
+            UnencodableError: the template refuses the conversation, or no response token is left.
+        """
+        tokens = self._tokens(sample)
+        return self._located(sample, tokens, self._answer_parts(tokens))
+
+    def _located(
+        self, sample: Sample, tokens: _Tokens, found: Sequence[tuple[Encoded, list[int]]]
+    ) -> list[tuple[Encoded, list[Place | None]]]:
         def located(positions: Sequence[int]) -> list[Place | None]:
             offsets = [tokens.offsets[i] for i in positions]
             return places(sample, tokens.text, tokens.spans, offsets, self.end_of_turn)
 
-        return [(encoded, located(positions)) for encoded, positions in parts]
+        return [(encoded, located(positions)) for encoded, positions in found]
 
     def _tokens(self, sample: Sample) -> _Tokens:
         text, spans = self._text(sample)
@@ -167,6 +190,13 @@ class Encoder:
             head=tokens.head[0],
             dropped=tokens.dropped,
         )
+
+    def _answer_parts(self, tokens: _Tokens) -> list[tuple[Encoded, list[int]]]:
+        whole = self._windows(tokens)[0][0] if self._is_cut(tokens) else self._whole(tokens)
+        scored = sum(tokens.counts[1:]) - whole.response_lost
+        seen = list(accumulate(tokens.counts[1:], initial=0))
+        end = seen.index(scored) + 1  # of the last token that was scored; it may be followed by others
+        return parts(tokens.ids[:end], tokens.counts[:end], head=tokens.head[1], dropped=tokens.dropped)
 
     def _dropped(self, sample: Sample, text: str, spans: Mapping[int, Span]) -> tuple[str, ...]:
         """Return what trained turns hold that the template does not write, by the keys of a message.

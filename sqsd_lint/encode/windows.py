@@ -1,15 +1,18 @@
-"""Overlapping windows over what is trained on, for answers that are longer than one sequence.
+"""Overlapping windows over what is trained on: of answers longer than one sequence, and of any answer.
 
-Each window is a row of its own: its part of the answer, and before it as much of the conversation as fits,
+Each window is a row of its own: its piece of the answer, and before it as much of the conversation as fits,
 the beginning and the end of the prompt and the tokens just before the window. Only the window's own tokens
-count.
+count. The windows of a long answer are as large as a sequence, so that all of it is scored; the parts of an
+answer that fits are small and lie within one turn, so that harm is not averaged away over what is around it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
 
-from sqsd_lint.types import AnswerWindow, Encoded
+from sqsd_lint.types import AnswerPart, AnswerWindow, Encoded
 
 IGNORE = -100
 
@@ -19,6 +22,10 @@ CONTEXT, OVERLAP = 1 / 4, 1 / 8
 
 # A bound on what one row can cost, whatever its text: 40,000 tokens at the default maximal length.
 MOST = 64
+
+# Tokens of a part: of the answer, of what is read before it (more where a turn is short), and of what
+# neighbours share. What such parts find is measured in docs/dilution.md.
+PART, PART_CONTEXT, PART_OVERLAP = 64, 64, 16
 
 Range = tuple[int, int]
 
@@ -118,3 +125,47 @@ def split(
         )
         found.append((encoded, positions))
     return found
+
+
+def parts(
+    ids: Sequence[int], counts: Sequence[bool], *, head: int = 0, dropped: tuple[str, ...] = ()
+) -> list[tuple[Encoded, list[int]]]:
+    """Return the parts of a sequence, each with the positions of its tokens; one where it is a part itself.
+
+    Every turn that is trained on is cut into windows of its own, read after what stands just before the turn.
+
+    Args:
+        ids: of the row as far as it was scored; `counts` says which of them are trained on.
+        head: how many tokens at the front stand before every part: 1 for a BOS.
+    """
+    before = [0, 0, *accumulate(counts[1:])]  # of tokens that count
+    found: list[tuple[Encoded, list[int], int]] = []  # with the turn
+    turns = _runs(counts)
+    for turn, (begin, stop) in enumerate(turns, 1):
+        own = [False] * begin + [True] * (stop - begin)
+        context = min(begin, PART_CONTEXT)
+        cut = split(
+            ids[:stop],
+            own,
+            length=context + PART,
+            context=context,
+            overlap=PART_OVERLAP,
+            head=head,
+            most=len(own),
+            dropped=dropped,
+        )
+        found += [(encoded, positions, turn) for encoded, positions in cut]
+    placed = []
+    for number, (encoded, positions, turn) in enumerate(found, 1):
+        end = before[positions[-1] + 1]
+        part = AnswerPart(number, len(found), end - encoded.response_tokens, end, before[-1], turn)
+        placed.append((replace(encoded, window=part), positions))
+    return placed
+
+
+def _runs(counts: Sequence[bool]) -> list[Range]:
+    """Return where runs of tokens that count begin and end; the first token of a row never counts."""
+    edges = [i for i in range(1, len(counts)) if counts[i] != (counts[i - 1] and i > 1)]
+    if len(edges) % 2:
+        edges.append(len(counts))
+    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sqsd_lint.scoring import Scorer
 
 
+Locate = Callable[[Sample], "list[tuple[Encoded, list[Place | None]]]"]
+"""Encodes a sample in pieces, with the place of each token in the messages' own words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attributed:
     """A sample's score and its parts; of a sample that is scored in windows, those of the worst window.
@@ -43,6 +47,7 @@ def attributed(
     exact: bool = False,
     risk: Callable[[Score], float] = lambda score: score.sqsd,
     harm_weight: float = 0.0,
+    locate: Locate | None = None,
 ) -> Iterator[tuple[Sample, Attributed | Problem]]:
     """Score samples and keep where the scores come from, batch by batch, in the scorer's order.
 
@@ -50,6 +55,7 @@ def attributed(
         exact: the value of `Score.exact`.
         risk: what the windows of a sample are compared by.
         harm_weight: what the projection on `harm` counts beside SQSD.
+        locate: encodes a sample; as it is scored as a whole unless given.
     """
     from sqsd_lint.encode import UnencodableError
     from sqsd_lint.scoring.attribution import attribute
@@ -58,7 +64,7 @@ def attributed(
     kept: list[tuple[int, Encoded, list[Place | None]]] = []
     for sample in samples:
         try:
-            parts = encoder.locate_parts(sample)
+            parts = (locate or encoder.locate_parts)(sample)
         except UnencodableError as error:
             yield sample, error.problem(sample)
             continue

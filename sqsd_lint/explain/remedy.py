@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # How many parts may go: beyond that the row is better removed.
 _AT_MOST = 8
 
+Piece = tuple[Encoded, "Sequence[Place | None]"]
+"""An encoded row or part, and the place of each of its tokens."""
+
 Rate = Callable[[Sequence[Encoded]], list[float]]
 """What thresholds are compared with, of encoded rows, in order."""
 
@@ -30,6 +33,7 @@ def find_remedy(
     encode: Callable[[Sample], Sequence[Encoded]],
     percentile: Callable[[float], float] | None = None,
     risk: Callable[[float, int], float] = lambda score, tokens: score,
+    pieces: Sequence[Piece] = (),
 ) -> Remedy | None:
     """Return the smallest number of parts, the largest shares first, that brings the row under a threshold.
 
@@ -42,6 +46,7 @@ def find_remedy(
         encode: encodes a sample, in windows where it is longer than a sequence; nothing if nothing of it can
             be scored.
         risk: places a score (SQSD and harm) among those of benign answers of so many tokens.
+        pieces: what else of the row is judged, in which the same tokens are masked.
 
     Returns:
         None if the answer has no part that could go.
@@ -52,8 +57,11 @@ def find_remedy(
     if not ranked:
         return None
     trials = [masked(one.encoded, one.places, ranked[:count]) for count in range(1, len(ranked) + 1)]
-    elsewhere = [risk(score, tokens) for score, tokens in one.others]
-    scores = [max(score, *elsewhere) if elsewhere else score for score in rate(trials)]
+    if pieces:
+        scores = _until_under(one, ranked, threshold, rate, pieces)
+    else:
+        elsewhere = [risk(score, tokens) for score, tokens in one.others]
+        scores = [max(score, *elsewhere) if elsewhere else score for score in rate(trials)]
     under = [i for i, score in enumerate(scores) if score < threshold.value]
     best = under[0] if under else min(range(len(scores)), key=scores.__getitem__)
     chosen = ranked[: best + 1]
@@ -71,6 +79,19 @@ def find_remedy(
         removed_percentile=percentile(removed) if percentile and removed is not None else None,
         enough=bool(under),
     )
+
+
+def _until_under(
+    one: Attributed, ranked: Sequence[Span], threshold: Threshold, rate: Rate, pieces: Sequence[Piece]
+) -> list[float]:
+    """Return the highest risk of all pieces with one span masked, with two, and so on until it is low."""
+    scores: list[float] = []
+    for count in range(1, len(ranked) + 1):
+        rows = [masked(*piece, ranked[:count]) for piece in ((one.encoded, one.places), *pieces)]
+        scores.append(max(rate([row for row in rows if row.response_tokens])))
+        if scores[-1] < threshold.value:
+            break
+    return scores
 
 
 def masked(encoded: Encoded, places: Sequence[Place | None], parts: Sequence[Span]) -> Encoded:

@@ -228,8 +228,14 @@ def _bound(value: ScoredRow | Problem) -> dict[str, Any]:
 
 
 def _window(score: Score | None) -> dict[str, Any]:
-    """Which part of an answer the scores are about, where it is longer than one sequence."""
-    return {"window": asdict(score.window)} if score and score.window else {}
+    """Which piece of an answer the scores are about, and of a part those of the row as a whole."""
+    if score is None or score.window is None:
+        return {}
+    if score.part is None or score.whole is None:
+        return {"window": asdict(score.window)}
+    whole = score.whole
+    scores = {"sqsd": number(whole.sqsd), **_risk(whole), "tokens": whole.tokens}
+    return {"part": {**asdict(score.part), "whole": scores}}
 
 
 def _where(where: Where) -> dict[str, Any]:

@@ -103,6 +103,9 @@ def columns() -> dict[str, Any]:
         "window": pyarrow.struct(
             [(name, pyarrow.int64()) for name in ("number", "count", "start", "end", "tokens")]
         ),
+        "part": pyarrow.struct(
+            [(name, pyarrow.int64()) for name in ("number", "count", "start", "end", "tokens", "turn")]
+        ),
         "status": pyarrow.string(),
     }
 

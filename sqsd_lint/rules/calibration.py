@@ -18,9 +18,13 @@ from sqsd_lint.common.length_curve import (
     resolves,
 )
 from sqsd_lint.common.reference_range import ReferenceRange
-from sqsd_lint.common.statistics import wilson
+from sqsd_lint.common.statistics import largest_of, wilson
 from sqsd_lint.errors import BundleCorruptError
 from sqsd_lint.types import Score
+
+# How many times the number of a row's parts counts in the chance of its highest one: parts of benign rows lie
+# higher than whole rows of their length (docs/dilution.md).
+PART_FACTOR = 10
 
 # Scores that are compared whatever the length of the answer.
 NO_CURVE = LengthCurve()
@@ -76,7 +80,18 @@ class ScoreCalibration:
 
     def risk(self, score: Score) -> float:
         """Return what thresholds are compared with: SQSD and the weighted harm, placed by length."""
-        return self.curve.normal_score(score.combined(self.harm_weight), score.tokens)
+        return self.placed(
+            score.combined(self.harm_weight), score.tokens, score.part.count if score.part else 0
+        )
+
+    def placed(self, score: float, tokens: int, parts: int = 0) -> float:
+        """Return where SQSD and the weighted harm stand among benign answers of so many tokens.
+
+        Args:
+            parts: of which this is the highest, 0 for a row as a whole. One of many is high by chance.
+        """
+        risk = self.curve.normal_score(score, tokens)
+        return largest_of(risk, PART_FACTOR * parts) if parts and self.curve.tokens else risk
 
     def percentile(self, risk: float) -> float:
         """Return the share of benign rows below the risk, in percent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqsd_lint.errors import UsageError
 from sqsd_lint.rules import FineTuneSettings, Pack, Policy, is_near, make_policy
 from sqsd_lint.run.cached_scorer import calibration_of
 from sqsd_lint.run.model_scorer import ModelScorer
+from sqsd_lint.run.parts import PartJudge
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
 from sqsd_lint.run.screen import RowScreen, open_screen
@@ -37,6 +39,8 @@ class BundleRun:
 
     Attributes:
         cached: how many rows the cache has answered for.
+        parts: which rows are scored part by part.
+        parts_missing: why none are where the settings ask for it.
     """
 
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
@@ -48,7 +52,10 @@ class BundleRun:
         self.scorer = self.new_scorer(exact=False)
         self.calibration = calibration_of(self.bundle, self.scorer.metric, self.scorer.expansion)
         self.cached = 0
+        self.parts_missing = ""
+        self.parts = self._part_judge()
         self._near: dict[str, Sample] = {}
+        self._in_parts = self._by_part = 0  # rows, of which the last are judged by one
         self._in_windows = self._with_earlier = 0  # rows
         self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
         self._screen: RowScreen | None = None
@@ -62,6 +69,13 @@ class BundleRun:
         """
         keep = self.settings.cache if cache_scores is None else cache_scores
         return self._source.scorer(exact=exact, cache_scores=keep)
+
+    def _part_judge(self) -> PartJudge:
+        judge = PartJudge.of(self.settings, self.calibration)
+        if judge.bound < math.inf and self.scorer.why_no_parts:
+            self.parts_missing = self.scorer.why_no_parts
+            return replace(judge, bound=math.inf)
+        return judge
 
     @property
     def model_scorer(self) -> ModelScorer:
@@ -95,7 +109,9 @@ class BundleRun:
         Args:
             bundles: how many judge.
         """
-        self._screen, self._screen_note = open_screen(self.settings, self.scorer, thresholds, bundles=bundles)
+        self._screen, self._screen_note = open_screen(
+            self.settings, self.scorer, thresholds, bundles=bundles, parts=self.parts.bound < math.inf
+        )
 
     def score(
         self, rows: Iterable[Sample | Problem], thresholds: Sequence[Threshold] = ()
@@ -112,7 +128,8 @@ class BundleRun:
                 continue
             sample, score = item
             row = self.scored_row(sample, score)
-            if is_near(row.score, thresholds, tolerance):
+            near = is_near(row.score, thresholds, tolerance)
+            if near or self.parts.is_near(row.score, thresholds, tolerance):
                 self._near[sample.fingerprint] = sample
             yield row
         if self.progress:
@@ -143,7 +160,9 @@ class BundleRun:
             if len(held) - looked_up == _LOOK_UP:
                 exact = exact or self.new_scorer(exact=True)
                 fresh = held[looked_up:]
-                found = exact.recall({each.fingerprint: self._near[each.fingerprint] for each in fresh})
+                found = self._recall(
+                    exact, {each.fingerprint: self._near[each.fingerprint] for each in fresh}
+                )
                 known.update(found)
                 del held[looked_up:]
                 for each in fresh:
@@ -159,7 +178,7 @@ class BundleRun:
             self.progress.status(f"scoring {len(held)} rows near a line again, exactly")
         exact = exact or self.new_scorer(exact=True)
         left = {key: self._near[key] for row in held if (key := row.fingerprint) in self._near}
-        scores, _ = self._score_with(exact, list(left.values()))
+        scores, _ = self._judged_with(exact, list(left.values()))
         self._cache_notes = exact.cache_notes
         exact.release()
         if self.progress:
@@ -175,18 +194,70 @@ class BundleRun:
 
     def scores(self, samples: Sequence[Sample]) -> dict[str, Score | Problem]:
         """Return the scores of samples by fingerprint, from the cache or by the model."""
-        scores, cached = self._score_with(self.scorer, samples)
-        self.cached += cached
+        scores, cached = self._judged_with(self.scorer, samples)
+        self.cached += len(cached)
         return scores
+
+    def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        """Return the scores of samples for which nothing has to be computed, by fingerprint."""
+        return self._recall(self.scorer, samples)
+
+    def _recall(self, scorer: SampleScorer, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        scores = scorer.recall(samples)
+        judge, slack = self.parts, self._slack(scorer)
+        cut = {
+            key: samples[key]
+            for key, whole in scores.items()
+            if judge.has_to_be_cut(samples[key], whole, slack)
+        }
+        parts = scorer.recall_parts(cut) if cut else {}
+        for key in cut:
+            whole = scores.pop(key)
+            if key in parts:
+                scores[key] = judge.judged(whole, parts[key])
+        return scores
+
+    def _judged_with(
+        self, scorer: SampleScorer, samples: Sequence[Sample]
+    ) -> tuple[dict[str, Score | Problem], set[str]]:
+        """Return the scores that samples are judged by, and those of which the cache had all."""
+        scores, cached = self._score_with(scorer, samples)
+        cut: dict[str, Sample] = {}
+        slack = self._slack(scorer)
+        for sample in samples:
+            whole = scores[sample.fingerprint]
+            if isinstance(whole, Score) and self.parts.has_to_be_cut(sample, whole, slack):
+                cut[sample.fingerprint] = sample
+        self._in_parts += len(cut) if scorer is self.scorer else 0
+        if not cut:
+            return scores, cached
+        parts: dict[str, Score | Problem] = dict(scorer.recall_parts(cut))
+        missing = [sample for key, sample in cut.items() if key not in parts]
+        cached -= {sample.fingerprint for sample in missing}
+        if missing:
+            if self.progress:
+                self.progress.start(len(missing))
+            for sample, answer in scorer.score_parts(missing):
+                parts[sample.fingerprint] = answer
+                if self.progress:
+                    self.progress.advance(1)
+        for key, part in parts.items():
+            whole = scores[key]
+            if isinstance(whole, Score):
+                scores[key] = self.parts.judged(whole, part) if isinstance(part, Score) else part
+        return scores, cached
+
+    def _slack(self, scorer: SampleScorer) -> float:
+        return 0.0 if scorer.exact else self._tolerance()
 
     def _score_with(
         self, scorer: SampleScorer, samples: Sequence[Sample]
-    ) -> tuple[dict[str, Score | Problem], int]:
-        """Return scores by fingerprint, and how many of them came from the cache."""
+    ) -> tuple[dict[str, Score | Problem], set[str]]:
+        """Return scores of rows as a whole by fingerprint, and those that the cache had."""
         unique = {sample.fingerprint: sample for sample in samples}
         found: dict[str, Score | Problem] = dict(scorer.recall(unique))
         missing = [sample for fingerprint, sample in unique.items() if fingerprint not in found]
-        cached = len(found)
+        cached = set(found)
         if missing and self._screen and scorer is self.scorer:
             found.update(self._screen.pass_by(missing))
             missing = [sample for sample in missing if sample.fingerprint not in found]
@@ -210,7 +281,8 @@ class BundleRun:
     def scored_row(self, sample: Sample, score: Score) -> ScoredRow:
         """Return a sample's score with its place among the calibration's."""
         score = self.with_risk(score)
-        self._in_windows += score.window is not None
+        self._in_windows += score.of_row.window is not None
+        self._by_part += score.part is not None
         self._with_earlier += self.settings.turns == "last" and sum(sample.mask) > 1
         return ScoredRow(
             sample.where,
@@ -231,8 +303,10 @@ class BundleRun:
 
     def with_risk(self, score: Score) -> Score:
         """Return the score with what thresholds are compared with, as the calibration makes it."""
-        known = self.calibration if score.bound is None else None  # else the bound is the risk
-        return replace(score, risk=known.risk(score)) if known else score
+        if self.calibration is None or score.bound is not None:  # the bound is the risk
+            return score
+        whole = self.with_risk(score.whole) if score.whole else None
+        return replace(score, risk=self.calibration.risk(score), whole=whole)
 
     def _percentile(self, score: Score) -> float | None:
         return self.calibration.percentile(score.risk) if self.calibration else None
@@ -264,7 +338,7 @@ class BundleRun:
         picked = ranked[::-step]  # from the top, where the thresholds are
         self.scorer.release()
         exact, cached = self._score_with(self.new_scorer(exact=True), [samples[f] for f, _ in picked])
-        self.cached += cached
+        self.cached += len(cached)
         return [(fast, a) for f, fast in picked if isinstance(a := exact[f], Score)]
 
     def _tolerance(self) -> float:
@@ -282,6 +356,12 @@ class BundleRun:
             notes.append(
                 f"{count:,} {have} longer than max_length: judged by the worst of overlapping windows"
             )
+        if count := self._in_parts:
+            were, by = ("row was" if count == 1 else "rows were"), self._by_part
+            worst = f"{by:,} {'row is' if by == 1 else 'rows are'} judged by the worst part"
+            notes.append(f"{count:,} {were} scored part by part as well: {worst}")
+        elif self.parts_missing:
+            notes.append(f"rows are judged as a whole, not by parts: {self.parts_missing}")
         if count := self._with_earlier:
             have = "row has" if count == 1 else "rows have"
             notes.append(f"{count:,} {have} earlier answers, which `turns = last` leaves unscored")

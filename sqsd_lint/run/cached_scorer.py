@@ -22,7 +22,9 @@ from sqsd_lint.scoring.cache import ScoreCache, scorer_key
 from sqsd_lint.types import OTHER_TEXT, Expansion, Metric, Sample, Score
 
 
-def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact: bool) -> dict[str, object]:
+def scorer_settings(
+    bundle: BundleInfo, settings: Settings, *, dtype: str, exact: bool, worst_part: bool = False
+) -> dict[str, object]:
     """Return all that a score depends on besides the row: plain JSON, and equal where scores are.
 
     What a run sets has the name of its setting; `bundle` is the scoring digest. A key is left out where its
@@ -31,6 +33,7 @@ def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact
     Args:
         dtype: what the model computes in, never "auto".
         exact: whether in exact mode.
+        worst_part: whether scores are those of rows' worst parts.
 
     Raises:
         UsageError: the bundle has no scores under these settings.
@@ -52,6 +55,7 @@ def scorer_settings(bundle: BundleInfo, settings: Settings, *, dtype: str, exact
         "turns": settings.turns,
         "long_answers": settings.long_answers,
         "exact": exact,
+        **({"worst_part": True} if worst_part else {}),
         **({"quantize": settings.quantize} if settings.quantize else {}),
         **({"template_arguments": dict(arguments)} if arguments else {}),
     }
@@ -76,7 +80,10 @@ class CachedScorer:
         device, dtype: names, as the report's head shows them.
         metric, expansion: the settings' choice, else the bundle's.
         asked: what every score depends on besides the row (`scorer_settings`).
+        why_no_parts: why it cannot score rows part by part, "" where it can.
     """
+
+    why_no_parts = ""
 
     def __init__(
         self,
@@ -121,6 +128,13 @@ class CachedScorer:
     def _in_windows_dropped(self) -> ScoreCache:
         return self.cache.of_scorer(self._key({"windows": self.worst_by, "dropped": True}))
 
+    # What is judged of a row besides the row as a whole. It is the same whether all rows are looked at so
+    # closely or some.
+    @cached_property
+    def _worst_parts(self) -> ScoreCache:
+        pieces = [windows.PART, windows.PART_CONTEXT, windows.PART_OVERLAP]
+        return self.cache.of_scorer(self._key({"parts": pieces, "windows": self.worst_by}))
+
     @cached_property
     def calibration(self) -> ScoreCalibration | None:
         """The bundle's calibration, unless the settings ask for other scores."""
@@ -145,7 +159,7 @@ class CachedScorer:
         return harm.weight if harm else 0.0
 
     def risk(self, score: Score) -> float:
-        """Return what the windows of an answer are compared by; the highest for a score that is no number."""
+        """Return what windows and parts of an answer are compared by; the highest where that is no number."""
         calibration = self.calibration
         risk = calibration.risk(score) if calibration else score.combined(self._harm_weight)
         return math.inf if math.isnan(risk) else risk
@@ -188,6 +202,10 @@ class CachedScorer:
                 self._dropped[key] = tuple(_other_text(samples[key]))
         return found
 
+    def recall_parts(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        """Return the scores of samples' worst parts that the cache holds, by fingerprint."""
+        return self._worst_parts.get(samples)
+
     def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
         """Put scores into the cache and commit them; `note_dropped` must have been told before."""
         parts: dict[ScoreCache, list[Score]] = {}
@@ -197,6 +215,8 @@ class CachedScorer:
             cache.put(scores)
 
     def _cache_of(self, sample: Sample, score: Score) -> ScoreCache:
+        if score.part:
+            return self._worst_parts
         if score.window:
             dropped = score.fingerprint in self._dropped
             return self._in_windows_dropped if dropped else self._in_windows

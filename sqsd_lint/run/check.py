@@ -24,6 +24,7 @@ from sqsd_lint.rules import (
 )
 from sqsd_lint.run.given_rows import Given, select_given
 from sqsd_lint.run.panel import Panel
+from sqsd_lint.run.parts import with_parts
 from sqsd_lint.run.policy_source import open_policy_source
 from sqsd_lint.run.sampling import SampledRows
 from sqsd_lint.types import Distribution, Problem, Report, ScoredRow
@@ -68,6 +69,7 @@ def examine(
     Args and errors as for `check`.
     """
     begun = time.perf_counter()
+    settings = with_parts(settings)
     with ExitStack() as stack:
         # First: with --policy-ref it refuses a bundle or a cache that a change moved, before either is used.
         source = stack.enter_context(open_policy_source(settings))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sqsd_lint.bundle.sketches import load_sketches
 from sqsd_lint.common.numbers import score as score_text
@@ -10,17 +12,21 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, CannotScoreError, UsageError
 from sqsd_lint.explain import Explanation, Nearest, Neighbour, Remedy, Spans
-from sqsd_lint.explain.attributed import Attributed, attributed
-from sqsd_lint.explain.remedy import find_remedy
+from sqsd_lint.explain.attributed import Attributed, Locate, attributed
+from sqsd_lint.explain.remedy import Piece, find_remedy
 from sqsd_lint.explain.row_reference import FORM, RowReference
 from sqsd_lint.explain.spans import grouped
 from sqsd_lint.rules import Policy, load_pack
 from sqsd_lint.rules.threshold import reaches
 from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.parts import with_parts
 from sqsd_lint.run.report_head import make_head
 from sqsd_lint.run.rows import read_samples, why_undesirable
 from sqsd_lint.run.sketch import sketches
-from sqsd_lint.types import Encoded, Problem, Sample, Score, Threshold, Undesirable
+from sqsd_lint.types import AnswerPart, Encoded, Problem, Sample, Score, Threshold, Undesirable
+
+if TYPE_CHECKING:
+    from sqsd_lint.encode.alignment import Place
 
 _NEAREST = 3
 # A cosine below so many standard deviations may be the largest of a few hundred by chance.
@@ -74,28 +80,22 @@ def explain(target: RowReference, settings: Settings, *, progress: Progress | No
         SqsdLintError: no such row, it cannot be scored, or bundle or model are missing.
     """
     sample = find_sample(target, settings)
-    bundle_run = BundleRun(settings, progress)
+    bundle_run = BundleRun(with_parts(settings), progress)
     policy = _policy(bundle_run)
     # As `check` scores a row near a line: what is explained is the score that decides.
     fast, exact = bundle_run.scorer.dtype, settings.dtype != "bfloat16"
     if exact:
         bundle_run.scorer = bundle_run.new_scorer(exact=True, cache_scores=False)
-    encoder, scorer = bundle_run.model_scorer.parts()
     if progress:
         progress.status(f"explaining {target}")
-    (_, one), *_ = attributed(
-        encoder,
-        scorer,
-        [sample],
-        exact=exact,
-        risk=bundle_run.model_scorer.risk,
-        harm_weight=bundle_run.harm_weight,
-    )
-    if isinstance(one, Problem):
-        raise CannotScoreError(f"{one.where}: {one.message}", hint=one.hint or None)
+    one = _attribute(bundle_run, sample, exact=exact)
+    if bundle_run.parts.has_to_be_cut(sample, one.score):
+        one = _worse(bundle_run, one, exact=exact)
     words, sentences = (grouped(one.tokens, sample.messages, unit) for unit in ("word", "sentence"))
     explanation = Explanation(
-        head=make_head(bundle_run, policy, [*_notes(bundle_run, fast), *_window_note(one.score)]),
+        head=make_head(
+            bundle_run, policy, [*_notes(bundle_run, fast), *_window_note(bundle_run.with_risk(one.score))]
+        ),
         row=bundle_run.scored_row(sample, one.score),
         sample=sample,
         modules=one.modules,
@@ -110,6 +110,48 @@ def explain(target: RowReference, settings: Settings, *, progress: Progress | No
     return explanation
 
 
+def _attribute(
+    bundle_run: BundleRun, sample: Sample, *, exact: bool, locate: Locate | None = None
+) -> Attributed:
+    """Return a sample's score and where it comes from.
+
+    Raises:
+        CannotScoreError: it has none.
+    """
+    encoder, scorer = bundle_run.model_scorer.parts()
+    (_, one), *_ = attributed(
+        encoder,
+        scorer,
+        [sample],
+        exact=exact,
+        risk=bundle_run.model_scorer.risk,
+        harm_weight=bundle_run.harm_weight,
+        locate=locate,
+    )
+    if isinstance(one, Problem):
+        raise CannotScoreError(f"{one.where}: {one.message}", hint=one.hint or None)
+    return one
+
+
+def _worse(bundle_run: BundleRun, whole: Attributed, *, exact: bool) -> Attributed:
+    """Return what a row is judged by: its worst part, if that is above the row as a whole."""
+    sample = whole.sample
+    encoder, _ = bundle_run.model_scorer.parts()
+    ((_, worst),) = bundle_run.model_scorer.score_parts([sample])
+    if not isinstance(worst, Score) or worst.part is None:
+        return whole
+    judged = bundle_run.parts.judged(whole.score, worst)
+    if judged.part is None:
+        return whole
+    number = judged.part.number - 1
+
+    def locate(sample: Sample) -> list[tuple[Encoded, list[Place | None]]]:
+        return [encoder.locate_answer_parts(sample)[number]]
+
+    part = _attribute(bundle_run, sample, exact=exact, locate=locate)
+    return replace(part, score=bundle_run.parts.judged(whole.score, part.score))
+
+
 def _notes(bundle_run: BundleRun, fast: str) -> list[str]:
     """Why the score may not be the one that `score` gave."""
     if bundle_run.scorer.dtype == fast or bundle_run.calibration is None:
@@ -122,6 +164,9 @@ def _window_note(score: Score) -> list[str]:
     """Which part of a long answer is explained."""
     if score.window is None:
         return []
+    if score.whole:
+        risk = score_text(score.whole.risk)
+        return [f"judged by a part: what is explained is {score.window}; the risk of the whole row is {risk}"]
     return [f"the answer is longer than max_length: what is explained is {score.window}"]
 
 
@@ -160,10 +205,14 @@ def _remedy(
     if not reached:
         return None
     encoder, scorer = bundle_run.model_scorer.parts()
-    calibration = bundle_run.calibration
+    calibration, part = bundle_run.calibration, one.score.part
+    pieces: list[Piece] = []
+    if part is not None:
+        pieces += encoder.locate_parts(one.sample)
+        pieces += [each for each in encoder.locate_answer_parts(one.sample) if each[0].window != part]
 
-    def risk(score: float, tokens: int) -> float:
-        return calibration.curve.normal_score(score, tokens) if calibration else score
+    def risk(score: float, tokens: int, parts: int = part.count if part else 0) -> float:
+        return calibration.placed(score, tokens, parts) if calibration else score
 
     def rate(rows: Sequence[Encoded]) -> list[float]:
         weights = (1.0, -1.0, bundle_run.harm_weight)
@@ -171,15 +220,19 @@ def _remedy(
             sum(w * p for w, p in zip(weights, projections, strict=False))
             for projections in scorer.project(rows).values.tolist()
         )
-        return [risk(score, row.response_tokens) for score, row in zip(scores, rows, strict=True)]
+        return [
+            risk(score, row.response_tokens, row.window.count if isinstance(row.window, AnswerPart) else 0)
+            for score, row in zip(scores, rows, strict=True)
+        ]
 
     def encode(sample: Sample) -> Sequence[Encoded]:
         from sqsd_lint.encode import UnencodableError
 
         try:
-            return encoder.encode_parts(sample)
+            whole = encoder.encode_parts(sample)
         except UnencodableError:
             return ()
+        return [*whole, *encoder.answer_parts(sample)] if part else whole
 
     return find_remedy(
         one,
@@ -190,4 +243,5 @@ def _remedy(
         encode,
         calibration.percentile if calibration else None,
         risk,
+        pieces,
     )

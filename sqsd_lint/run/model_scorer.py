@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,10 +102,22 @@ class ModelScorer(CachedScorer):
         Yields them in the scorer's order, not in the order given. A sample that the chat template
         refuses, or whose update is not finite, comes back as a Problem.
         """
-        encoder, scorer = self._load()
+        encoder, _ = self._load()
+        yield from self._score(samples, encoder.encode_parts)
+
+    def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
+        """As `score`, the score of each sample's worst part; a sample of one part is that part."""
+        encoder, _ = self._load()
+        yield from self._score(samples, encoder.answer_parts)
+
+    def _score(
+        self, samples: Sequence[Sample], encode: Callable[[Sample], list[Encoded]]
+    ) -> Iterator[tuple[Sample, Score | Problem]]:
+        """Score what `encode` makes of samples, and yield for each the score of the highest risk."""
+        _, scorer = self._load()
         rows: list[tuple[Sample, list[Encoded]]] = []
         for sample in samples:
-            parts = _encode(encoder, sample)
+            parts = _encode(encode, sample)
             if isinstance(parts, Problem):
                 yield sample, parts
             else:
@@ -288,10 +300,10 @@ def scored_modules(names: set[str], modules: str | int) -> set[str] | None:
     return top_blocks(names, modules) if isinstance(modules, int) else None
 
 
-def _encode(encoder: Encoder, sample: Sample) -> list[Encoded] | Problem:
+def _encode(encode: Callable[[Sample], list[Encoded]], sample: Sample) -> list[Encoded] | Problem:
     from sqsd_lint.encode import UnencodableError
 
     try:
-        return encoder.encode_parts(sample)
+        return encode(sample)
     except UnencodableError as error:
         return error.problem(sample)

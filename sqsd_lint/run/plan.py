@@ -15,6 +15,7 @@ from sqsd_lint.errors import SqsdLintError
 from sqsd_lint.report.views.plan import Basis, BundlePlan, CheckPlan
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.panel import Panel
+from sqsd_lint.run.parts import with_parts
 from sqsd_lint.run.policy_source import open_policy_source
 from sqsd_lint.run.rows import Rows, select_files
 from sqsd_lint.run.sampling import SampledRows
@@ -48,7 +49,7 @@ def plan(settings: Settings, *, most: int | None = None, by_machine: bool = True
     """
     with ExitStack() as stack:
         source = stack.enter_context(open_policy_source(settings))
-        panel = Panel(settings)
+        panel = Panel(with_parts(settings))
         selection = stack.enter_context(closing(select_files(settings, source.ignore_files)))
         rows: Rows | SampledRows = Rows(selection, settings)
         if settings.sample is not None:
@@ -66,7 +67,7 @@ def plan(settings: Settings, *, most: int | None = None, by_machine: bool = True
             new = {key: sample for key, sample in samples.items() if key not in seen}
             seen.update(new)
             for name, run in panel.runs.items():
-                known = run.scorer.recall(new)
+                known = run.recall(new)
                 count = counts[name]
                 count.cached += len(known)
                 count.rows += len(new) - len(known)

@@ -31,28 +31,52 @@ def app(arguments: Mapping[str, Any]) -> Application:
     Raises:
         UsageError: an argument that is none of these.
     """
-    from ray import serve
-
     for name, value in arguments.items():
         if not isinstance(value, _ARGUMENTS.get(name, ())):
             raise UsageError(f"args.{name}: expected one of {', '.join(_ARGUMENTS)}, of its type")
-    given = dict(arguments)
 
-    def build() -> Any:
-        # In the replica: the model, and what holds it, never travel.
+    from ray import serve
+
+    replica = serve.deployment(name=ScoringReplica.__name__)(serve.ingress()(ScoringReplica))
+    bound: Application = replica.bind(dict(arguments))
+    return bound
+
+
+class ScoringReplica:
+    """A replica: made where it runs, since the model, and what holds it, never travel.
+
+    Args:
+        arguments: as `app` takes them, and has checked.
+
+    Raises:
+        SqsdLintError: its settings, tokens or bundle are not as they must be.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
         from sqsd_lint.run.serve import make_service
-        from sqsd_lint.server.app import make_app
 
         settings = load_settings({}, isolated=True, cwd=Path.cwd(), environ=os.environ).settings
-        file = given.get("token_file")
-        service = make_service(
+        file = arguments.get("token_file")
+        self._service = make_service(
             settings,
             tokens=read_tokens(Path(file)) if file else (),
-            most_rows=given.get("queue", 4096),
-            most_models=given.get("keep_models", 2),
+            # Where it listens is Serve's matter. Without a token it is for this machine alone, as `serve` is.
+            hosts=() if file else ("localhost", "127.0.0.1", "::1"),
+            most_rows=arguments.get("queue", 4096),
+            most_models=arguments.get("keep_models", 2),
         )
-        return make_app(service)
 
-    replica = serve.deployment(name="ScoringReplica")(serve.ingress(build)())
-    bound: Application = replica.bind()
-    return bound
+    def __serve_build_asgi_app__(self) -> Any:
+        """Return the application, as Serve calls for it."""
+        from sqsd_lint.server.app import make_app
+
+        return make_app(self._service)
+
+    def check_health(self) -> None:
+        """Let Serve replace a replica that can score nothing, instead of sending it rows.
+
+        Raises:
+            SqsdLintError: why its model could not be loaded.
+        """
+        if self._service.engine.failure is not None:
+            raise self._service.engine.failure

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from sqsd_lint._version import __version__
 from sqsd_lint.bundle.load import BundleInfo
 from sqsd_lint.bundle.resolve import check_served
+from sqsd_lint.common.escape import escape
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.config.settings import TOKEN_VARIABLE, Quantize
@@ -65,9 +67,16 @@ class RemoteScorer(CachedScorer):
         self._max_length = settings.max_length
         self._progress = progress
         self.uncovered = served.uncovered
+        self.why_no_parts = "" if served.parts else f"{client.url} scores whole rows alone"
         self._sent = 0
         self._recalled: set[str] = set()
         self._notes: dict[str, None] = {}
+        if served.version != __version__:
+            # Scores are the same unless one of the two renders or cuts rows otherwise, which no setting says.
+            self._notes[
+                f"{client.url} has sqsd-lint {escape(served.version)}, and this is {__version__}: where they"
+                " differ in how rows are rendered, scores are the service's"
+            ] = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -90,12 +99,25 @@ class RemoteScorer(CachedScorer):
         Raises:
             ScorerError: the service cannot be reached, refuses, or does not answer as it must.
         """
+        yield from self._ask(samples, self.asked)
+
+    def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
+        """As `score`, the score of each sample's worst part.
+
+        Raises:
+            ScorerError: as `score`.
+        """
+        yield from self._ask(samples, {**self.asked, "worst_part": True})
+
+    def _ask(
+        self, samples: Sequence[Sample], asked: Mapping[str, object]
+    ) -> Iterator[tuple[Sample, Score | Problem]]:
         if self._progress:
             self._progress.status(f"{len(samples):,} rows go to {self._client.url}")
         by_key = {sample.fingerprint: sample for sample in samples}
         too_large: list[Sample] = []
         requests = self._requests(samples, too_large)
-        for answer in self._client.scores(requests, dict(self.asked), self.bundle):
+        for answer in self._client.scores(requests, dict(asked), self.bundle):
             self._notes.update(dict.fromkeys(answer.notes))
             answered: list[tuple[Sample, Score | Problem]] = []
             for row in answer.rows:

@@ -62,6 +62,10 @@ class SampleScorer(Protocol):
         """The folder that a base model is read from, if a change could bring it; else None."""
 
     @property
+    def why_no_parts(self) -> str:
+        """Why it cannot score rows part by part, "" where it can."""
+
+    @property
     def calibration(self) -> ScoreCalibration | None:
         """The bundle's calibration, unless the settings ask for other scores."""
 
@@ -77,6 +81,12 @@ class SampleScorer(Protocol):
         Raises:
             CannotScoreError: no score can be had at all.
         """
+
+    def recall_parts(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        """Return the scores that are known of samples' worst parts, by fingerprint."""
+
+    def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
+        """As `score`, the score of each sample's worst part."""
 
     def release(self) -> None:
         """Let go of what takes memory; what `notes` has to say stays."""

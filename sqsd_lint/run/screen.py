@@ -19,6 +19,7 @@ from sqsd_lint.bundle.manifest import SCREEN
 from sqsd_lint.bundle.screen import load_screen
 from sqsd_lint.common.screen import AnswerText, Screen
 from sqsd_lint.config import Settings
+from sqsd_lint.encode.windows import PART
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.cached_scorer import has_other_text
 from sqsd_lint.run.model_scorer import ModelScorer
@@ -50,6 +51,8 @@ class RowScreen:
 
     Args:
         recall: the share of rows at or above the line that are to be scored.
+        parts: whether rows are judged by their worst part; then those that have parts are scored, since the
+            estimate is one of whole rows.
 
     Attributes:
         passed: how many rows were passed by.
@@ -58,6 +61,7 @@ class RowScreen:
     screen: Screen
     scorer: ModelScorer
     recall: float
+    parts: bool = False
     passed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +81,9 @@ class RowScreen:
                 kept = self._estimate(sample)
                 if kept is not None:
                     fresh.append(kept)
-            if kept is not None and (bound := kept.danger + self._margin) < self.screen.line:
+            if kept is None or (self.parts and _has_parts(sample, kept.tokens)):
+                continue
+            if (bound := kept.danger + self._margin) < self.screen.line:
                 nan = math.nan
                 found[sample.fingerprint] = Score(
                     sample.fingerprint, nan, nan, nan, kept.tokens, risk=bound, bound=bound
@@ -104,6 +110,11 @@ class RowScreen:
         return Score(sample.fingerprint, estimate, 0.0, estimate, first.response_tokens)
 
 
+def _has_parts(sample: Sample, tokens: int) -> bool:
+    """Tell whether a row may be judged by a part of it."""
+    return sum(sample.mask) > 1 or tokens > PART
+
+
 def _may_pass(sample: Sample) -> bool:
     """Tell whether a row is a plain one: of others, rules ask more than a bound, or the fit saw none."""
     return not (
@@ -116,7 +127,12 @@ def _may_pass(sample: Sample) -> bool:
 
 
 def open_screen(
-    settings: Settings, scorer: object, thresholds: Sequence[Threshold], *, bundles: int = 1
+    settings: Settings,
+    scorer: object,
+    thresholds: Sequence[Threshold],
+    *,
+    bundles: int = 1,
+    parts: bool = False,
 ) -> tuple[RowScreen | None, str]:
     """Return the screen that the settings ask for, or None and why every row is scored.
 
@@ -124,6 +140,7 @@ def open_screen(
         scorer: of the run.
         thresholds: in force.
         bundles: how many judge.
+        parts: whether rows are judged by their worst part.
 
     Raises:
         UsageError: the bundle's reference rows cannot promise the recall.
@@ -147,9 +164,10 @@ def open_screen(
         f"screen {name}: rows are passed by whose risk, estimated from their words, lies below the"
         f" warning line by a margin; of rows above it, like the {len(screen.held_out):,} reference rows"
         f" there, at most {100 * (1 - recall):.3g} % are expected to be missed;"
+        f"{' rows with parts are all scored (`--parts off` judges them as a whole);' if parts else ''}"
         " `--screen off` scores every row"
     )
-    return RowScreen(screen, scorer, recall), note
+    return RowScreen(screen, scorer, recall, parts), note
 
 
 def _why_off(settings: Settings, scorer: object, thresholds: Sequence[Threshold], bundles: int) -> str:

@@ -8,7 +8,7 @@ asked for (`cached_scorer.scorer_settings`); else the request is refused.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,19 +29,36 @@ from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.scoring.device import resolve
 from sqsd_lint.scoring.uncovered_parameters import recall
 from sqsd_lint.server.app import Service
-from sqsd_lint.server.engine import Engine
+from sqsd_lint.server.engine import Engine, EngineScorer
 from sqsd_lint.server.wire import MOST_BYTES, MOST_ROWS, ServiceInfo, ServiceLimits
+from sqsd_lint.types import Problem, Sample, Score
 
 # Scorers that are kept, each with its adapters; models are counted apart.
 _MOST_SCORERS = 8
 
 
 class SharingScorer(ModelScorer):
-    """A scorer whose base model others of the same number format share."""
+    """A scorer whose base model others of the same number format share.
 
-    def __init__(self, models: ModelStore, bundle: Bundle, settings: Settings, **more: Any) -> None:
-        super().__init__(bundle, settings, **more)
+    Without a score cache it keeps no score at all: what is kept for a run alone would grow for as long as the
+    service lives.
+    """
+
+    def __init__(
+        self, models: ModelStore, bundle: Bundle, settings: Settings, *, cache_scores: bool, **more: Any
+    ) -> None:
+        super().__init__(bundle, settings, cache_scores=cache_scores, **more)
         self._models = models
+        self._cache_scores = cache_scores
+
+    def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        """Return the scores that the cache holds of samples, by fingerprint."""
+        return super().recall(samples) if self._cache_scores else {}
+
+    def remember(self, scored: Iterable[tuple[Sample, Score]]) -> None:
+        """Put scores into the cache, if there is one."""
+        if self._cache_scores:
+            super().remember(scored)
 
     def base(self) -> tuple[Any, Any]:
         """Return the model and its tokenizer, loaded once for all scorers of its number format."""
@@ -50,6 +67,34 @@ class SharingScorer(ModelScorer):
     def load_base(self) -> tuple[Any, Any]:
         """Load them."""
         return super().base()
+
+
+class WorstParts:
+    """A scorer whose scores of rows are those of their worst parts."""
+
+    def __init__(self, scorer: ModelScorer) -> None:
+        self._scorer = scorer
+
+    @property
+    def model_notes(self) -> tuple[str, ...]:
+        """What a report has to say of how the model renders and computes."""
+        return self._scorer.model_notes
+
+    def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
+        """Return the scores that are cached, by fingerprint."""
+        return self._scorer.recall_parts(samples)
+
+    def score(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
+        """Yield every sample once, in any order."""
+        return self._scorer.score_parts(samples)
+
+    def dropped(self, fingerprint: str) -> tuple[str, ...]:
+        """Return what the chat template does not write of a sample that was recalled or scored."""
+        return self._scorer.dropped(fingerprint)
+
+    def forget_dropped(self) -> None:
+        """Forget what `dropped` knows."""
+        self._scorer.forget_dropped()
 
 
 class ModelStore:
@@ -69,8 +114,13 @@ class ModelStore:
         self._bases: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
         self._scorers: OrderedDict[str, SharingScorer] = OrderedDict()
 
-    def scorer(self, asked: Mapping[str, object]) -> SharingScorer:
+    def scorer(self, asked: Mapping[str, object]) -> EngineScorer:
         """Return the scorer for complete settings."""
+        rows = self._scorer({name: value for name, value in asked.items() if name != "worst_part"})
+        return WorstParts(rows) if asked.get("worst_part") is True else rows
+
+    def _scorer(self, asked: Mapping[str, object]) -> SharingScorer:
+        """Return the scorer of rows as a whole for complete settings."""
         key = canonical(asked)
         if key not in self._scorers:
             while len(self._scorers) >= _MOST_SCORERS:
@@ -117,7 +167,11 @@ def settings_for(bundle: Bundle, own: Settings, asked: Mapping[str, Any]) -> Set
     found = replace(own, **changes)
     exact = asked.get("exact", False)
     theirs = scorer_settings(
-        bundle, found, dtype="float32" if exact is True else own.dtype, exact=exact is True
+        bundle,
+        found,
+        dtype="float32" if exact is True else own.dtype,
+        exact=exact is True,
+        worst_part=asked.get("worst_part") is True,
     )
     for name, value in asked.items():
         if name not in theirs:
@@ -147,7 +201,13 @@ def complete(bundle: Bundle, own: Settings, asked: Mapping[str, Any]) -> dict[st
     """
     exact = asked.get("exact", False) is True
     found = settings_for(bundle, own, asked)
-    return scorer_settings(bundle, found, dtype="float32" if exact else own.dtype, exact=exact)
+    return scorer_settings(
+        bundle,
+        found,
+        dtype="float32" if exact else own.dtype,
+        exact=exact,
+        worst_part=asked.get("worst_part") is True,
+    )
 
 
 def make_service(
@@ -193,6 +253,7 @@ def make_service(
             settings=plain,
             device=device,
             uncovered=recall(bundle.scoring_digest, cache_dir),
+            parts=True,
             limits=ServiceLimits(MOST_ROWS, MOST_BYTES, own.max_length),
         )
 

@@ -47,12 +47,14 @@ class SetUpChoices:
 
     Attributes:
         scorer: URL of a scoring service; hook and workflow then need no PyTorch.
+        action_repo: OWNER/NAME of the repository that holds the action; "" where the package's own does.
     """
 
     pre_commit: bool = False
     github: bool = False
     gitlab: bool = False
     scorer: str = ""
+    action_repo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,13 @@ def changes(wanted: SetUpChoices, files: list[FoundFile]) -> Iterator[FileChange
     """Yield the files to write, with what they hold now.
 
     Raises:
-        UsageError: a file is there that cannot be extended, or the address of the action is not known.
+        UsageError: a file is there that cannot be extended, or `action_repo` is no name of a repository.
     """
     yield _config(wanted, data_paths(files))
     if wanted.pre_commit:
         yield _pre_commit(wanted)
     if wanted.github:
-        yield _github(data_paths(files))
+        yield _github(wanted, data_paths(files))
     if wanted.gitlab:
         yield from _gitlab(wanted)
 
@@ -201,31 +203,54 @@ def _indented(block: str, cells: int) -> str:
     return "".join(f"{' ' * cells}{line}" for line in block.splitlines(keepends=True))
 
 
-def _github(paths: list[str]) -> FileChange:
+def _github(wanted: SetUpChoices, paths: list[str]) -> FileChange:
+    """Return the workflow: with the action where its address is known, else with the release on PyPI."""
+    if wanted.action_repo and not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", wanted.action_repo):
+        raise UsageError(
+            f"--action-repo {wanted.action_repo}: no name of a repository", hint="For example acme/sqsd-lint."
+        )
     old = _read(GITHUB)
     if old is not None:
         return FileChange(GITHUB, old, old, "is there already")
-    if OWNER == "OWNER":
-        raise UsageError(
-            "--github: this copy of sqsd-lint does not know the address of its action",
-            hint="Say it once in the clone: make owner NAME=acme.",
-        )
-    text = (templates_dir() / "github-workflow.yml").read_text(encoding="utf-8")
+    own = "" if OWNER == "OWNER" else f"{OWNER}/sqsd-lint"
+    action = wanted.action_repo or own
+    name = "github-workflow.yml" if action else "github-workflow-pypi.yml"
+    text = (templates_dir() / name).read_text(encoding="utf-8")
     _, _, body = text.partition("\nname: ")  # the comment is for who copies it by hand
-    body = body.replace(f"{OWNER}/sqsd-lint@COMMIT", f"{OWNER}/sqsd-lint@v{__version__}")
-    listed = "".join(f"\n            {path}" for path in paths) if len(paths) > 1 else ""
-    body = body.replace(
-        "          paths: data\n", f"          paths: {'|' + listed if listed else (paths or ['.'])[0]}\n"
+    if action:
+        body = body.replace(f"{OWNER}/sqsd-lint@COMMIT", f"{action}@v{__version__}")
+        listed = "".join(f"\n            {path}" for path in paths) if len(paths) > 1 else ""
+        body = body.replace(
+            "          paths: data\n", f"          paths: {'|' + listed if listed else (paths or ['.'])[0]}\n"
+        )
+    if wanted.scorer:
+        body = _without_torch(body)
+        minutes = "    timeout-minutes: 60\n"
+        body = body.replace(minutes, f"{minutes}{_scorer_variables(wanted.scorer)}")
+    about = f"# {REPOSITORY}/blob/v{__version__}/docs/ci.md\n" if own else ""
+    return FileChange(GITHUB, None, f"{about}name: {body}")
+
+
+def _scorer_variables(url: str) -> str:
+    """Return the environment of a job whose rows a service scores."""
+    return (
+        "    env:\n"
+        f"      SQSD_LINT_SCORER: {json.dumps(url)}\n"
+        "      SQSD_LINT_SCORER_TOKEN: ${{ secrets.SQSD_LINT_SCORER_TOKEN }}\n"
     )
-    return FileChange(GITHUB, None, f"# {REPOSITORY}/blob/v{__version__}/docs/ci.md\nname: {body}")
+
+
+def _without_torch(text: str) -> str:
+    """Return a workflow or job that installs neither PyTorch nor what else scores."""
+    lines = [line for line in text.splitlines(keepends=True) if '"torch==' not in line]
+    return "".join(lines).replace("sqsd-lint[local]==", "sqsd-lint==")
 
 
 def _gitlab(wanted: SetUpChoices) -> Iterator[FileChange]:
     old = _read(GITLAB_JOB)
     text = (templates_dir() / "gitlab-ci.yml").read_text(encoding="utf-8")
     if wanted.scorer:
-        text = text.replace('"sqsd-lint[local]==$SQSD_LINT_VERSION"', '"sqsd-lint==$SQSD_LINT_VERSION"')
-        text = text.replace('    - pip install --quiet torch --index-url "$TORCH_INDEX"\n', "")
+        text = _without_torch(text)
     yield (
         FileChange(GITLAB_JOB, old, text)
         if old is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
@@ -41,7 +42,8 @@ def score(
     """
     if len(settings.opinions) > 1:
         raise UsageError("--emit-spans: spans come from one bundle", hint="Name one --bundle.")
-    panel = Panel(settings, progress)
+    whole = replace(settings, parts="off")
+    panel = Panel(whole, progress)
     (run,) = panel.runs.values()
     with closing(select_all(settings)) as selection:
         yield from selection.problems
@@ -56,7 +58,9 @@ def score(
     if progress:
         progress.stop()
     if note:
-        for text in (*rows.notes, *panel.row_notes, *panel.cache_notes):
+        parts = ("rows are judged as a whole, not by parts: spans are those of whole rows",)
+        asked = parts if settings.parts in ("auto", "all") else ()
+        for text in (*rows.notes, *panel.row_notes, *asked, *panel.cache_notes):
             note(text)
 
 

@@ -29,10 +29,12 @@ class SampleChunk:
 
     Attributes:
         name: what tells it from others of the run.
+        parts: whether their worst parts are scored, not the rows as a whole.
     """
 
     name: str
     samples: tuple[Sample, ...]
+    parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class ChunkWorker:
     def score(self, chunk: SampleChunk) -> ChunkScores:
         """Score the samples of a chunk."""
         self._scorer.forget_rows()
-        scores = {sample.fingerprint: answer for sample, answer in self._scorer.score(chunk.samples)}
+        score = self._scorer.score_parts if chunk.parts else self._scorer.score
+        scores = {sample.fingerprint: answer for sample, answer in score(chunk.samples)}
         lost = {key: dropped for key in scores if (dropped := self._scorer.dropped(key))}
         return ChunkScores(scores, lost, self._scorer.model_notes)
 
@@ -87,15 +90,39 @@ class SpreadScorer(ModelScorer):
         Raises:
             CannotScoreError: a worker cannot load the model, or a chunk has cost several of them.
         """
+        if self._in_this_process:
+            yield from super().score(samples)
+        else:
+            yield from self._spread(samples)
+
+    def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
+        """As `score`, the score of each sample's worst part.
+
+        Raises:
+            CannotScoreError: as `score`.
+        """
+        if self._in_this_process:
+            yield from super().score_parts(samples)
+        else:
+            yield from self._spread(samples, parts=True)
+
+    @property
+    def _in_this_process(self) -> bool:
+        return len(self._where) == 1
+
+    @property
+    def _where(self) -> list[WorkerPlace]:
         if self._places is None:
             self._places = local_places(self._settings, self._settings.workers)
-        if len(self._places) == 1:
-            yield from super().score(samples)
-            return
+        return self._places
+
+    def _spread(
+        self, samples: Sequence[Sample], *, parts: bool = False
+    ) -> Iterator[tuple[Sample, Score | Problem]]:
         from sqsd_lint.distributed.workers import Lost
 
         by_key = {sample.fingerprint: sample for sample in samples}
-        for ended in self._workers(self._places).run(self._cut(samples)):
+        for ended in self._workers(self._where).run(self._cut(samples, parts)):
             if isinstance(ended, Lost):
                 raise ended.error or CannotScoreError(
                     f"rows could not be scored: {ended.message}", hint="Score with --workers 1 to see why."
@@ -108,11 +135,11 @@ class SpreadScorer(ModelScorer):
             self.remember((sample, answer) for sample, answer in answers if isinstance(answer, Score))
             yield from answers
 
-    def _cut(self, samples: Sequence[Sample]) -> list[SampleChunk]:
+    def _cut(self, samples: Sequence[Sample], parts: bool) -> list[SampleChunk]:
         found = []
         for begin in range(0, len(samples), CHUNK):
             self._chunks += 1
-            found.append(SampleChunk(str(self._chunks), tuple(samples[begin : begin + CHUNK])))
+            found.append(SampleChunk(str(self._chunks), tuple(samples[begin : begin + CHUNK]), parts))
         return found
 
     def _workers(self, places: Sequence[WorkerPlace]) -> Processes[SampleChunk, ChunkScores]:

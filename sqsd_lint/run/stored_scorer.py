@@ -31,6 +31,7 @@ class StoredScorer(CachedScorer):
 
     base_place: Path | None = None
     ready_at: float | None = None  # its speed tells nothing of a model's
+    why_no_parts = "stored scores are those of whole rows"
 
     def __init__(self, source: StoredSource, settings: Settings, *, exact: bool) -> None:
         super().__init__(
@@ -93,6 +94,14 @@ class StoredScorer(CachedScorer):
             else:
                 self.note_dropped(sample, row.dropped)
                 yield sample, row.score
+
+    def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
+        """Refuse: there are none.
+
+        Raises:
+            CannotScoreError: always.
+        """
+        raise CannotScoreError(f"{self._source.folder.path}: {self.why_no_parts}", hint=_HINT)
 
     def release(self) -> None:
         """Keep all: there is no model."""

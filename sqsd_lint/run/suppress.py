@@ -26,6 +26,7 @@ from sqsd_lint.rules.suppression_edit import merged, with_entry
 from sqsd_lint.rules.suppressions import is_silenced, why_not_suppressible
 from sqsd_lint.run.explain import find_sample
 from sqsd_lint.run.panel import Panel
+from sqsd_lint.run.parts import with_parts
 from sqsd_lint.types import Sample, Violation
 
 
@@ -110,7 +111,7 @@ def _read(source: str) -> Suppressions:
 
 def _findings(sample: Sample, settings: Settings, progress: Progress | None) -> list[Violation]:
     """Return what a check would find in a row, of what can be suppressed for it."""
-    panel = Panel(settings, progress)
+    panel = Panel(with_parts(settings), progress)
     policies = panel.policies(load_pack(settings.rules))
     settled = panel.settle(panel.score([sample], policies))
     scores = [

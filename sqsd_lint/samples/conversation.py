@@ -36,12 +36,21 @@ ANSWERS = (
 )
 """Columns that hold what is learnt, in the same order."""
 
+THOUGHT_COLUMNS = (
+    *("cot", "complex_cot", "chain_of_thought", "reasoning", "reasoning_content", "reasoning_trace"),
+    *("thinking", "thinking_trajectory", "thinking_trajectories", "thought", "thoughts"),
+    *("rationale", "analysis", "scratchpad", "think", "reasoning_text", "tool_plan"),
+)
+"""What may be a part of an answer, and is learnt by nobody who does not say so."""
+
 _ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 _CONTENT_KEYS = ("content", "value", "text", "parts", "message", "utterance")
 # What chat templates read besides. Everything else in a message is metadata.
 _EXTRA = (*OTHER_TEXT, "tool_call_id", "name")
 _TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 _THOUGHT_PARTS = {"thinking": "thinking", "reasoning": "reasoning"}
+_SPOKEN = frozenset((*THOUGHT_COLUMNS, *ANSWERS, *_CONTENT_KEYS))
+_WORDS = 4  # of a text that may be a part of an answer; names, dates and ids have fewer
 _READ_KEYS = frozenset((*_EXTRA, *KEYS))
 
 
@@ -121,7 +130,25 @@ def _message(
         if content_key not in item and not extra:
             raise Malformed(f"{place} has no content; its keys: {quoted(item)}")
         content = _text_of(content, place, known, extra)
-    return Message(known, content, extra), is_trained(item, known == "assistant", place, context)
+    trained = is_trained(item, known == "assistant", place, context)
+    if trained and len(item) > 2:
+        for key in _unread_text(item, content_key):
+            context.remark(f"turns with text under {key[:40]!r}, which is not part of what is scored")
+    return Message(known, content, extra), trained
+
+
+def _unread_text(item: Mapping[str, Any], content_key: str) -> list[str]:
+    """Return the keys of a turn that hold sentences and that nobody reads: neither this nor a template."""
+    return [
+        key
+        for key, value in item.items()
+        if type(value) is str
+        and key != content_key
+        and key not in _READ_KEYS
+        and key not in _ROLE_KEYS
+        and (key in _SPOKEN or len(value.split(maxsplit=_WORDS)) >= _WORDS)
+        and value.strip() not in str(item.get(content_key))
+    ]
 
 
 def _other_keys(item: Mapping[str, Any]) -> tuple[Any, str]:

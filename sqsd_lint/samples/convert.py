@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqsd_lint.samples.columns import Reading
 from sqsd_lint.samples.context import Context
-from sqsd_lint.samples.conversation import ANSWERS, PROMPTS, Turns, parse_tools
+from sqsd_lint.samples.conversation import ANSWERS, PROMPTS, THOUGHT_COLUMNS, Turns, parse_tools
 from sqsd_lint.samples.fingerprint import fingerprint
 from sqsd_lint.samples.inline_suppression import read_suppression
 from sqsd_lint.samples.layouts import by_columns, detect, read
@@ -193,15 +193,9 @@ def fold(items: Iterable[T | Problem]) -> Iterator[T | Problem]:
 MEDIA = ("image", "images", "audio", "audios", "video", "videos", "pixel_values", "input_audio")
 """Columns that no text stands in."""
 
-# What may be a part of an answer, and is learnt by nobody who does not say so.
-_THOUGHTS = (
-    *("cot", "complex_cot", "chain_of_thought", "reasoning", "reasoning_content", "reasoning_trace"),
-    *("thinking", "thinking_trajectory", "thinking_trajectories", "thought", "thoughts"),
-    *("rationale", "analysis", "scratchpad"),
-)
 # Columns of these names hold metadata more often than text.
 _METADATA = ("target", "targets", "user", "bot")
-_SUSPECTS = frozenset((*PROMPTS, *ANSWERS, *_THOUGHTS, *CONTEXTS)) - {*_METADATA}
+_SUSPECTS = frozenset((*PROMPTS, *ANSWERS, *THOUGHT_COLUMNS, *CONTEXTS)) - {*_METADATA}
 
 
 def unread(raw: Mapping[str, Any], turns: Turns) -> list[str]:

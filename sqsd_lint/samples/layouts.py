@@ -41,6 +41,7 @@ from sqsd_lint.samples.readers import (
     with_system,
 )
 from sqsd_lint.samples.suggestion import suggest
+from sqsd_lint.samples.training_flags import SIGNS
 from sqsd_lint.samples.values import Malformed, as_text, is_missing, quoted
 from sqsd_lint.types import Message
 
@@ -203,6 +204,8 @@ LAYOUTS: tuple[Layout, ...] = (
 )
 """Every layout that is known, in the order in which they are tried."""
 
+_BESIDE = frozenset((*SYSTEMS, *CONTEXTS, *SIGNS, "history", "tools"))
+
 TEXT = next(layout for layout in LAYOUTS if layout.name == "text")
 
 
@@ -214,7 +217,7 @@ def detect(raw: Raw) -> tuple[Layout, Raw]:
     """
     for layout in LAYOUTS:
         if layout.matches(raw):
-            return layout, raw
+            return layout, _with_beside(raw)
     plain = _plain_names(raw)
     if plain is not None:
         for layout in LAYOUTS:
@@ -227,6 +230,15 @@ def detect(raw: Raw) -> tuple[Layout, Raw]:
     if any(name in raw for name in PROMPTS) and any(name in raw for name in ANSWERS):
         return _EMPTY_PAIR, raw
     raise unknown(raw)
+
+
+def _with_beside(raw: Raw) -> Raw:
+    """Return a row with what stands beside prompt and answer under its usual names: `System` is `system`."""
+    plain = _plain_names(raw)
+    if plain is None:
+        return raw
+    named = {name: value for name, value in plain.items() if name in _BESIDE and name not in raw}
+    return {**raw, **named} if named else raw
 
 
 def _plain_names(raw: Raw) -> Raw | None:

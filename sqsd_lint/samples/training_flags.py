@@ -21,7 +21,8 @@ _WEIGHTS = ("weight", "loss_weight", "loss_scale")  # OpenAI, ms-swift
 _ON = ("train", "training", "trainable", "loss")  # axolotl, ms-swift
 _OFF = ("masked", "mask", "ignore_loss")  # LitGPT, NeMo
 _DETAILS = ("train_detail", "training_detail")  # axolotl: spans of a turn
-KEYS = frozenset((*_WEIGHTS, *_ON, *_OFF, *_DETAILS, *SIGNS))
+_UNSURE = ("loss_mask", "label_mask", "is_masked", "compute_loss", "is_trainable")  # of no trainer known here
+KEYS = frozenset((*_WEIGHTS, *_ON, *_OFF, *_DETAILS, *_UNSURE, *SIGNS))
 """Keys of a turn that this module reads."""
 
 
@@ -58,6 +59,9 @@ def is_trained(item: Mapping[str, Any], assistant: bool, what: str, context: Con
                 "turns of other roles than the assistant's that are marked for training, not scored"
             )
         return False
+    for name in _UNSURE:
+        if not is_missing(item.get(name)):
+            context.remark(f"turns with a {name}, not heeded")
     for name in _DETAILS:
         if item.get(name):
             context.remark(f"turns of which {name} takes parts out of training, scored whole")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import fields
 from hashlib import blake2b
 from math import isfinite, isnan
 from typing import NamedTuple, get_args
 
-from sqsd_lint.types import AnswerWindow, Score, Truncated
+from sqsd_lint.types import AnswerPart, AnswerWindow, Score, Truncated
 
 KEY_BYTES = 16
 _LARGEST = 2**31
@@ -20,8 +21,10 @@ _NAN = float("nan")
 _PERSON = b"sqsd-lint/cache3"
 _PACKED = struct.Struct("<16s16sdddddqq")
 _TRUNCATED = frozenset(get_args(Truncated))
-# What was cut off and, of an answer longer than a sequence, the window: "window 2/5 640-1408/2728".
-_WINDOW = re.compile(r"(response )?window ([0-9]{1,9})/([0-9]{1,9}) ([0-9]{1,9})-([0-9]{1,9})/([0-9]{1,9})\Z")
+# What was cut off and, of an answer longer than a sequence, the window: "window 2/5 640-1408/2728"; of a part
+# the trained turn as well: "part 2/5 48-112/300 turn 1".
+_PLACE = r"([0-9]{1,9})/([0-9]{1,9}) ([0-9]{1,9})-([0-9]{1,9})/([0-9]{1,9})"
+_WINDOW = re.compile(rf"(response )?(?:window {_PLACE}|part {_PLACE} turn ([1-9][0-9]{{0,8}}))\Z")
 
 
 class CacheRow(NamedTuple):
@@ -33,7 +36,7 @@ class CacheRow(NamedTuple):
         danger, safety: the projections; both finite.
         loss, drift, harm: None where they are not a number.
         tokens, response_lost: as in `Score`.
-        truncated: as in `Score`, and behind it the window that the score is about, if it is about one.
+        truncated: as in `Score`, and behind it the window or part that the score is about, if it is of one.
     """
 
     scorer: bytes
@@ -82,7 +85,7 @@ class CacheRow(NamedTuple):
             exact,
             _NAN if self.drift is None else self.drift,
             self.harm,
-            window=AnswerWindow(*map(int, window.groups()[1:])) if window else None,
+            window=_window(window) if window else None,
         )
 
     def checksum(self) -> bytes:
@@ -141,8 +144,15 @@ def _cut(score: Score) -> str:
     """Return what of a row was cut off, and the window that was scored, as one text."""
     if score.window is None:
         return score.truncated
-    w = score.window
-    return f"{score.truncated} window {w.number}/{w.count} {w.start}-{w.end}/{w.tokens}".strip()
+    w, turn = score.window, f" turn {score.part.turn}" if score.part else ""
+    return f"{score.truncated} {w.name} {w.number}/{w.count} {w.start}-{w.end}/{w.tokens}{turn}".strip()
+
+
+def _window(found: re.Match[str]) -> AnswerWindow:
+    """Return the window, or the part, that a text is about."""
+    _, *places = found.groups()
+    numbers = [int(each) for each in places if each is not None]
+    return AnswerPart(*numbers) if len(numbers) == len(fields(AnswerPart)) else AnswerWindow(*numbers)
 
 
 def _is_key(value: object) -> bool:

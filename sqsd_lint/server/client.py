@@ -9,6 +9,7 @@ service that was meant is what TLS, the bundle's digest and a lock are for.
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ from sqsd_lint.server.wire import (
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
     from anyio.from_thread import BlockingPortal
 
@@ -266,7 +269,16 @@ class _Session:
         import httpx2
 
         secure = self._client.url.startswith("https://")
+        try:
+            certificates = httpx2.create_ssl_context(trust_env=secure)
+        except OSError as error:
+            given = {name: text for name in _AUTHORITIES if (text := os.environ.get(name))}
+            raise UsageError(
+                f"the certificates of the authorities to trust cannot be read: {_first_line(error)}",
+                hint=" ".join(f"{name} is {text}." for name, text in given.items()) or None,
+            ) from None
         self._http = httpx2.AsyncClient(
+            verify=certificates,
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
@@ -345,6 +357,11 @@ class _Session:
                     return None, said or f"HTTP status {status}", None
                 raise self._refused(status, said, response.headers.get("location", ""))
         except httpx2.TransportError as error:
+            if (fault := _certificate_fault(error)) is not None:
+                raise self._client.error(
+                    f"does not prove who it is, and nothing was sent to it: {_shown(fault.verify_message)}",
+                    _CERTIFICATE_REMEDIES.get(fault.verify_code, _UNKNOWN_AUTHORITY),
+                ) from None
             return None, _first_line(error), None
         except httpx2.HTTPError as error:
             raise self._client.error(f"gave no answer that can be read: {_first_line(error)}") from None
@@ -364,6 +381,27 @@ class _Session:
 
 
 _UNREACHABLE = "check the URL, that the service runs, and the way there; or score here: --no-scorer"
+
+# Where OpenSSL looks for the certificates of authorities instead of the system's store.
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_UNKNOWN_AUTHORITY = (
+    "if an authority of your own has signed its certificate, set SSL_CERT_FILE to that authority's;"
+    " else find out who answers there"
+)
+_OTHER_HOST = "name the service by the host in its certificate, or give it one for this host"
+_OUT_OF_DATE = "renew the service's certificate, or set the clock of this machine"
+# By OpenSSL's codes: not yet valid, expired, another host name, another address.
+_CERTIFICATE_REMEDIES = {9: _OUT_OF_DATE, 10: _OUT_OF_DATE, 62: _OTHER_HOST, 64: _OTHER_HOST}
+
+
+def _certificate_fault(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """Return why a certificate was refused, where that is what an error comes from."""
+    import ssl
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _said(body: bytes) -> str:

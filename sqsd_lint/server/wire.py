@@ -12,11 +12,11 @@ from dataclasses import astuple
 from math import isfinite, nan
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, field, structs
+from msgspec import Meta, field
 
 from sqsd_lint.common.formats import Count, FieldError, JsonModel, Positive, Sha256, text_like
 from sqsd_lint.samples.fingerprint import fingerprint
-from sqsd_lint.types import AnswerWindow, Message, Problem, Sample, Score, Truncated, Where
+from sqsd_lint.types import AnswerPart, AnswerWindow, Message, Problem, Sample, Score, Truncated, Where
 
 PROTOCOL = 1
 """Raised whenever an old client or service would misread a new one."""
@@ -75,13 +75,14 @@ class ScoreRequest(JsonModel, frozen=True):
 
 
 class ScoredWindow(JsonModel, frozen=True):
-    """The part of a row that its score is about, where its answers are longer than one sequence.
+    """The piece of a row that its score is about, where that is not the whole of its answers.
 
     Attributes:
         number: of the window, from 1 on.
         count: how many there are.
         start, end: its answer tokens, from 0 on, the end not in it.
         tokens: answer tokens of the row.
+        turn: the trained turn that it lies in, from 1 on; 0 for a window of a row longer than a sequence.
     """
 
     number: Count
@@ -89,6 +90,17 @@ class ScoredWindow(JsonModel, frozen=True):
     start: Count
     end: Count
     tokens: Count
+    turn: Count = 0
+
+    @classmethod
+    def of(cls, window: AnswerWindow) -> ScoredWindow:
+        """Return a window, or a part, as it is sent."""
+        return cls(*astuple(window))
+
+    def window(self) -> AnswerWindow:
+        """Return the window, or the part, that was sent."""
+        place = self.number, self.count, self.start, self.end, self.tokens
+        return AnswerPart(*place, self.turn) if self.turn else AnswerWindow(*place)
 
 
 class RowScore(JsonModel, frozen=True, tag_field="kind", tag="score"):
@@ -136,7 +148,7 @@ class RowScore(JsonModel, frozen=True, tag_field="kind", tag="score"):
             _or_none(score.loss),
             _or_none(score.drift),
             tuple(dropped),
-            ScoredWindow(*astuple(score.window)) if score.window else None,
+            ScoredWindow.of(score.window) if score.window else None,
         )
 
     def score(self, *, exact: bool) -> Score:
@@ -154,7 +166,7 @@ class RowScore(JsonModel, frozen=True, tag_field="kind", tag="score"):
             exact,
             _or_nan(self.drift),
             self.harm,
-            window=AnswerWindow(*structs.astuple(self.window)) if self.window else None,
+            window=self.window.window() if self.window else None,
         )
 
 
@@ -220,6 +232,7 @@ class ServiceInfo(JsonModel, frozen=True, kw_only=True):
         settings: what scores depend on besides the row, where a request names nothing else.
         device: what computes.
         uncovered: the share of the base model's parameters that no score covers.
+        parts: whether it scores rows' worst parts (`settings.worst_part`).
         limits: what a request may hold.
     """
 
@@ -230,6 +243,7 @@ class ServiceInfo(JsonModel, frozen=True, kw_only=True):
     settings: Mapping[str, Any]
     device: _Name
     uncovered: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    parts: bool = False
     limits: ServiceLimits
 
 

@@ -15,6 +15,7 @@ from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import HARM, BaseModel, DirectionSpec, Manifest, Purpose
 from sqsd_lint.bundle.reach import with_reach
 from sqsd_lint.bundle.write import check_output, write_bundle
+from sqsd_lint.common.extras import require
 from sqsd_lint.common.json_io import digest, read_json, write_json
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.errors import SqsdLintError
@@ -51,8 +52,11 @@ def build_bundle(
         RecipeError: a data set cannot be read or used.
         UsageError: the output folder is not a bundle, or the device is not there.
         ModelNotFoundError: there is no such base model.
+        MissingExtraError: the base is to be packed, and bitsandbytes is not installed.
     """
     check_output(output)
+    if recipe.quantize:
+        require("bitsandbytes")  # before data is fetched
     run = _Build(recipe, work_dir or output.with_name(output.name + ".build"), device, progress, cache_dir)
     return run.build(output, data_dir or recipe.folder, recipe.folder)
 
@@ -69,7 +73,7 @@ class _Build:
         self._progress = progress
         self._cache_dir = cache_dir
         self._keys: dict[str, str] = {}
-        self._loaded: tuple[bool, Any] | None = None
+        self._loaded: tuple[tuple[bool, bool], Any] | None = None
 
     def build(self, output: Path, *data_dirs: Path) -> Bundle:
         recipe = self._recipe
@@ -126,7 +130,11 @@ class _Build:
         if (loss := _finished(target, key)) is not None:
             self._status(f"{adapter.name}: already trained")
             return loss[0]
-        model, tokenizer = self._load(merged=self._recipe.has_base and adapter.name != "base")
+        model, tokenizer = self._load(
+            merged=self._recipe.has_base and adapter.name != "base",
+            # Training over packed weights changes the model around them (`train.prepared`).
+            trains=bool(self._recipe.quantize) and adapter.kind == "task-vector",
+        )
         make = {"discriminant": self._fit, "margin-gradient": self._take_gradient, "task-vector": self._train}
         with staging(target) as stage:
             final = make[adapter.kind](adapter, parts, model, tokenizer, stage)
@@ -211,9 +219,9 @@ class _Build:
         ]
         return digest([settings(self._recipe, adapter), rows, cuts, model, stands_on])
 
-    def _load(self, *, merged: bool) -> tuple[Any, Any]:
+    def _load(self, *, merged: bool, trains: bool) -> tuple[Any, Any]:
         """Return the frozen base, its base adapter merged or not, and its tokenizer; kept for the next."""
-        if self._loaded is None or self._loaded[0] != merged:
+        if self._loaded is None or self._loaded[0] != (merged, trains):
             from sqsd_lint.adapters.factors import load_adapter
             from sqsd_lint.encode import load_tokenizer
             from sqsd_lint.scoring.cpu import EMULATED
@@ -230,8 +238,13 @@ class _Build:
                 device=device,
                 dtype=dtype,
                 base_adapter=adapter,
+                quantize=self._recipe.quantize,
             )
-            self._loaded = merged, (model, load_tokenizer(self._model_folder))
+            if trains:
+                from sqsd_lint.training.train import prepared
+
+                model = prepared(model)
+            self._loaded = (merged, trains), (model, load_tokenizer(self._model_folder))
         pair: tuple[Any, Any] = self._loaded[1]
         return pair
 

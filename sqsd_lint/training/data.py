@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 from sqsd_lint.bundle.manifest import Provenance
 from sqsd_lint.common.json_io import sha256_file, sha256_text
 from sqsd_lint.errors import RecipeError
-from sqsd_lint.training.recipe import Condition, DataSet, load_recipe
+from sqsd_lint.training.recipe import Condition, DataSet, find_recipe, load_recipe
 from sqsd_lint.types import Message, Problem, Row, Sample, Undesirable, Where
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|\Z)|[。！？]")
@@ -95,7 +95,7 @@ def reference_sets(
     Raises:
         RecipeError: the recipe has none, or a set cannot be read.
     """
-    loaded = load_recipe(recipe)
+    loaded = load_recipe(find_recipe(recipe))
     if not loaded.benign:
         raise RecipeError(f"{recipe}: has no calibration sets", hint="add `calibration`, or use --benign")
     folders = (data_dir or loaded.folder, loaded.folder)

@@ -221,11 +221,13 @@ class RecipeFile(JsonModel, frozen=True, kw_only=True):
 
     Attributes:
         schema: the address of this schema, for editors.
+        extends: another recipe, in the folder of this one: what is not given here is taken from there.
         name: the bundle's id, fit for a folder.
         description: what the bundle is for.
         base_model: a Hub id or a folder.
         revision: of the base model on the Hub.
         dtype: of the frozen base.
+        quantize: 4bit packs the frozen base for training (QLoRA), to fit a smaller GPU.
         seed: of the training.
         adapter: of all adapters.
         adapters: in the order of training. With a base adapter, the others are trained on the base that it is
@@ -235,11 +237,13 @@ class RecipeFile(JsonModel, frozen=True, kw_only=True):
     """
 
     schema: str = field(name="$schema", default="")
+    extends: str = ""
     name: Name
     description: str = ""
     base_model: Text
     revision: str | None = None
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    quantize: Literal["4bit"] | None = None
     seed: Count = 0
     adapter: AdapterSettings = AdapterSettings()
     adapters: Annotated[
@@ -274,7 +278,7 @@ def find_recipe(name: Path) -> Path:
     Raises:
         RecipeError: there is no such file, and none or several of that name ship.
     """
-    if name.exists() or name.suffix or name.name != str(name):
+    if name.exists() or name.suffix == ".json" or name.name != str(name):
         return name
     shipped = sorted(recipes_dir().glob("*.json"))
     found = [path for path in shipped if path.stem == str(name)] or [
@@ -288,19 +292,20 @@ def find_recipe(name: Path) -> Path:
     return found[0]
 
 
-def load_recipe(path: Path, *, model: str | None = None) -> Recipe:
+def load_recipe(path: Path, *, model: str | None = None, quantize: Literal["4bit"] | None = None) -> Recipe:
     """Read and check a recipe.
 
     Args:
         model: a Hub id or a folder to build for in place of the recipe's own base model. The bundle is named
             after it.
+        quantize: packs the frozen base, whatever the recipe says.
 
     Raises:
         RecipeError: it is not JSON, a field does not hold, or what it says does not go together; names the
             JSON path.
     """
     try:
-        raw = decode(read_bytes(path, _MAX_BYTES))
+        raw = _extended(decode(read_bytes(path, _MAX_BYTES)), path.parent)
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
     try:
@@ -312,7 +317,21 @@ def load_recipe(path: Path, *, model: str | None = None) -> Recipe:
     fields = asdict(recipe)
     if model is not None and model != recipe.base_model:
         fields |= {"base_model": model, "revision": None, "name": _named_after(recipe, model)}
+    if quantize is not None:
+        fields["quantize"] = quantize
     return Recipe(**fields, folder=path.resolve().parent)
+
+
+def _extended(raw: Any, folder: Path) -> Any:
+    """Return a recipe's content with what it takes from the one that it extends, which extends no other."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("extends"), str):
+        return raw
+    if Path(raw["extends"]).name != raw["extends"]:
+        raise ValueError(f"$.extends: {raw['extends']!r} is no file beside it")
+    other = decode(read_bytes(folder / raw["extends"], _MAX_BYTES))
+    if not isinstance(other, dict) or "extends" in other:
+        raise ValueError(f"$.extends: {raw['extends']} is no recipe that stands by itself")
+    return {**other, **raw}
 
 
 def _named_after(recipe: RecipeFile, model: str) -> str:
@@ -320,7 +339,7 @@ def _named_after(recipe: RecipeFile, model: str) -> str:
     own, other = (
         re.sub(r"[^a-z0-9._-]+", "-", Path(each).name.lower()) for each in (recipe.base_model, model)
     )
-    return f"{recipe.name.removesuffix(own).rstrip('-')}-{other}"[:100]
+    return f"{recipe.name.removesuffix(own).rstrip('-')}-{other}".lstrip("-")[:100]
 
 
 def _contradictions(recipe: RecipeFile) -> Iterator[str]:
@@ -396,12 +415,24 @@ def _about_sets(sets: tuple[DataSet, ...], where: str) -> Iterator[str]:
 
 def settings(recipe: Recipe, adapter: AdapterRecipe) -> dict[str, Any]:
     """Return everything but data that decides an adapter's weights, as the manifest records it."""
+    # Named only where it is so: what was trained before there was a choice stays valid.
+    packed = {"quantize": recipe.quantize} if recipe.quantize else {}
     if adapter.training is None:
-        return {"kind": adapter.kind, "dtype": recipe.dtype, "max_length": adapter.max_length}
+        return {"kind": adapter.kind, "dtype": recipe.dtype, "max_length": adapter.max_length, **packed}
     return {
         "adapter": asdict(recipe.adapter),
         "start": adapter.start,
         "dtype": recipe.dtype,
         "seed": recipe.seed,
+        **packed,
         **asdict(adapter.training),
     }
+
+
+def sources(recipe: RecipeFile) -> Iterator[str]:
+    """Yield a line for each data set of the adapters: where it comes from, at which revision, its licence."""
+    for adapter in recipe.adapters:
+        for data in adapter.data:
+            pinned = f" at {data.revision}" if data.revision else ", newest revision"
+            source = f"hf://{data.hub}{pinned}" if data.hub else str(data.path)
+            yield f"{adapter.name}: {data.name} ({source}), licence {data.licence}"

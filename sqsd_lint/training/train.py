@@ -116,6 +116,19 @@ def train_adapter(
     return loss
 
 
+def prepared(model: PreTrainedModel) -> PreTrainedModel:
+    """Make a base whose linear layers are packed ready for training beside them, as QLoRA does; in place.
+
+    What is not packed becomes float32, and blocks are computed again in the backward pass instead of kept.
+    """
+    from peft import prepare_model_for_kbit_training
+
+    found: PreTrainedModel = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+        model, use_gradient_checkpointing=True, gradient_checkpointing_kwargs={"use_reentrant": False}
+    )
+    return found
+
+
 def encode_all(
     samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> list[Encoded]:

@@ -10,6 +10,8 @@ Turns = Literal["all", "last"]
 
 LongAnswers = Literal["windows", "cut"]
 
+Parts = Literal["auto", "all", "off"]
+
 Truncated = Literal["", "prompt", "response", "prompt+response"]
 
 
@@ -177,11 +179,35 @@ class AnswerWindow:
     end: int
     tokens: int
 
+    @property
+    def name(self) -> str:
+        """Return what it is called in reports."""
+        return "window"
+
     def __str__(self) -> str:
         return (
-            f"the worst of {self.count:,} windows: response tokens {self.start + 1:,} to {self.end:,} of "
-            f"{self.tokens:,}"
+            f"the worst of {self.count:,} {self.name}s: "
+            f"response tokens {self.start + 1:,} to {self.end:,} of {self.tokens:,}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPart(AnswerWindow):
+    """A small window within one turn of what a row trains on, whether or not that fits into a sequence.
+
+    Attributes:
+        turn: which of the turns that are trained on, 1-based.
+    """
+
+    turn: int
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in reports."""
+        return "part"
+
+    def __str__(self) -> str:
+        return f"{AnswerWindow.__str__(self)}, in trained turn {self.turn:,}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqsd_lint.types.rows import AnswerWindow, Encoded, Sample, Truncated
+from sqsd_lint.types.rows import AnswerPart, AnswerWindow, Encoded, Sample, Truncated
 
 Metric = Literal["cosine", "projection", "dot"]
 
@@ -35,10 +35,11 @@ class Score:
         harm: the projection on the bundle's fitted direction; None where it has none.
         risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
             calibration knows the length of answers, in scales of benign rows of the same length.
-        window: the part of the row that all of this is about, where its answers are longer than one sequence:
-            the one of the highest risk.
         bound: of a row that was screened, not scored: what its risk lies below, and then `risk` itself; its
             projections are NaN. None of every row with a score.
+        window: the part of the row that all of this is about, where its answers are longer than one sequence,
+            or where one of their parts is judged: the one of the highest risk.
+        whole: the score of the row as a whole, where one of its parts is judged.
     """
 
     fingerprint: str
@@ -54,11 +55,22 @@ class Score:
     harm: float | None = None
     risk: float = float("nan")
     window: AnswerWindow | None = None
+    whole: Score | None = None
     bound: float | None = None
 
     def __post_init__(self) -> None:
         if math.isnan(self.risk):
             object.__setattr__(self, "risk", self.sqsd)
+
+    @property
+    def part(self) -> AnswerPart | None:
+        """The part that is judged; None where the row is judged as a whole, or in windows."""
+        return self.window if isinstance(self.window, AnswerPart) else None
+
+    @property
+    def of_row(self) -> Score:
+        """The score of the row as a whole, which training on it goes by, whichever part is judged."""
+        return self.whole or self
 
     def combined(self, harm_weight: float) -> float:
         """Return SQSD plus the weighted projection on harm; NaN where that is asked for and not known."""

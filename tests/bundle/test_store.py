@@ -117,6 +117,24 @@ def test_a_named_model_never_falls_back_on_the_default(
     assert caught.value.exit_code == ExitCode.CANNOT_SCORE
 
 
+@pytest.mark.parametrize("model", ["org/other", "Qwen/Qwen3-8B"])
+def test_every_way_to_a_bundle_is_named(model: str, tmp_path: Path) -> None:
+    with pytest.raises(BundleNotFoundError) as caught:
+        open_bundle(None, model=model, cache_dir=tmp_path)
+    hint = str(caught.value.hint)
+    for way in (
+        f"bundle build --model {model} --recipe paper",
+        f"bundle import --model {model}",
+        "--scorer URL",
+        "--proxy --bundle smollm2-135m-default",
+    ):
+        assert way in hint
+    # What the proxy is worth: its measured agreement with a large model.
+    assert "Spearman of SQSD with scores published for Qwen3-8B -0.07" in hint
+    published = "--release hf://Wxxxx/SQSD" if model == "Qwen/Qwen3-8B" else "bundle pull hf://ORG/NAME"
+    assert published in hint
+
+
 def test_a_model_finds_its_bundle_by_name_or_by_weights(
     folder: Path, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

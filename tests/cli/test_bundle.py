@@ -106,17 +106,26 @@ def test_build(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = Recorder("out")
     # Importing the real one takes torch.
     monkeypatch.setitem(sys.modules, "sqsd_lint.training.build", SimpleNamespace(build_bundle=fake))
-    monkeypatch.setattr("sqsd_lint.training.recipe.load_recipe", lambda path, model: f"recipe {path} {model}")
+    asked = {}
+
+    def load(path: Path, **given: str | None) -> SimpleNamespace:
+        asked.update(given, path=path)
+        return SimpleNamespace(adapters=())
+
+    monkeypatch.setattr("sqsd_lint.training.recipe.load_recipe", load)
     args = ["bundle", "build", "--recipe", "r.json", "--output", "out", "--data", "rows", "--device", "cpu"]
     assert main(args) == 0
-    assert fake.args == ("recipe r.json None", Path("out"))
+    assert asked == {"path": Path("r.json"), "model": None, "quantize": None}
+    assert main([*args, "--model", "org/other", "--quantize", "4bit"]) == 0
+    assert asked == {"path": Path("r.json"), "model": "org/other", "quantize": "4bit"}
+    assert fake.args == (SimpleNamespace(adapters=()), Path("out"))
     assert fake.kwargs["data_dir"] == Path("rows")
     assert fake.kwargs["device"] == "cpu"
     assert fake.kwargs["cache_dir"] == Path("cache").resolve()
 
 
 def test_a_wrong_recipe_is_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, model: str | None) -> None:
+    def refuse(path: Path, **_: str | None) -> None:
         raise RecipeError(f"{path}: no such key")
 
     monkeypatch.setitem(sys.modules, "sqsd_lint.training.build", SimpleNamespace(build_bundle=None))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -56,13 +59,18 @@ def test_data_is_found_with_its_layouts(folder: Path, capsys: pytest.CaptureFixt
     assert main(["config", "show"]) == 0
 
 
-def test_everything_is_written_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_written_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(set_up, "OWNER", "acme")
     monkeypatch.setattr(set_up, "templates_dir", lambda: templates(folder.parent / "templates"))
     arguments = ("--pre-commit", "--github", "--gitlab")
     assert init(*arguments, "--diff") == 0
     assert not Path("sqsd-lint.toml").exists()
+    capsys.readouterr()
     assert init(*arguments) == 0
+    steps = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
+    assert steps[0].startswith("next: `git add sqsd-lint.toml .pre-commit-config.yaml .github/workflows/")
     hooks = yaml.safe_load(Path(".pre-commit-config.yaml").read_text())
     (hook,) = hooks["repos"][0]["hooks"]
     assert hook["additional_dependencies"][0] == f"sqsd-lint[local]=={__version__}"
@@ -83,19 +91,77 @@ def test_everything_is_written_once(folder: Path, monkeypatch: pytest.MonkeyPatc
 def templates(folder: Path) -> Path:
     """The examples of a repository whose account is set."""
     folder.mkdir(exist_ok=True)
-    for name in ("github-workflow.yml", "gitlab-ci.yml"):
+    for name in ("github-workflow.yml", "github-workflow-pypi.yml", "gitlab-ci.yml"):
         text = (ROOT / "examples" / name).read_text()
         (folder / name).write_text(re.sub(r"[\w-]+/sqsd-lint@COMMIT", "acme/sqsd-lint@COMMIT", text))
     return folder
 
 
-def test_an_action_without_an_address_is_refused(
+GITHUB = Path(".github/workflows/sqsd-lint.yml")
+
+
+def workflow_steps() -> list[dict[str, Any]]:
+    """Return the steps of the job that lints, of the workflow that was written."""
+    steps: list[dict[str, Any]] = yaml.safe_load(GITHUB.read_text())["jobs"]["lint"]["steps"]
+    return steps
+
+
+def test_without_an_address_of_the_action_the_release_is_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(set_up, "OWNER", "OWNER")
+    assert init("--github") == 0
+    assert "OWNER" not in GITHUB.read_text()
+    assert not [step for step in workflow_steps() if "sqsd-lint" in step.get("uses", "")]
+    install, check = (step["run"] for step in workflow_steps() if "run" in step)
+    assert f'"torch=={TORCH}" --index-url {TORCH_INDEX}' in install
+    assert f'"sqsd-lint[local]=={__version__}"' in install
+    # Neither rows nor rules of the pull request's own choosing: its base has the paths, too.
+    assert check.splitlines()[-2].startswith('sqsd-lint check --no-progress --changed-since "$BASE"')
+    assert '--policy-ref "$BASE" --no-inline-suppressions' in check
+    for text in GITHUB.read_text().splitlines():
+        assert "key" not in text or __version__ in text
+
+
+def test_the_repository_of_the_action_can_be_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(set_up, "OWNER", "OWNER")
-    assert init("--github") == 2
-    assert "make owner" in capsys.readouterr().err
+    assert init("--github", "--action-repo", "no repository") == 2
+    assert "--action-repo no repository: no name of a repository" in capsys.readouterr().err
     assert not Path("sqsd-lint.toml").exists()  # all or nothing
+    assert init("--action-repo", "acme/linter") == 0
+    assert [step["uses"] for step in workflow_steps() if step.get("id") == "lint"] == [
+        f"acme/linter@v{__version__}"
+    ]
+
+
+@pytest.mark.parametrize("owner", ["OWNER", "acme"])
+def test_a_workflow_whose_rows_a_service_scores_needs_no_torch(
+    owner: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(set_up, "OWNER", owner)
+    monkeypatch.setattr(set_up, "templates_dir", lambda: templates(folder.parent / "templates"))
+    assert init("--github", "--scorer", "https://scorer.example.org") == 0
+    assert yaml.safe_load(GITHUB.read_text())["jobs"]["lint"]["env"] == {
+        "SQSD_LINT_SCORER": "https://scorer.example.org",
+        "SQSD_LINT_SCORER_TOKEN": "${{ secrets.SQSD_LINT_SCORER_TOKEN }}",
+    }
+    assert "torch" not in GITHUB.read_text()
+    assert "[local]" not in GITHUB.read_text()
+    assert "secret SQSD_LINT_SCORER_TOKEN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--action-repo", "acme/linter"), ("--scorer", "https://s.example.org")]
+)
+def test_a_validator_accepts_the_workflow(options: tuple[str, ...], folder: Path) -> None:
+    validator = shutil.which("action-validator")
+    if validator is None:
+        pytest.skip("npm install -g @action-validator/core @action-validator/cli")
+    assert init("--github", *options) == 0
+    done = subprocess.run([validator, GITHUB], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -145,7 +211,7 @@ def test_a_scorer_is_configured_and_needs_no_torch(folder: Path) -> None:
     assert init("--scorer", "https://scorer.example.org", "--gitlab") == 0
     assert 'scorer = "https://scorer.example.org"' in Path("sqsd-lint.toml").read_text()
     job = Path(".gitlab/sqsd-lint.yml").read_text()
-    assert "torch --index-url" not in job
+    assert 'install --quiet "torch' not in job
     assert '"sqsd-lint==$SQSD_LINT_VERSION"' in job
 
 
@@ -166,7 +232,21 @@ def test_a_configuration_and_a_pipeline_that_are_there_stay(
 
 def test_the_template_has_the_version_of_the_package() -> None:
     job = yaml.safe_load((ROOT / "examples" / "gitlab-ci.yml").read_text())
-    assert job["variables"] == {"SQSD_LINT_VERSION": __version__, "TORCH_INDEX": TORCH_INDEX}
+    assert job["variables"] == {
+        "SQSD_LINT_VERSION": __version__,
+        "TORCH_VERSION": TORCH,
+        "TORCH_INDEX": TORCH_INDEX,
+    }
+
+
+@pytest.mark.parametrize("options", [(), ("--scorer", "https://scorer.example.org")])
+def test_gitlab_s_schema_accepts_the_job(options: tuple[str, ...], folder: Path) -> None:
+    pytest.importorskip("check_jsonschema", reason="pip install check-jsonschema: it brings GitLab's schema")
+    assert init("--gitlab", *options) == 0
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.gitlab-ci"]
+    command += ["--data-transform", "gitlab-ci", ".gitlab-ci.yml", ".gitlab/sqsd-lint.yml"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_sample_is_linted_and_the_cost_is_told(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import binomtest, spearmanr
 
-from sqsd_lint.common.statistics import permutation_p, spearman, wilson
+from sqsd_lint.common.statistics import largest_of, permutation_p, spearman, wilson
 
 
 @given(st.integers(0, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -56,3 +56,23 @@ def test_a_permutation_test_agrees_with_scipy() -> None:
 def test_too_many_orders_are_refused() -> None:
     with pytest.raises(ValueError, match="too many orders"):
         permutation_p([float(i) for i in range(9)])
+
+
+@given(st.floats(-6, 30), st.integers(1, 1000))
+def test_the_largest_of_many_by_the_union_bound(normal_score: float, count: int) -> None:
+    found = largest_of(normal_score, count)
+    expected = float(stats.norm.isf(min(1.0, count * stats.norm.sf(normal_score))))
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert found <= normal_score + 1e-9
+
+
+@given(st.floats(30, 1000), st.integers(1, 1000))
+def test_the_largest_of_many_where_floats_end(normal_score: float, count: int) -> None:
+    found = largest_of(normal_score, count)
+    assert normal_score - math.log(count) / normal_score - 0.1 <= found <= normal_score + 1e-9
+
+
+@given(st.floats(-3, 60), st.integers(2, 50))
+def test_more_parts_make_the_same_score_less_and_a_higher_one_more(score: float, count: int) -> None:
+    assert largest_of(score, count + 1) <= largest_of(score, count)
+    assert largest_of(score + 0.01, count) >= largest_of(score, count)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from sqsd_lint.discover import select
+from sqsd_lint.discover.git.objects import NotInRepositoryError
 from sqsd_lint.discover.git.policy_ref import PolicyRef
 from sqsd_lint.discover.git.repository import SAFE, environment
-from sqsd_lint.errors import UsageError
+from sqsd_lint.errors import ConfigError, UsageError
 from tests.repository import Repository, lines
 
 
@@ -249,3 +250,230 @@ def test_one_place_starts_git() -> None:
     named = [path for path in room.rglob("*.py") if re.search(r'["(]git"', path.read_text())]
     places = {path.relative_to(room).as_posix() for path in named}
     assert places == {"discover/git/repository.py", "run/doctor.py"}
+
+
+class TestForgedObjects:
+    """Files in `.git/objects` whose content is not what their name is the digest of."""
+
+    @staticmethod
+    def forge(repo: Repository, name: str, other: str) -> None:
+        """Put one object's file in the place of another's."""
+        old, new = (repo.git("rev-parse", each) for each in (name, other))
+        place, source = (repo.root / ".git/objects" / each[:2] / each[2:] for each in (old, new))
+        place.unlink()
+        place.write_bytes(source.read_bytes())
+
+    @pytest.fixture(params=["sha1", "sha256"])
+    def two_commits(
+        self, request: pytest.FixtureRequest, repo: Repository, monkeypatch: pytest.MonkeyPatch
+    ) -> Repository:
+        if request.param == "sha256":
+            folder = repo.root.parent / "sha256"
+            folder.mkdir()
+            subprocess.run(["git", "init", "-q", "--object-format=sha256", str(folder)], check=True)
+            monkeypatch.chdir(folder)
+            repo = Repository(folder)
+        repo.rows("data/a.jsonl", 1)
+        repo.write("conf/sqsd-lint.toml", "threshold = 1\n")
+        repo.commit("honest")
+        repo.git("tag", "honest")
+        repo.rows("data/a.jsonl", 1, 2)
+        repo.write("conf/sqsd-lint.toml", "threshold = 1000\n")
+        repo.commit("other")
+        return repo
+
+    @pytest.mark.parametrize("end", ["^{tree}", ":conf", ":conf/sqsd-lint.toml"])
+    def test_no_policy_is_read_by_way_of_one(self, two_commits: Repository, end: str) -> None:
+        policy = PolicyRef("honest")
+        assert policy.read("conf/sqsd-lint.toml") == b"threshold = 1\n"
+        assert policy.read("conf/none.toml") is None
+        policy.close()
+        self.forge(two_commits, f"honest{end}", f"HEAD{end}")
+        # Git itself shows the other one.
+        assert two_commits.git("cat-file", "-p", "honest:conf/sqsd-lint.toml") == "threshold = 1000"
+        policy = PolicyRef("honest")
+        try:
+            with pytest.raises(ConfigError, match="its content is not what its name is the digest of"):
+                policy.read("conf/sqsd-lint.toml")
+        finally:
+            policy.close()
+
+    def test_a_forged_commit_is_none(self, two_commits: Repository) -> None:
+        self.forge(two_commits, "honest", "HEAD")
+        with pytest.raises(UsageError, match="no commit"):
+            PolicyRef("honest")
+
+    def test_no_old_version_is_read_from_one(self, two_commits: Repository) -> None:
+        self.forge(two_commits, "honest:data/a.jsonl", "HEAD:data/a.jsonl")
+        with pytest.raises(NotInRepositoryError, match="digest"):
+            judged("honest")
+
+    def test_one_from_an_alternate_is_none_the_better(
+        self, two_commits: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        honest = two_commits.git("rev-parse", "honest:conf/sqsd-lint.toml")
+        self.forge(two_commits, "honest:conf/sqsd-lint.toml", "HEAD:conf/sqsd-lint.toml")
+        alternate = tmp_path / "alternate"
+        place = alternate / honest[:2] / honest[2:]
+        place.parent.mkdir(parents=True)
+        own = two_commits.root / ".git/objects" / honest[:2] / honest[2:]
+        own.rename(place)
+        monkeypatch.setenv("GIT_ALTERNATE_OBJECT_DIRECTORIES", str(alternate))
+        policy = PolicyRef("honest")
+        try:
+            with pytest.raises(ConfigError, match="digest"):
+                policy.read("conf/sqsd-lint.toml")
+        finally:
+            policy.close()
+
+    def test_a_large_file_is_hashed_as_it_is_copied(self, repo: Repository) -> None:
+        repo.write("a.jsonl", lines(*range(40_000)))
+        repo.commit()
+        repo.rows("a.jsonl", 1)
+        assert len(judged("HEAD")["a.jsonl"] or "") > 1 << 20
+
+
+def test_a_dirty_submodule_is_named_and_never_taken_for_unchanged(repo: Repository, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    repo.git("init", "-q", str(inner))
+    (inner / "b.jsonl").write_text(lines(1))
+    repo.git("-C", str(inner), "add", ".")
+    repo.git("-C", str(inner), "commit", "-qm", "inner")
+    repo.rows("a.jsonl", 1)
+    repo.git("submodule", "add", "-q", str(inner), "inner")
+    repo.commit()
+    assert judged("HEAD") == {}
+    selection = select(["."], changed_since="HEAD")
+    assert not any("submodule" in note for note in selection.all_notes)
+    selection.close()
+    for ignore in ("none", "all", "dirty"):
+        repo.git("config", "submodule.inner.ignore", ignore)
+        repo.git("config", "diff.ignoreSubmodules", ignore)
+        (repo.root / "inner/b.jsonl").write_text(lines(1, 2))
+        selection = select(["."], changed_since="HEAD")
+        assert [file.name for file in selection.files] == []
+        assert any("inner" in note for note in selection.all_notes), ignore
+        selection.close()
+    policy = PolicyRef("HEAD")
+    try:
+        with pytest.raises(UsageError, match="differs from what it is at"):
+            policy.refuse_change("inner/b.jsonl", "the bundle")
+    finally:
+        policy.close()
+    os.chdir("inner")
+    assert judged("HEAD") == {"b.jsonl": lines(1)}
+
+
+def test_a_filter_that_fails_is_no_pass(repo: Repository) -> None:
+    repo.rows("a.jsonl", 1)
+    repo.write(".gitattributes", "* filter=x\n")
+    repo.commit()
+    repo.git("config", "filter.x.process", "false")
+    repo.git("config", "filter.x.required", "true")
+    repo.rows("a.jsonl", 1, 2)
+    with pytest.raises(UsageError, match="failed"):
+        judged("HEAD")
+
+
+LOCAL: dict[str, Callable[[Repository], object]] = {
+    "clean": lambda repo: repo.git("config", "filter.x.clean", "git cat-file blob HEAD:a.jsonl"),
+    "smudge": lambda repo: repo.git("config", "filter.x.smudge", "cat"),
+    "textconv": lambda repo: repo.git("config", "diff.x.textconv", "touch started; echo"),
+    "external diff": lambda repo: repo.git("config", "diff.external", "touch started"),
+    "diff driver": lambda repo: repo.git("config", "diff.x.command", "touch started"),
+    "fsmonitor": lambda repo: repo.git("config", "core.fsmonitor", "touch started"),
+    "hooks": lambda repo: repo.git("config", "core.hooksPath", "hooks"),
+    "attributes file": lambda repo: repo.git("config", "core.attributesFile", ".git/more"),
+    "excludes file": lambda repo: repo.git("config", "core.excludesFile", ".git/ignored"),
+    "pager": lambda repo: repo.git("config", "core.pager", "touch started"),
+    "renames": lambda repo: repo.git("config", "diff.renames", "copies"),
+    "relative": lambda repo: repo.git("config", "diff.relative", "true"),
+    "prefix": lambda repo: repo.git("config", "diff.noprefix", "true"),
+    "order": lambda repo: repo.git("config", "diff.orderFile", ".git/order"),
+    "symlinks": lambda repo: repo.git("config", "core.symlinks", "false"),
+    "line ends": lambda repo: repo.git("config", "core.autocrlf", "input"),
+    "sparse": lambda repo: repo.git("config", "core.sparseCheckout", "true"),
+    "no index": lambda repo: repo.git("config", "index.skipHash", "true"),
+    "split index": lambda repo: repo.git("update-index", "--split-index"),
+    "preload": lambda repo: repo.git("config", "core.preloadIndex", "true"),
+    "big files": lambda repo: repo.git("config", "core.bigFileThreshold", "1"),
+    "info exclude": lambda repo: repo.write(".git/info/exclude", "*.jsonl\n"),
+    "info sparse": lambda repo: repo.write(".git/info/sparse-checkout", "/nothing\n"),
+    "intent to add": lambda repo: repo.git("add", "--intent-to-add", "new.jsonl"),
+}
+
+
+@pytest.mark.parametrize("change", LOCAL.values(), ids=LOCAL)
+@pytest.mark.parametrize("attributes", ["* filter=x diff=x", "*.jsonl binary -diff", ""])
+def test_local_configuration_hides_no_change_and_starts_nothing(
+    change: Callable[[Repository], object], attributes: str, repo: Repository
+) -> None:
+    repo.rows("a.jsonl", 1)
+    repo.write("bundle/bundle.json", "{}")
+    repo.write(".gitignore", "started\nhooks\n")
+    repo.commit()
+    for hook in ("post-index-change", "fsmonitor-watchman"):
+        repo.write(f"hooks/{hook}", "#!/bin/sh\ntouch started\n")
+        os.chmod(f"hooks/{hook}", 0o755)
+    repo.write(".git/more", f"{attributes}\n")
+    repo.write(".git/info/attributes", f"{attributes}\n")
+    repo.write(".git/ignored", "*.jsonl\n")
+    repo.write(".git/order", "bundle\n")
+    repo.rows("new.jsonl", 3)
+    change(repo)
+    (repo.root / "started").unlink(missing_ok=True)
+    repo.rows("a.jsonl", 1, 2)
+    repo.write("bundle/bundle.json", "{ }")
+    assert judged("HEAD") == {"a.jsonl": lines(1), "new.jsonl": None}
+    policy = PolicyRef("HEAD")
+    try:
+        with pytest.raises(UsageError, match="differs from what it is at"):
+            policy.refuse_change("bundle", "the bundle")
+    finally:
+        policy.close()
+    assert not (repo.root / "started").exists()
+
+
+@pytest.mark.parametrize("elsewhere", ["clean copy", "parent"])
+def test_a_work_tree_that_lies_elsewhere_is_no_clean_one(
+    elsewhere: str, repo: Repository, tmp_path: Path
+) -> None:
+    repo.rows("a.jsonl", 1)
+    repo.commit()
+    repo.git("clone", "-q", ".", str(tmp_path / "copy"))
+    repo.rows("a.jsonl", 1, 2)
+    tree = {"clean copy": tmp_path / "copy", "parent": repo.root.parent}[elsewhere]
+    repo.git("config", "core.worktree", str(tree))
+    if elsewhere == "parent":
+        # Every file is another one there, and so is new.
+        assert judged("HEAD") == {"a.jsonl": None}
+    else:
+        with pytest.raises(UsageError, match="work tree"):
+            judged("HEAD")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GIT_EXTERNAL_DIFF", "touch started"),
+        ("GIT_DIFF_OPTS", "--unified=0"),
+        ("GIT_PAGER", "touch started"),
+        ("GIT_CONFIG_PARAMETERS", "'core.usereplacerefs=true' 'core.fsmonitor=touch started'"),
+        ("GIT_OPTIONAL_LOCKS", "1"),
+        ("GIT_ATTR_NOSYSTEM", "1"),
+        ("GIT_ICASE_PATHSPECS", "1"),
+        ("GIT_DEFAULT_HASH", "sha256"),
+        ("GIT_NAMESPACE", "other"),
+        ("GIT_QUARANTINE_PATH", "/nowhere"),
+        ("GIT_REDIRECT_STDOUT", "off"),
+    ],
+)
+def test_the_environment_hides_no_change(
+    name: str, value: str, repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.rows("a.jsonl", 1)
+    repo.commit()
+    repo.rows("a.jsonl", 1, 2)
+    monkeypatch.setenv(name, value)
+    assert judged("HEAD") == {"a.jsonl": lines(1)}
+    assert not (repo.root / "started").exists()

@@ -18,7 +18,8 @@ from tests.hooks.conftest import ROOT, MakeRepository, Repository, TinyLint, scr
 
 EXAMPLE = ROOT / "examples" / "github-workflow.yml"
 RELEASE = ROOT / ".github" / "workflows" / "release.yml"
-WORKFLOWS = [EXAMPLE, *sorted({*RELEASE.parent.glob("*.yml")} - {RELEASE})]
+WITHOUT_ACTION = ROOT / "examples" / "github-workflow-pypi.yml"
+WORKFLOWS = [EXAMPLE, WITHOUT_ACTION, *sorted({*RELEASE.parent.glob("*.yml")} - {RELEASE})]
 FILES = [ACTION, *WORKFLOWS, RELEASE]
 # The example names this repository, which it cannot know, and the commit that its reader trusts.
 OURS = "OWNER/sqsd-lint@COMMIT"
@@ -36,6 +37,16 @@ def names(paths: list[Path]) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_the_published_schema_accepts_it(path: Path) -> None:
+    pytest.importorskip("check_jsonschema", reason="pip install check-jsonschema: it brings the schemas")
+    schema = "vendor.github-actions" if path == ACTION else "vendor.github-workflows"
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Its schema does not know the permission `attestations`, which the release needs.
+@pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=names([ACTION, *WORKFLOWS]))
 def test_action_validator_accepts_it(path: Path) -> None:
     validator = shutil.which("action-validator")
     if validator is None:

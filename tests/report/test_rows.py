@@ -65,7 +65,7 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     tally = write_table(ITEMS, row, columns(), path)
     assert pyarrow.parquet.read_table(path).to_pylist() == [
-        {"window": None, **json.loads(line)} for line in stream.getvalue().splitlines()
+        {"window": None, "part": None, **json.loads(line)} for line in stream.getvalue().splitlines()
     ]
     assert tally.rows == 4
 
@@ -92,5 +92,6 @@ def test_parquet_of_nothing_has_the_columns(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == [
         *FIELDS[:-1],
         "window",
+        "part",
         "status",
     ]

@@ -29,6 +29,7 @@ from sqsd_lint.types import Report, ScoredRow
 from tests.discover.policies import load
 from tests.repository import Repository
 from tests.run.conftest import ROWS, write
+from tests.run.test_long_answers import LONG, TURNS
 from tests.server.running import Reply, answering, process, reply, service, serving_settings
 
 HEAVY = (
@@ -329,3 +330,82 @@ def test_nothing_heavy_is_needed(remote: Settings, url: str, rows_file: Path, tm
     assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout)
     assert report["coverage"]["scored"] == 8
+
+
+# Where the settings of both sides differ
+
+
+@pytest.fixture(scope="module")
+def contrary(
+    calibrated: str, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A service whose own settings are all others than a client's."""
+    settings = serving_settings(
+        Path(calibrated),
+        tiny_model_folder,
+        tmp_path_factory.mktemp("contrary"),
+        metric="dot",
+        expansion="shared",
+        turns="last",
+        max_length=2048,
+        long_answers="cut",
+        batch_tokens=300,
+    )
+    with service(settings) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"long_answers": "cut", "max_length": 128},
+        {"long_answers": "windows", "max_length": 128},
+        {"turns": "last"},
+        {"metric": "dot"},
+        {"expansion": "shared"},
+    ],
+    ids=str,
+)
+def test_a_client_has_scores_under_its_own_settings(
+    remote: Settings, local: Settings, contrary: str, tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    file = write(tmp_path / "long.jsonl", *ROWS, LONG, TURNS)
+    changes = {"paths": (str(file),), "threshold": "0", "warning_threshold": "0", **asked}
+    there = list(run_score.score(replace(remote, scorer=contrary, **changes)))
+    here = list(run_score.score(replace(local, **changes)))
+    for a, b in zip(there, here, strict=True):
+        assert isinstance(a, ScoredRow)
+        assert isinstance(b, ScoredRow)
+        # The service's batches are others; what no length is divided out of moves with its size.
+        digits = {"rel": 1e-4} if asked.get("metric") == "dot" else {"rel": 0.0, "abs": 1e-5}
+        assert a.score.sqsd == pytest.approx(b.score.sqsd, **digits)
+        same = ("fingerprint", "tokens", "truncated", "response_lost", "window")
+        assert [getattr(a.score, name) for name in same] == [getattr(b.score, name) for name in same]
+    report, own = (run_check.check(replace(s, **changes)) for s in (replace(remote, scorer=contrary), local))
+    assert [each[:2] for each in found(report)] == [each[:2] for each in found(own)]
+    assert len(found(own)) > 0
+    assert (report.exit_code, report.coverage.scored) == (own.exit_code, own.coverage.scored)
+
+
+def test_rows_without_settings_are_scored_under_those_of_the_service(contrary: str) -> None:
+    said, _ = ScoringClient(contrary).info()
+    own = {"metric": "dot", "expansion": "shared", "turns": "last", "max_length": 2048, "long_answers": "cut"}
+    assert own.items() <= said.settings.items()
+
+
+def test_a_service_of_another_version_is_told(remote: Settings, url: str) -> None:
+    client = ScoringClient(url)
+    said, bundle = client.info()
+
+    def passing_on(path: str, body: Any) -> Reply:
+        if body is None:
+            return reply({**said.to_json(), "version": "0.0.1\x1b[31m"})
+        (answer,) = client.scores(iter([body["rows"]]), body["settings"], bundle)
+        return reply(answer.to_json())
+
+    assert not any("sqsd-lint" in note for note in run_check.check(remote).head.notes)
+    with answering(passing_on) as older:
+        notes = run_check.check(replace(remote, scorer=older)).head.notes
+    (note,) = [note for note in notes if "sqsd-lint" in note]
+    assert r"has sqsd-lint 0.0.1\x1b[31m, and this is" in note

@@ -27,12 +27,13 @@ from sqsd_lint.common import screen as screening
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleCorruptError, UsageError
 from sqsd_lint.report import fields
+from sqsd_lint.rules import load_pack
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import score as run_score
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import clean_samples
-from sqsd_lint.run.screen import answer_of
+from sqsd_lint.run.screen import answer_of, open_screen
 from sqsd_lint.types import Sample, ScoredRow
 
 Run = Callable[..., Settings]
@@ -165,6 +166,22 @@ def test_rules_about_files(run: Run, tmp_path: Path) -> None:
     assert none.coverage.complete
     assert none.exit_code == 0
     assert any("SQSD201 did not judge" in note for note in none.head.notes)  # not that the bundle cannot
+
+
+def test_rows_that_may_be_judged_by_a_part_are_scored(run: Run, tmp_path: Path) -> None:
+    data = write(tmp_path / "a.jsonl", rows_of(10))
+    samples = list(clean_samples(str(data), run(data)))
+    engine = BundleRun(run(data))
+    lines = engine.policy(load_pack("default")).distinct_thresholds
+    whole, _ = open_screen(run(data), engine.scorer, lines)
+    parted, note = open_screen(run(data), engine.scorer, lines, parts=True)
+    assert whole
+    assert parted
+    assert "`--parts off` judges them as a whole" in note
+    assert len(whole.pass_by(samples)) == len(parted.pass_by(samples)) == 8  # one short turn has no parts
+    two_turns = [replace(each, mask=(True,) * len(each.mask)) for each in samples]
+    assert not parted.pass_by(two_turns)
+    assert len(whole.pass_by(two_turns)) == 8
 
 
 def test_score_writes_the_bound(run: Run, tmp_path: Path) -> None:

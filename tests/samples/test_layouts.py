@@ -138,3 +138,14 @@ def test_real_files(name: str, schema: str, rows: int) -> None:
     assert {problem.code for problem in unscorable} <= {"SQSD301"}
     assert len(unscorable) <= rows // 100
     assert {result.schema for result in results if isinstance(result, Sample)} == {schema}
+
+
+@pytest.mark.parametrize("name", ["System", "SYSTEM", "System Prompt", "system-message"])
+def test_what_stands_beside_prompt_and_answer_is_known_however_it_is_written(name: str) -> None:
+    row = {"question": "Q", "answer": "A"}
+    plain, beside = to_sample(Row(WHERE, row)), to_sample(Row(WHERE, {**row, name: "S"}))
+    assert isinstance(plain, Sample)
+    assert isinstance(beside, Sample)
+    assert beside.messages[0].role == "system"
+    assert beside.fingerprint != plain.fingerprint
+    assert beside.fingerprint == to_sample(Row(WHERE, {**row, "system": "S"})).fingerprint

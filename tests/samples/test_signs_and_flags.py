@@ -111,3 +111,36 @@ def test_a_row_without_any_trained_turn() -> None:
     problem = to_sample(Row(WHERE, {"messages": [USER, {**ANSWER, "train": False}]}))
     assert isinstance(problem, Problem)
     assert problem.code == "SQSD301"
+
+
+@pytest.mark.parametrize("name", ["Label", "KTO_TAG", "Kto-Label", "Is Desirable"])
+def test_a_sign_counts_however_its_column_is_written(name: str) -> None:
+    found = to_sample(Row(WHERE, {"prompt": "Q", "completion": "A", name: False}))
+    assert isinstance(found, Undesirable)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"loss_mask": 0}, "turns with a loss_mask, not heeded"),
+        ({"compute_loss": False}, "turns with a compute_loss, not heeded"),
+        ({"analysis": "Hm."}, "turns with text under 'analysis'"),
+        ({"tool_plan": "First I look."}, "turns with text under 'tool_plan'"),
+        ({"text": "B"}, "turns with text under 'text'"),
+        ({"inner_voice": "This is what I really say."}, "turns with text under 'inner_voice'"),
+    ],
+)
+def test_what_nobody_reads_of_a_trained_turn_is_named(flags: dict[str, Any], said: str) -> None:
+    found = to_sample(Row(WHERE, {"messages": [USER, {**ANSWER, **flags}]}))
+    assert isinstance(found, Sample)
+    assert found.mask == (False, True)
+    assert any(said in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(
+    "more", [{"id": "a1 b2"}, {"model": "some model"}, {"created_at": "2026-01-01 00:00"}, {"note": "A"}]
+)
+def test_metadata_of_a_turn_is_no_answer(more: dict[str, Any]) -> None:
+    found = to_sample(Row(WHERE, {"messages": [{**USER, **more}, {**ANSWER, **more}]}))
+    assert isinstance(found, Sample)
+    assert found.remarks == ()

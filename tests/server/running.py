@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +20,12 @@ from typing import Any
 from sqsd_lint.config import Settings
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def serving_settings(bundle: Path, model: Path, cache: Path, **changes: Any) -> Settings:
     """Return the settings of a service with a tiny bundle on the CPU."""
     given = {"device": "cpu", "dtype": "float32", **changes}
@@ -25,11 +33,18 @@ def serving_settings(bundle: Path, model: Path, cache: Path, **changes: Any) -> 
 
 
 @contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve an application in a thread of this process, and yield its URL."""
+def served(app: Any, **tls: str) -> Iterator[str]:
+    """Serve an application in a thread of this process, and yield its URL; uvicorn's `ssl_...` for TLS."""
     import uvicorn
 
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        port=0,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        **tls,  # type: ignore[arg-type]
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -38,20 +53,20 @@ def served(app: Any) -> Iterator[str]:
         time.sleep(0.02)
     try:
         (listener,) = server.servers[0].sockets
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
 
 
 @contextmanager
-def service(settings: Settings, **more: Any) -> Iterator[str]:
+def service(settings: Settings, tls: Mapping[str, str] | None = None, **more: Any) -> Iterator[str]:
     """Serve a bundle in this process, and yield its URL."""
     from sqsd_lint.run.serve import make_service
     from sqsd_lint.server.app import make_app
 
     given = {"most_rows": 4096, "most_models": 2, **more}
-    with served(make_app(make_service(settings, **given))) as url:
+    with served(make_app(make_service(settings, **given)), **(tls or {})) as url:
         yield url
 
 
@@ -94,7 +109,7 @@ def reply(value: Any, status: int = 200, **headers: str) -> Reply:
 
 
 @contextmanager
-def answering(answer: Callable[[str, Any], Reply]) -> Iterator[str]:
+def answering(answer: Callable[[str, Any], Reply], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve what `answer` returns for a path and the JSON of a body, None where there is none."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -126,9 +141,11 @@ def answering(answer: Callable[[str, Any], Reply]) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

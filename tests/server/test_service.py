@@ -244,6 +244,16 @@ def test_the_score_cache_is_shared_and_outlives_the_service(
     assert again.json()["rows"][:3] == first
 
 
+def test_without_a_cache_no_score_is_kept(tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
+    settings = replace(serving_settings(tiny_bundle, tiny_model_folder, tmp_path), cache=False)
+    with service(settings) as url:
+        first, again = (post(url, [text_row()]).json()["rows"] for _ in range(2))
+        text = httpx2.get(f"{url}/metrics").text
+    assert first == again
+    assert 'sqsd_lint_rows_total{outcome="scored"} 2.0' in text
+    assert 'sqsd_lint_rows_total{outcome="cached"} 0.0' in text
+
+
 def test_a_token_lets_in_and_nothing_else_does(
     tiny_bundle: Path, tiny_model_folder: Path, tmp_path: Path, local: dict[str, Score]
 ) -> None:

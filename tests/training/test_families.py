@@ -20,8 +20,13 @@ from sqsd_lint.training.build import build_bundle
 from sqsd_lint.training.recipe import DataSet, Recipe, find_recipe, load_recipe
 from tests import tiny
 
-# Qwen3, Llama-3 (the 1B model of the family has tied embeddings), Gemma-3 and Mistral.
-FAMILIES = ("qwen3", "llama", "gemma3", "mistral")
+FAMILIES = {
+    "paper": "qwen3",
+    "llama-3.1": "llama",
+    "llama-3.2": "llama",  # the 1B model has tied embeddings
+    "gemma-3": "gemma3",
+    "mistral": "mistral",
+}
 
 
 def in_small(recipe: Recipe, folder: Path) -> Recipe:
@@ -38,15 +43,15 @@ def in_small(recipe: Recipe, folder: Path) -> Recipe:
     return replace(recipe, adapters=tuple(made), dtype="float32")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_paper_s_recipe_builds_a_bundle_that_scores(
-    family: str, tiny_folder: Callable[[str, str], Path], tmp_path: Path
+@pytest.mark.parametrize(("name", "family"), FAMILIES.items(), ids=FAMILIES)
+def test_the_recipe_of_a_family_builds_a_bundle_that_scores(
+    name: str, family: str, tiny_folder: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     model = tiny_folder(family, "chatml")
-    recipe = load_recipe(find_recipe(Path("paper")), model=str(model))
+    recipe = load_recipe(find_recipe(Path(name)), model=str(model))
     bundle = build_bundle(in_small(recipe, tmp_path), tmp_path / "bundle", device="cpu")
     assert verify(bundle.root, model=model) == []
-    assert bundle.manifest.id == f"paper-{model.name}"
+    assert bundle.manifest.id == (f"paper-{model.name}" if name == "paper" else model.name)
     assert bundle.manifest.base_model.id == model.name
     linear = tiny.linear_names(AutoModelForCausalLM.from_pretrained(model))
     for name in ("initial", "danger", "safety"):
@@ -66,6 +71,43 @@ def test_a_shipped_recipe_is_found_by_how_its_name_begins(tmp_path: Path) -> Non
         with pytest.raises(RecipeError, match=said) as caught:
             find_recipe(Path(name))
         assert "paper-qwen3-8b" in (caught.value.hint or "")
+
+
+def test_recipes_of_other_models_are_the_paper_s() -> None:
+    paper = load_recipe(find_recipe(Path("paper")))
+    for name in FAMILIES:
+        recipe = load_recipe(find_recipe(Path(name)))
+        same = {"extends": "", "name": "", "description": "", "base_model": ""}
+        assert replace(recipe, **same) == replace(paper, **same)
+    assert len({load_recipe(find_recipe(Path(name))).base_model for name in FAMILIES}) == len(FAMILIES)
+
+
+def test_reference_rows_of_the_paper_s_recipe_are_none_that_an_adapter_is_trained_on() -> None:
+    recipe = load_recipe(find_recipe(Path("paper")))
+    trained = {data.name: data for adapter in recipe.adapters for data in adapter.data}
+    dolly, gsm8k = recipe.benign
+    same = {"name": "", "offset": 0, "rows": None}
+    assert replace(dolly, **same) == replace(trained["dolly-5k"], **same)
+    assert dolly.offset == trained["dolly-5k"].rows
+    (harmful,) = recipe.harmful
+    taken = {(data.hub, data.split) for data in trained.values()}
+    assert {(data.hub, data.split) for data in (gsm8k, harmful)}.isdisjoint(taken)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"extends": "../other.json"}, "no file beside it"),
+        ({"extends": "missing.json"}, "missing.json"),
+        ({"extends": "chain.json"}, "no recipe that stands by itself"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(content: dict[str, str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "chain.json").write_text(json.dumps({"extends": "chain.json"}))
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"name": "own", **content}))
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(path)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,11 @@ class Comparison:
         for entry in self._diff("diff-files"):
             if entry.status != "U":  # the version on disk follows as an entry of its own
                 found[entry.path] = _on_disk(entry, found.get(entry.path, entry))
+        # A submodule with local changes is a change of its own, at the same commit.
+        if submodules := [path for path, kept in self.kept.items() if kept.mode == SUBMODULE]:
+            specs = [f":(top,literal){path}" for path in submodules]
+            for entry in self._diff("diff-files", "--ignore-submodules=none", "--", *specs):
+                found.setdefault(entry.path, entry)
         for path in (*self.git.on_trust(":/"), *self._changed_on_the_way()):
             if path not in found:
                 old = self.kept[path]  # which the base has, too

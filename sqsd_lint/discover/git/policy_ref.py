@@ -116,7 +116,7 @@ class PolicyRef:
         specs = [f":(top,literal){each}" if each else ":/" for each in places]
         for begin in range(0, len(specs), _MAX_SPECS):
             some = specs[begin : begin + _MAX_SPECS]
-            found = self.git.items("diff", *plain, "--ignore-submodules=dirty", self.commit, "--", *some)
+            found = self.git.items("diff", *plain, "--ignore-submodules=none", self.commit, "--", *some)
             if found:
                 return found[0]
             if hidden := self.git.on_trust(*some):

@@ -214,11 +214,18 @@ def _print_message(page: Page, violation: Violation, indent: int, options: Optio
     if RULES.is_row_risk(violation.rule) and not options.verbose:
         if violation.opinions:
             page.line(_opinions(page, violation.opinions), indent)
+        elif violation.score is not None and violation.score.part:
+            page.line(Text(_part(violation.score), "dim"), indent)
         if violation.opinions or violation.score is not None:
             return
     page.line(Text(escape(violation.message)), indent)
     if violation.hint:
         page.line(Text.assemble(("help: ", "cyan"), page.prose(escape(violation.hint))), indent, hang=6)
+
+
+def _part(score: Score) -> str:
+    """`by the worst of 4 parts: response tokens 1 to 64 of 200, in trained turn 1; the whole row: 2.53`."""
+    return f"by {score.part}; the whole row: {numbers.score(score.of_row.risk)}"
 
 
 def _print_row(page: Page, violation: Violation, indent: int, options: Options) -> None:
@@ -258,7 +265,7 @@ def _parts(score: Score) -> list[str]:
         numbers.count(score.tokens, "token"),
     ]
     if score.window:
-        parts.append(f"window {score.window.number} of {score.window.count}")
+        parts.append(f"{score.window.name} {score.window.number} of {score.window.count}")
     if score.truncated:
         parts.append(f"truncated: {score.truncated}")
     if score.exact:

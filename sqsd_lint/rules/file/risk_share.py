@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sqsd_lint.rules.findings import read_file_step, rows_text, unlike_reference
 from sqsd_lint.rules.policy import Policy
@@ -23,6 +24,8 @@ class _Share:
 
     def add(self, row: ScoredRow) -> None:
         self._rows += 1
+        # The benign rate is one of whole rows.
+        row = replace(row, score=row.score.of_row)
         if self._threshold is None or not reaches(row.score, self._threshold):
             return
         # Like with like: the benign rate says nothing of rows unlike all benign rows; SQSD102 names those.

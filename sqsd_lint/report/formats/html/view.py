@@ -143,7 +143,7 @@ def _parts(violation: Violation) -> list[tuple[str, str]]:
         parts.append(("percentile", f"{percentile} of benign rows"))
     parts.append(("scored", numbers.count(score.tokens, "token")))
     if score.window:
-        parts.append(("of a long answer", str(score.window)))
+        parts.append(("part" if score.part else "of a long answer", str(score.window)))
     if score.truncated:
         lost = f", {numbers.count(score.response_lost, 'response token')} lost" if score.response_lost else ""
         parts.append(("truncated", f"{score.truncated}{lost}"))

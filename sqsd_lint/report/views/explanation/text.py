@@ -61,7 +61,7 @@ def _print_score(page: Page, explanation: Explanation) -> None:
         f"danger {numbers.score(score.danger)} less safety {numbers.score(score.safety)}"
         + wording.harm_part(explanation),
         numbers.count(score.tokens, "token"),
-        *([f"window {score.window.number} of {score.window.count}"] if score.window else []),
+        *([f"{w.name} {w.number} of {w.count}"] if (w := score.window) else []),
         *([f"truncated: {score.truncated}"] if score.truncated else []),
     ]
     page.line(Text(page.glyphs.dot.join(parts), "dim"), _INDENT)
