@@ -17,6 +17,7 @@ from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.manifest import (
     CALIBRATION,
     HARM,
+    SCREEN,
     ReferenceSet,
     ReferenceSets,
     StoredCalibration,
@@ -60,7 +61,7 @@ def calibrate(
     dtype: str,
     settings: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Store both distributions in the bundle, replacing an earlier calibration.
+    """Store both distributions in the bundle, replacing an earlier calibration and its screen.
 
     From `FEWEST` benign rows on, scores are placed among those of answers of their length, and the benign
     rows of each set are kept apart as a kind of rows.
@@ -121,8 +122,8 @@ def calibrate(
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / CALIBRATION
         _write_table(table, [("benign", s) for s in benign] + [("harmful", s) for s in harmful])
-        manifest = replace(bundle.manifest, calibration=calibration)
-        return update_bundle(bundle, manifest, {CALIBRATION: table})
+        manifest = replace(bundle.manifest, calibration=calibration, screen=None)
+        return update_bundle(bundle, manifest, {CALIBRATION: table}, without=(SCREEN,))
 
 
 def stored_sets(bundle: Bundle, role: str) -> list[ScoredSet]:

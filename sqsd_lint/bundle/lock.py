@@ -38,6 +38,8 @@ class Locked(JsonModel, frozen=True):
             elsewhere.
         digest: of the bundle: SHA-256 of its manifest, which has the SHA-256 of every file. Only this decides
             whether a bundle is the locked one.
+        screen: digest of the bundle's screen, which decides whether `--screen` may use it; absent where the
+            bundle had none.
     """
 
     id: Name
@@ -47,6 +49,7 @@ class Locked(JsonModel, frozen=True):
     ]
     revision: str | None
     digest: Sha256
+    screen: Sha256 | None = None
 
     @property
     def remote(self) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from msgspec.structs import replace
+
 from sqsd_lint import resources
 from sqsd_lint.bundle.installed import list_bundles
 from sqsd_lint.bundle.lock import EMBEDDED, Lock, Locked
@@ -153,8 +155,12 @@ def _compared(
         return (kept[0], "") if kept else (None, f"{base or 'the configured bundle'}: {source} is not locked")
     key, locked = _resolved(settings, base, source, path, cache_dir, None)
     there = old.bundles.get(key)
+    if there and there.screen is None:  # from before the bundle had one: then none is used
+        locked = replace(locked, screen=None)
     if there == locked:
         return key, ""
+    if there and replace(there, screen=locked.screen) == locked:
+        return key, f"{key}: {locked.source} has another screen than the locked one"
     was = f"locked as {there.digest[:12]}" if there else "not locked"
     return key, f"{key}: {locked.source} has the digest {locked.digest[:12]} and is {was}"
 
@@ -236,7 +242,7 @@ def _resolved(
         found = inspect_remote(parse(source))
         manifest, revision = found.manifest, found.address.revision
     key = _key(manifest, base, source, proxy=settings.proxy)
-    return key, Locked(manifest.id, source, revision, manifest.digest)
+    return key, Locked(manifest.id, source, revision, manifest.digest, manifest.screen_digest)
 
 
 def _key(manifest: Manifest, base: str | None, source: str, *, proxy: bool) -> str:

@@ -36,6 +36,7 @@ from sqsd_lint.types import Agreement, DirectionKind, Expansion, Metric, Update,
 MANIFEST = "bundle.json"
 MAX_MANIFEST = 64 << 20
 CALIBRATION = "calibration.parquet"
+SCREEN = "screen.safetensors"
 FORMAT_VERSION = 1
 ADAPTERS = ("base", "initial", "danger", "safety", "harm")
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -232,6 +233,36 @@ class StoredCalibration(JsonModel, frozen=True):
             raise ValueError(".kinds: expected together with `length`")
 
 
+class StoredTextRange(JsonModel, frozen=True):
+    """What the rows that a screen was fitted on are like (`common.screen.TextRange`)."""
+
+    tokens: tuple[int, int]
+    characters: tuple[float, float]
+    letters: Distance
+    longest_word: Count
+    scripts: tuple[str, ...]
+
+
+class StoredScreen(JsonModel, frozen=True):
+    """A cheap estimate of risks (`common.screen`); `screen.safetensors` has weights and held-out estimates.
+
+    Attributes:
+        rows: how many reference rows it was fitted on.
+        line: the risk from which on rows count as found.
+        scale: risk per unit of the weights.
+        length: constant, and terms of log2 tokens and of its square.
+        covered: the rows that it may speak of; others are scored.
+        exact: by recall, the share of the benign reference rows' tokens that are scored for it.
+    """
+
+    rows: Count
+    line: float
+    scale: Distance
+    length: tuple[float, float, float]
+    covered: StoredTextRange
+    exact: Mapping[str, Proportion] = field(default_factory=dict)
+
+
 class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version", tag=FORMAT_VERSION):
     """The content of `bundle.json`.
 
@@ -257,6 +288,7 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
         reach: the share of each direction that updates at its expansion point can reach (`bundle.reach`);
             bundles from before it was recorded have none.
         template_arguments: what else the chat template is called with, such as Qwen3's enable_thinking.
+        screen: what tells rows far below the warning line without a model, if the calibration has it.
     """
 
     id: Name
@@ -282,6 +314,7 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
         Meta(min_length=len(DIRECTIONS), extra={"expected": "an object of a number for danger and safety"}),
     ] = field(default_factory=dict)
     template_arguments: Annotated[Mapping[str, Any], Meta(min_length=1)] = field(default_factory=dict)
+    screen: StoredScreen | None = None
 
     @property
     def modules(self) -> Literal["all"] | int:
@@ -308,11 +341,25 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
 
     @property
     def digest(self) -> str:
-        """Hex SHA-256 over the canonical JSON of the whole manifest, and through it over every file.
+        """Hex SHA-256 over the canonical JSON of the manifest but its screen, and through it over every file.
 
         Two bundles with the same digest give the same scores and the same thresholds.
         """
-        return digest(self.to_json())
+        raw = self.to_json()
+        raw.pop("screen", None)
+        raw["files"].pop(SCREEN, None)
+        return digest(raw)
+
+    @property
+    def screen_digest(self) -> str | None:
+        """Hex SHA-256 over all that decides which rows a screen passes by; None without one.
+
+        It is apart from `digest`, so that a bundle that gets a screen stays the bundle that a lock names. A
+        lock names the screen beside it, and one that it does not name is not used (`run.screen`).
+        """
+        if self.screen is None:
+            return None
+        return digest({"screen": self.screen.to_json(), "file": self.files[SCREEN]})
 
     @property
     def scoring_digest(self) -> str:
@@ -320,7 +367,7 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
 
         Covers the format version, the three digests of the base model, the directions, expansion, metric,
         modules, update, the base adapter and the files of the adapters in use. Leaves out names, provenance,
-        notes, calibration, validation, agreements, reach and the tool's version.
+        notes, calibration, screen, validation, agreements, reach and the tool's version.
         """
         raw, base = self.to_json(), self.base_model
         used = tuple(f"{a}/" for a in self.adapters)
@@ -396,6 +443,8 @@ def from_json(raw: Any) -> Manifest:
             raise FieldError(f"files: {MANIFEST} cannot hold its own digest")
         if not path.isprintable() or PurePosixPath(path).is_absolute():
             raise FieldError(f"files: {path!r} is not a plain path inside the bundle")
+    if manifest.screen and SCREEN not in manifest.files:
+        raise FieldError(f"files: {SCREEN} is missing, and `screen` needs it")
     for adapter in manifest.adapters:
         for file in (CONFIG, WEIGHTS):
             if f"{adapter}/{file}" not in manifest.files:

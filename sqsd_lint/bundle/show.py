@@ -44,6 +44,7 @@ def describe(bundle: Bundle, percentile: Callable[[float], float] | None = None)
         "validation": _validation(m, percentile),
         "agreements": raw.get("agreements", []),
         "reach": recorded_reach(m),
+        **({"screen": {"digest": m.screen_digest, **m.screen.to_json()}} if m.screen else {}),
     }
 
 

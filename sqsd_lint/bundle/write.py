@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,13 @@ def write_bundle(
     return load_bundle(output)
 
 
-def update_bundle(bundle: Bundle, manifest: Manifest, files: Mapping[str, Path]) -> Bundle:
-    """Write a bundle anew with another manifest and further files; every file that is not named stays."""
+def update_bundle(
+    bundle: Bundle, manifest: Manifest, files: Mapping[str, Path], *, without: Collection[str] = ()
+) -> Bundle:
+    """Write a bundle anew with another manifest and further files; every other file but `without` stays."""
     adapters = {name: bundle.root / name for name in manifest.adapters}
     taken = {f"{name}/{file}" for name in adapters for file in (CONFIG, WEIGHTS)}
-    kept = {name: bundle.root / name for name in bundle.manifest.files if name not in taken}
+    kept = {name: bundle.root / name for name in bundle.manifest.files if name not in (*taken, *without)}
     return write_bundle(bundle.root, manifest, adapters, {**kept, **files})
 
 

@@ -82,7 +82,7 @@ def baseline(
         old = read_baseline(name)
         settings = replace(settings, baseline=name)
     # Of every file the whole: what a comparison with an older version passes by would seem to be gone.
-    settings = replace(settings, staged=False, changed_since=None)
+    settings = replace(settings, staged=False, changed_since=None, screen="off")
     with progress(not no_progress) as bar:
         report, remaining = run_check.examine(settings, progress=bar)
     if action is Action.AUDIT:

@@ -124,6 +124,9 @@ _Unit = Annotated[
 ]
 
 
+_UNSCREENED = "screen: off, every row is scored: {} knows no screened rows"
+
+
 def score(
     context: typer.Context,
     paths: _Files,
@@ -187,6 +190,8 @@ def score(
             from sqsd_lint.report.views import spans
             from sqsd_lint.run import spans as spanning
 
+            if settings.screen != "off":
+                notes.append(_UNSCREENED.format("--emit-spans"))
             spanned = spanning.score(settings, span_unit.value, progress=bar, note=notes.append)
             tally = _write(spanned, spans, output_file)
         else:
@@ -238,7 +243,8 @@ def _score_into(
     for text in found.lost:
         print_note(f"given up: {text}")
     if not quiet:
-        for text in found.notes:
+        unscreened = [_UNSCREENED.format("--output-dir")] if settings.screen != "off" else []
+        for text in (*unscreened, *found.notes):
             print_note(text)
         if settings.parts in ("auto", "all"):
             print_note("rows are scored as a whole, not by parts: a folder of scores holds whole rows")

@@ -558,6 +558,25 @@ class Settings:
         description="Compute activations twice to keep fewer of them: always (on), where a row does not "
         "fit otherwise (auto), or never (off).",
     )
+    screen: str = setting(
+        "off",
+        "Score only the rows that a cheap estimate cannot tell to be far below the lines; auto: so that 98 % "
+        "of rows above them are scored.",
+        SPEED,
+        commands=("check", "score"),
+        metavar="auto|off|RECALL",
+        description="Pass by rows whose risk, estimated from their words, lies below the warning line by a "
+        "margin. RECALL is the share of rows above the line, of the kinds of the bundle's reference rows, "
+        "that must be scored all the same: 0.95; auto is 0.98, off scores every row. Rows that were passed "
+        "by are counted as screened, with the bound on their risk.",
+        examples=("auto", "0.95"),
+        schema={
+            "type": ["string", "number"],
+            "pattern": r"^(auto|off|0\.[5-9][0-9]{0,3})$",
+            "minimum": 0.5,
+            "maximum": 0.9999,
+        },
+    )
     batch_tokens: int | None = setting(
         None,
         "Per batch. Default: what memory holds.",

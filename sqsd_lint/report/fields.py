@@ -17,7 +17,7 @@ from sqsd_lint.common.formats import plain
 from sqsd_lint.report import Options
 from sqsd_lint.report.sentences import counts_by_severity, files_with_findings, rule_counts
 from sqsd_lint.rules.consensus import Consensus
-from sqsd_lint.rules.findings import PARTIAL, is_partial, why_unscorable
+from sqsd_lint.rules.findings import PARTIAL, is_partial, is_screened, why_unscorable
 from sqsd_lint.types import (
     Coverage,
     Head,
@@ -35,6 +35,7 @@ from sqsd_lint.types import (
 # The version of the formats `json` and `jsonl`: raised when a field changes its meaning or goes.
 VERSION = 1
 EXCERPT = 240
+SCREENED = "screened"  # the status of a row that was passed by with a bound
 
 
 def dump(value: Any, indent: int | None = None) -> str:
@@ -118,6 +119,7 @@ def coverage(value: Coverage) -> dict[str, Any]:
         "not_read": value.not_read,
         "complete": value.complete,
         "notes": list(value.notes),
+        **({"screened": value.screened} if value.screened else {}),
     }
 
 
@@ -181,10 +183,13 @@ def opinion(value: Opinion) -> dict[str, Any]:
 def row(value: ScoredRow | Problem) -> dict[str, Any]:
     """One row as `score` writes it; a row without a score has its problem's code as `status`.
 
-    A row of which only a part was scored has that part's scores, and the rule that says so as `status`.
+    A row of which only a part was scored has that part's scores, and the rule that says so as `status`. A row
+    that was screened has none, but what its risk lies below as `bound`.
     """
     if isinstance(value, Problem):
         score, percentile, status = None, None, value.code
+    elif is_screened(value):
+        score, percentile, status = None, None, SCREENED
     elif why_unscorable(value.score):
         score, percentile, status = None, None, "SQSD301"
     else:
@@ -202,6 +207,7 @@ def row(value: ScoredRow | Problem) -> dict[str, Any]:
         "tokens": score.tokens if score else None,
         "truncated": score.truncated if score else None,
         **_window(score),
+        **_bound(value),
         "status": status,
     }
 
@@ -214,6 +220,11 @@ def _risk(score: Score | None) -> dict[str, Any]:
     if score and not score.is_sqsd_alone:
         found["risk"] = number(score.risk)
     return found
+
+
+def _bound(value: ScoredRow | Problem) -> dict[str, Any]:
+    """Return what the risk of a screened row lies below."""
+    return {"bound": number(value.score.bound)} if isinstance(value, ScoredRow) and is_screened(value) else {}
 
 
 def _window(score: Score | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import IO, Any, TypeVar
 
 from sqsd_lint.common import numbers
 from sqsd_lint.report import fields
+from sqsd_lint.rules.findings import is_screened
 from sqsd_lint.types import Head, Problem, Report
 
 _GROUP_ROWS = 8192
@@ -27,12 +28,14 @@ class Tally:
     Attributes:
         rows: rows written; a file that could not be read counts as none.
         scored: rows with a score.
+        screened: rows that were passed by with a bound on their risk.
         unscored: rows, and files, without one, per code of the reason.
     """
 
     rows: int = 0
     scored: int = 0
     unscored: Counter[str] = field(default_factory=Counter)
+    screened: int = 0
 
     def complete(self, allow: Collection[str] = ()) -> bool:
         """Whether everything has a score but for the reasons in `allow`."""
@@ -42,7 +45,8 @@ class Tally:
         """Return the coverage line."""
         reasons = [f"{count:,} {code}" for code, count in sorted(self.unscored.items())]
         missing = f"; not scored: {numbers.listing(reasons)}" if reasons else ""
-        return f"scored {self.scored} of {self.rows} rows{missing}"
+        passed = f"; screened: {self.screened:,}" if self.screened else ""
+        return f"scored {self.scored} of {self.rows} rows{passed}{missing}"
 
     def count(self, items: Iterable[T | Problem], to_fields: Fields[T]) -> Iterator[dict[str, Any]]:
         """Pass every item on as its fields."""
@@ -51,6 +55,8 @@ class Tally:
             self.rows += item.rows if isinstance(item, Problem) else 1
             if row["status"] == "ok":
                 self.scored += 1
+            elif row["status"] == fields.SCREENED:
+                self.screened += 1
             else:
                 self.unscored[row["status"]] += max(item.rows, 1) if isinstance(item, Problem) else 1
             yield row
@@ -64,7 +70,7 @@ def scores_by_bundle(report: Report) -> list[tuple[str, Head, Mapping[float, int
             (each.bundle, head, each.risks) for each, head in zip(report.distributions, heads, strict=True)
         ]
     if not report.head.bundles:
-        return [("", report.head, Counter(row.score.risk for row in report.rows))]
+        return [("", report.head, Counter(row.score.risk for row in report.rows if not is_screened(row)))]
     names = [opinion.bundle for opinion in report.rows[0].opinions] if report.rows else []
     return [
         (name, heads[at], Counter(row.opinions[at].score.risk for row in report.rows))

@@ -130,6 +130,8 @@ def coverage_parts(report: Report) -> list[str]:
     """Return what belongs beside the coverage line: where scores came from, what was left out knowingly."""
     coverage = report.coverage
     parts = [f"{coverage.cached} from cache"] if coverage.cached else []
+    if coverage.screened:
+        parts.append(f"{coverage.screened:,} screened")
     if coverage.allowed:
         parts.append(f"{coverage.allowed} allowed without a score")
     if coverage.unchanged:
@@ -164,7 +166,7 @@ def not_scored(report: Report) -> list[str]:
     of_rows, of_files = (RULES.of_scope(scope, unscored=True) for scope in (Scope.ROW, Scope.FILE))
     names = {key[:2]: count for key, count in rule_counts(report).items() if key[0] in of_rows}
     reasons = [f"{count} {escape(name)} ({escape(rule)})" for (rule, name), count in sorted(names.items())]
-    silent = coverage.rows - coverage.scored - sum(names.values())
+    silent = coverage.rows - coverage.scored - coverage.screened - sum(names.values())
     if silent > 0:
         reasons.append(f"{numbers.count(silent, 'row')} that no selected rule reports")
     if coverage.unreadable_files:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqsd_lint.rules.findings import is_partial, why_unscorable
+from sqsd_lint.rules.findings import is_partial, is_screened, why_unscorable
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.rules.rule import FileRule
@@ -20,6 +20,7 @@ class Evidence:
     Attributes:
         found: (fingerprint, rule) of every finding that is kept, before any was accepted.
         unscored: fingerprints of rows without a score, or with that of a part, of which not all is known.
+        screened: how many rows were passed by with a bound.
         undecided: by rule, how many rows of which files lack what the rule's check needs.
     """
 
@@ -27,6 +28,7 @@ class Evidence:
     found: frozenset[tuple[str, str]]
     unscored: frozenset[str]
     undecided: Mapping[str, Counter[str]]
+    screened: int = 0
 
     def is_gone(self, fingerprint: str, rule: str, file: str) -> bool:
         """Tell whether a file was checked for a finding and has neither it nor a lighter one any more."""
@@ -44,12 +46,12 @@ class Evidence:
             rows: how many rows have a score.
         """
         undecided = ((rule, self.undecided.get(rule.code)) for rule in RULES.file_rules)
-        return tuple(_undecided_note(rule, files, rows) for rule, files in undecided if files)
+        return tuple(_undecided_note(rule, files, rows, self.screened) for rule, files in undecided if files)
 
 
-def _undecided_note(rule: FileRule, files: Counter[str], rows: int) -> str:
+def _undecided_note(rule: FileRule, files: Counter[str], rows: int, screened: int) -> str:
     count = files.total()
-    if count >= rows:
+    if count >= rows and not screened:
         return f"{rule.code} is off: this bundle's scores tell no {rule.needs}"
     where = f"{len(files):,} file{'' if len(files) == 1 else 's'}"
     return f"{rule.code} did not judge {where}: the {rule.needs} of {count:,} rows is unknown"
@@ -59,11 +61,11 @@ class RowsSeen:
     """What has to be known of all rows of a run at its end, counted as they pass.
 
     Attributes:
-        scored: rows with a score.
+        scored: rows with a score, and those that were screened.
     """
 
     def __init__(self, policy: Policy) -> None:
-        self.scored = 0
+        self.scored = self._screened = 0
         self._policy = policy
         self._demanding = [rule for rule in RULES.file_rules if rule.needs]
         self._undecided: dict[str, Counter[str]] = {rule.code: Counter() for rule in self._demanding}
@@ -74,8 +76,9 @@ class RowsSeen:
         if isinstance(item, Problem) or why_unscorable(item.score):
             self._unscored.add(item.fingerprint)
             return
-        if is_partial(item):
+        if is_partial(item) or is_screened(item):
             self._unscored.add(item.fingerprint)
+        self._screened += is_screened(item)
         self.scored += 1
         for rule in self._demanding:
             file = item.where.file
@@ -85,7 +88,7 @@ class RowsSeen:
     def evidence(self, found: Iterable[Violation] = ()) -> Evidence:
         """Return what the rows show, and the findings in them."""
         keys = frozenset((violation.fingerprint, violation.rule) for violation in found)
-        return Evidence(self._policy, keys, frozenset(self._unscored), self._undecided)
+        return Evidence(self._policy, keys, frozenset(self._unscored), self._undecided, self._screened)
 
 
 def _always(item: object, row: ScoredRow | None = None) -> bool:

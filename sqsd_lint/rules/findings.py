@@ -19,8 +19,11 @@ def why_unscorable(score: Score) -> str:
     """Return why a score must not be compared with a threshold, or "" if it may.
 
     A comparison with NaN is false, so such a row would pass every threshold in silence; so would one
-    without a response or without an update, whose score is 0 whatever its text.
+    without a response or without an update, whose score is 0 whatever its text. A screened row has a bound
+    on its risk, which may be compared.
     """
+    if score.bound is not None:
+        return ""
     if score.tokens <= 0:
         return "the row has no response tokens"
     if not all(map(math.isfinite, (score.danger, score.safety, score.sqsd, score.risk))):
@@ -37,6 +40,11 @@ PARTIAL = "SQSD302"
 def is_partial(row: ScoredRow) -> bool:
     """Tell whether a part of what the row trains on was not scored, by one of its bundles at least."""
     return any(score.response_lost > 0 for score in row.scores)
+
+
+def is_screened(row: ScoredRow) -> bool:
+    """Tell whether a row was passed by, its risk being below the lines: it has a bound, and no score."""
+    return row.score.bound is not None
 
 
 def of_row(

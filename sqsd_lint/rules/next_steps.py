@@ -65,7 +65,7 @@ def _read_step(code: str, place: str, count: int) -> str:
 
 
 def _unscored_step(counts: Counter[str], coverage: Coverage, policy: Policy) -> str:
-    missing = coverage.rows - coverage.scored - coverage.allowed
+    missing = coverage.rows - coverage.scored - coverage.screened - coverage.allowed
     lost = [rows_text(missing)] if missing > 0 else []
     if coverage.unreadable_files:
         lost.append(f"{coverage.unreadable_files:,} file{'s' if coverage.unreadable_files > 1 else ''}")

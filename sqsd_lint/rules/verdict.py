@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from sqsd_lint.errors import ExitCode
-from sqsd_lint.rules.findings import PARTIAL, is_partial, why_unscorable
+from sqsd_lint.rules.findings import PARTIAL, is_partial, is_screened, why_unscorable
 from sqsd_lint.types import Coverage, Problem, ScoredRow, Severity, Unlisted, Violation
 
 
@@ -21,7 +21,7 @@ class CoverageCount:
 
     def __init__(self, allow: Collection[str] = ()) -> None:
         self._allow = allow
-        self._rows = self._scored = self._allowed = self._unreadable = 0
+        self._rows = self._scored = self._screened = self._allowed = self._unreadable = 0
 
     def add(self, item: ScoredRow | Problem) -> None:
         """Count a row, or what stands in its place."""
@@ -33,6 +33,9 @@ class CoverageCount:
                 self._unreadable += 1
             return
         self._rows += 1
+        if is_screened(item):
+            self._screened += 1
+            return
         gap = "SQSD301" if why_unscorable(item.score) else PARTIAL if is_partial(item) else ""
         self._scored += not gap
         self._allowed += gap in self._allow
@@ -44,7 +47,15 @@ class CoverageCount:
             cached: how many of the scores came from the cache.
             files: how many files were read.
         """
-        return Coverage(self._rows, self._scored, cached, files, self._unreadable, self._allowed)
+        return Coverage(
+            self._rows,
+            self._scored,
+            cached,
+            files,
+            self._unreadable,
+            self._allowed,
+            screened=self._screened,
+        )
 
 
 def count_coverage(

@@ -17,6 +17,7 @@ from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.parts import PartJudge
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
+from sqsd_lint.run.screen import RowScreen, open_screen
 from sqsd_lint.run.shards import score_rows
 from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt, trained_form
@@ -57,6 +58,8 @@ class BundleRun:
         self._in_parts = self._by_part = 0  # rows, of which the last are judged by one
         self._in_windows = self._with_earlier = 0  # rows
         self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
+        self._screen: RowScreen | None = None
+        self._screen_note = ""
 
     def new_scorer(self, *, exact: bool, cache_scores: bool | None = None) -> SampleScorer:
         """Return a scorer of the bundle; its model is not loaded yet.
@@ -98,6 +101,16 @@ class BundleRun:
             per_file_ignores=s.per_file_ignores,
             fine_tune=FineTuneSettings(s.learning_rate, s.epochs, s.batch_size),
             danger=self.bundle.manifest.directions["danger"].kind,
+        )
+
+    def use_screen(self, thresholds: Sequence[Threshold], *, bundles: int = 1) -> None:
+        """From here on pass by rows far below these thresholds, if the settings ask for it (`run.screen`).
+
+        Args:
+            bundles: how many judge.
+        """
+        self._screen, self._screen_note = open_screen(
+            self.settings, self.scorer, thresholds, bundles=bundles, parts=self.parts.bound < math.inf
         )
 
     def score(
@@ -245,6 +258,9 @@ class BundleRun:
         found: dict[str, Score | Problem] = dict(scorer.recall(unique))
         missing = [sample for fingerprint, sample in unique.items() if fingerprint not in found]
         cached = set(found)
+        if missing and self._screen and scorer is self.scorer:
+            found.update(self._screen.pass_by(missing))
+            missing = [sample for sample in missing if sample.fingerprint not in found]
         if missing:
             if self.progress:
                 self.progress.start(len(missing))
@@ -273,8 +289,8 @@ class BundleRun:
             sample.fingerprint,
             excerpt(sample),
             score,
-            self._percentile(score),
-            self._z(score),
+            self._percentile(score) if score.bound is None else None,
+            self._z(score) if score.bound is None else None,
             sample.suppression,
             invisible=invisible_characters(sample),
             form=trained_form(sample),
@@ -287,7 +303,7 @@ class BundleRun:
 
     def with_risk(self, score: Score) -> Score:
         """Return the score with what thresholds are compared with, as the calibration makes it."""
-        if self.calibration is None:
+        if self.calibration is None or score.bound is not None:  # the bound is the risk
             return score
         whole = self.with_risk(score.whole) if score.whole else None
         return replace(score, risk=self.calibration.risk(score), whole=whole)
@@ -334,7 +350,7 @@ class BundleRun:
     @property
     def row_notes(self) -> tuple[str, ...]:
         """How rows were scored that are not scored in one piece, with counts."""
-        notes = []
+        notes = [self._screen_note] if self._screen_note else []
         if count := self._in_windows:
             have = "row has an answer" if count == 1 else "rows have answers"
             notes.append(

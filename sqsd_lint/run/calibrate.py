@@ -14,13 +14,23 @@ from sqsd_lint.bundle.calibrate import FEWEST, ScoredSet, stored_sets
 from sqsd_lint.bundle.calibrate import calibrate as store_calibration
 from sqsd_lint.bundle.load import Bundle
 from sqsd_lint.bundle.resolve import open_for
+from sqsd_lint.bundle.screen import store_screen
+from sqsd_lint.common import screen as screening
 from sqsd_lint.common.progress import Progress
+from sqsd_lint.common.screen import AnswerText
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
+from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import clean_samples, read_samples
+from sqsd_lint.run.screen import AUTO_RECALL, answer_of
 from sqsd_lint.samples import excerpt, trained_form
 from sqsd_lint.types import Sample
+
+# The line that a screen is made for, as a percentile of benign rows, and the recalls whose cost is recorded.
+WARNING = 99.0
+RECALLS = (0.9, 0.95, AUTO_RECALL, 0.99)
 
 
 def calibrate(
@@ -64,7 +74,7 @@ def calibrate(
         for role, own in scored.items():
             names = {one.name for one in own}
             scored[role] = [one for one in before[role] if one.name not in names] + own
-    return store_calibration(
+    made = store_calibration(
         made,
         scored["benign"],
         scored["harmful"] or stored_sets(made, "harmful"),
@@ -76,6 +86,47 @@ def calibrate(
             "long_answers": settings.long_answers,
         },
     )
+    return fit_screen(made, run.model_scorer, sets)
+
+
+def fit_screen(
+    bundle: Bundle, scorer: ModelScorer, sets: Mapping[str, Mapping[str, Sequence[Sample]]]
+) -> Bundle:
+    """Fit the screen of a calibrated bundle to its reference rows, and store it.
+
+    A bundle with too few rows above the warning line to promise the recall of `--screen auto` gets none.
+
+    Args:
+        scorer: with the bundle's tokenizer.
+        sets: the rows whose scores the calibration keeps.
+    """
+    stored = bundle.manifest.calibration
+    if stored is None or stored.length is None or not sets.get("harmful"):
+        return bundle
+    calibration = ScoreCalibration.from_json(stored.to_json())
+    rows: list[AnswerText] = []
+    risks: list[float] = []
+    benign_tokens: list[int] = []  # 0 for harmful rows
+    for role, named in sets.items():
+        kept = {s.fingerprint: s for each in stored_sets(bundle, role) for s in each.scores}
+        for sample in (row for each in named.values() for row in each):
+            encoded = scorer.encoder().encode_parts(sample)[0]
+            rows.append(answer_of(sample, encoded))
+            risks.append(calibration.risk(kept[sample.fingerprint]))
+            benign_tokens.append(len(encoded.ids) if role == "benign" else 0)
+    screen, estimates = screening.fit(rows, risks, calibration.value_at(WARNING))
+    if screen.highest_recall < AUTO_RECALL:
+        return bundle
+    total, exact = sum(benign_tokens), {}
+    for recall in (each for each in RECALLS if each <= screen.highest_recall):
+        least = screen.line - screen.margin(recall)
+        scored = (
+            tokens
+            for row, estimate, tokens in zip(rows, estimates, benign_tokens, strict=True)
+            if estimate >= least or not screen.covered.holds(row)
+        )
+        exact[f"{recall:g}"] = sum(scored) / total
+    return store_screen(bundle, screen, len(rows), exact)
 
 
 def _check_settings(bundle: Bundle, settings: Settings) -> None:
@@ -108,6 +159,10 @@ def shortcomings(bundle: Bundle) -> list[str]:
         )
     if len(stored.sets.benign) < 3:
         notes.append("benign rows of fewer than three sets: other kinds of rows may be found more often")
+    if bundle.manifest.screen is None and rows >= FEWEST:
+        notes.append(
+            "too few known-harmful rows with their text lie above the warning line: there is no `--screen`"
+        )
     if not stored.harmful:
         notes.append("no known-harmful rows: reports cannot say what share of them a threshold finds")
     return notes

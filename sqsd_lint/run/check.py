@@ -142,7 +142,8 @@ class _Seen:
         if isinstance(item, ScoredRow):
             self.files.setdefault(item.where.file)
             for risks, score in zip(self._risks, item.scores, strict=True):
-                risks.add(score.risk)
+                if score.bound is None:
+                    risks.add(score.risk)
 
     @property
     def distributions(self) -> tuple[Distribution, ...]:

@@ -16,7 +16,7 @@ from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleCorruptError
 from sqsd_lint.run.cached_scorer import CachedScorer
-from sqsd_lint.scoring.cache import cache_path
+from sqsd_lint.scoring.cache import ScoreCache, cache_path
 from sqsd_lint.scoring.cpu import EMULATED
 from sqsd_lint.scoring.device import resolve
 from sqsd_lint.scoring.uncovered_parameters import recall, remember, uncovered_share
@@ -74,6 +74,7 @@ class ModelScorer(CachedScorer):
         self.directions: tuple[Direction, ...] = ()
         self._loaded: tuple[Encoder, Scorer] | None = None
         self.ready_at: float | None = None
+        self._encoder: Encoder | None = None  # without a model
         self._rendered: tuple[str, ...] = ()  # notes on rendering by models that were let go
 
     @property
@@ -166,6 +167,42 @@ class ModelScorer(CachedScorer):
             self._rendered = (*self._rendered, *self._loaded[0].notes)
         self._loaded = None
 
+    def encoder(self) -> Encoder:
+        """Return the encoder; no model is loaded for it."""
+        if self._loaded:
+            return self._loaded[0]
+        if self._encoder is None:
+            status = self._progress.status if self._progress else (lambda text: None)
+            manifest = self.bundle.manifest
+            folder = base_folder(manifest, self._named, cache_dir=self._cache_dir, status=status)
+            check_base_model(manifest, folder, cache_dir=self._cache_dir)
+
+            from sqsd_lint.encode import load_tokenizer
+
+            tokenizer = load_tokenizer(folder, trust_remote_code=self._settings.trust_remote_code)
+            self._encoder = self._encoder_of(tokenizer)
+        return self._encoder
+
+    def _encoder_of(self, tokenizer: Any) -> Encoder:
+        from sqsd_lint.encode import Encoder
+
+        settings = self._settings
+        return Encoder(
+            tokenizer,
+            max_length=settings.max_length,
+            turns=settings.turns,
+            template_arguments=self.bundle.manifest.template_arguments,
+            long_answers=settings.long_answers,
+        )
+
+    def estimates(self, screen: str) -> ScoreCache:
+        """Return where the cache keeps estimates of risks by a screen, apart from all scores.
+
+        Args:
+            screen: SHA-256 of its file.
+        """
+        return self.cache.of_scorer(self._key({"screen": screen}))
+
     def parts(self) -> tuple[Encoder, Scorer]:
         """Return the encoder and the scorer themselves, for commands that look inside a score."""
         return self._load()
@@ -213,7 +250,6 @@ class ModelScorer(CachedScorer):
         model, tokenizer = self.base()
 
         from sqsd_lint.adapters.factors import Adapter, load_adapter
-        from sqsd_lint.encode import Encoder
         from sqsd_lint.scoring import Direction, Scorer
         from sqsd_lint.scoring.layers.lora import Gradient
 
@@ -256,14 +292,7 @@ class ModelScorer(CachedScorer):
             update=manifest.update,
             checkpointing=settings.checkpointing,
         )
-        encoder = Encoder(
-            tokenizer,
-            max_length=settings.max_length,
-            turns=settings.turns,
-            template_arguments=manifest.template_arguments,
-            long_answers=settings.long_answers,
-        )
-        return encoder, scorer
+        return self._encoder_of(tokenizer), scorer
 
 
 def scored_modules(names: set[str], modules: str | int) -> set[str] | None:

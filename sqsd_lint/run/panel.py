@@ -64,6 +64,8 @@ class Panel:
         if len(self.runs) > 1 and "-" in self._settings.paths:
             rows = list(rows)
         thresholds = [policy.distinct_thresholds for policy in policies] or [()] * len(self.runs)
+        for run, own in zip(self.runs.values(), thresholds, strict=True) if policies else ():
+            run.use_screen(own, bundles=len(self.runs))
         *earlier, last = zip(self.runs.values(), thresholds, strict=True)
         scored: list[list[ScoredRow | Problem]] = []
         for run, own in earlier:

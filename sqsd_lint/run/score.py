@@ -14,6 +14,7 @@ from sqsd_lint.rules.findings import why_unscorable
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.given_rows import Given, select_given
 from sqsd_lint.run.panel import Panel
+from sqsd_lint.run.screen import OFF
 from sqsd_lint.types import Opinion, Problem, ScoredRow
 
 
@@ -39,6 +40,9 @@ def score(
     panel = Panel(settings, progress)
     lowest = [_lowest_threshold(run) for run in panel.runs.values()] if len(panel.runs) > 1 else []
     settings = replace(settings, staged=False, changed_since=None)
+    if settings.screen != OFF:
+        for run, policy in zip(panel.runs.values(), panel.policies(load_pack(settings.rules)), strict=True):
+            run.use_screen(policy.distinct_thresholds, bundles=len(panel.runs))
     selection, rows = select_given(settings, given, each_problem=True)
     with closing(selection):
         yield from selection.problems

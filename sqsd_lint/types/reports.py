@@ -80,6 +80,7 @@ class Coverage:
         unchanged: rows that the old version of a file holds already, which are not judged; no part of `rows`.
         not_read: files, folders and links that a search passed by and that may hold rows; no part of `files`.
         notes: what was left out for another reason, in words.
+        screened: rows that were not scored, since their risk lies below the lines (`common.screen`).
     """
 
     rows: int
@@ -91,10 +92,11 @@ class Coverage:
     unchanged: int = 0
     not_read: int = 0
     notes: tuple[str, ...] = ()
+    screened: int = 0
 
     @property
     def complete(self) -> bool:
-        return self.scored + self.allowed >= self.rows and self.unreadable_files == 0
+        return self.scored + self.screened + self.allowed >= self.rows and self.unreadable_files == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class Score:
         harm: the projection on the bundle's fitted direction; None where it has none.
         risk: what thresholds are compared with: SQSD, or what the bundle makes of it and of harm; where its
             calibration knows the length of answers, in scales of benign rows of the same length.
+        bound: of a row that was screened, not scored: what its risk lies below, and then `risk` itself; its
+            projections are NaN. None of every row with a score.
         window: the part of the row that all of this is about, where its answers are longer than one sequence,
             or where one of their parts is judged: the one of the highest risk.
         whole: the score of the row as a whole, where one of its parts is judged.
@@ -54,6 +56,7 @@ class Score:
     risk: float = float("nan")
     window: AnswerWindow | None = None
     whole: Score | None = None
+    bound: float | None = None
 
     def __post_init__(self) -> None:
         if math.isnan(self.risk):

@@ -16,8 +16,8 @@ _NOWHERE = Where("", 0, -1)
 
 
 def record(row: ScoredRow | Problem) -> dict[str, Any]:
-    """Return a row's place, scores and text; a row without a score has None for them, and says why."""
-    score = row.score if isinstance(row, ScoredRow) else None
+    """Return a row's place, scores and text; one without a score has None for them."""
+    score = row.score if isinstance(row, ScoredRow) and row.score.bound is None else None
     return {
         "file": row.where.file,
         "line": row.where.line or None,

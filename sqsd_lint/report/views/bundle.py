@@ -97,6 +97,11 @@ def print_bundle(facts: Mapping[str, Any], thresholds: Sequence[Threshold], stre
     _fact(page, "scoring", f"{facts['metric']}, {facts['expansion']} expansion, {modules}{update}")
     unknown = "" if len(facts["reach"]) == 2 else ": `sqsd-lint bundle verify` measures it"
     _fact(page, "reach", reach_text(facts["reach"]) + unknown)
+    if screen := facts.get("screen"):
+        costs = ", ".join(f"{recall} scores {100 * share:.0f} %" for recall, share in screen["exact"].items())
+        _fact(
+            page, "screen", f"{screen['digest'][:12]}; of its benign reference rows' tokens, recall {costs}"
+        )
     for warning in reach_warnings(facts["reach"]):
         _fact(page, "warning", warning)
     _fact(page, "size", f"{facts['bytes'] / 1e6:.1f} MB in {facts['path']}")
