@@ -28,6 +28,9 @@ def start() -> int:
         word = "terminated" if isinstance(error, Terminated) else "interrupted"
         print(f"error: {word}", file=sys.stderr)
         code = ExitCode.CANNOT_SCORE
+        # After an interrupt within an exec of text, as dataclasses have in imports, CPython ends by SIGINT,
+        # whoever has caught it, unless another exec has begun since.
+        exec("")
     _ignore_signals()  # nothing is left to be interrupted but the end of the process
     return code
 

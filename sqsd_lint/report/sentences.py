@@ -13,7 +13,7 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
 from sqsd_lint.errors import ExitCode
 from sqsd_lint.report import Options
-from sqsd_lint.rules.findings import score_name
+from sqsd_lint.rules.findings import CAVEAT, score_name
 from sqsd_lint.rules.registry import RULES
 from sqsd_lint.rules.rule import Scope
 from sqsd_lint.types import Opinion, Report, Severity, Violation
@@ -24,6 +24,11 @@ _LONGEST = 600
 def is_scored(violation: Violation) -> bool:
     """Whether the finding is the row's score itself."""
     return violation.score is not None and RULES.is_row_risk(violation.rule)
+
+
+def caveat(violation: Violation) -> str:
+    """Return what a message says beside the score, unescaped (`a part alone is no error`); "" if nothing."""
+    return violation.message.partition(CAVEAT)[2] if is_scored(violation) else ""
 
 
 def score_text(violation: Violation) -> str:

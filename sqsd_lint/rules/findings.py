@@ -146,6 +146,10 @@ def above_threshold(
     return f"{score_name(row.score)} {score}{rank} is at or above the {kind.value} line {value}{spec}{window}"
 
 
+# What stands between the comparison with a threshold and why it is no error.
+CAVEAT = "; "
+
+
 def why_no_error(row: ScoredRow, threshold: Threshold, policy: Policy) -> str:
     """Return why a row at or above a threshold is no error on its score alone, "" if it is one.
 

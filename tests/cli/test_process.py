@@ -180,3 +180,14 @@ def test_closed_streams_change_no_exit_code(args: str, code: int, closed: str, t
     assert done.returncode == code, done.stderr
     assert "This is a bug" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@posix
+def test_an_interrupt_within_an_exec_ends_in_words_too(tmp_path: Path) -> None:
+    process = begin(
+        "check",
+        cwd=tmp_path,
+        code=f"exec('import os, time; os.kill(os.getpid(), {int(signal.SIGINT)}); time.sleep(60)')\n",
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (3, "", "error: interrupted\n")

@@ -13,9 +13,9 @@ import pytest
 from sqsd_lint.common.escape import _UNSAFE
 from sqsd_lint.errors import UsageError
 from sqsd_lint.report import FORMATS, Options, write
-from sqsd_lint.types import Report
+from sqsd_lint.types import Report, Severity
 from tests.report.golden import render
-from tests.report.reports import CLEAR, DIFF, FULL, HOSTILE, MARKUP
+from tests.report.reports import CLEAR, DIFF, FULL, HOSTILE, MARKUP, high_risk
 
 pytestmark = pytest.mark.usefixtures("repository")
 
@@ -93,3 +93,10 @@ def test_a_format_loads_nothing_that_it_does_not_need(format: str, tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_says_why_a_high_score_is_no_error(format: str) -> None:
+    found = high_risk("data/train.jsonl", 12, 7.2, 99.95, "a row")
+    warned = replace(found, severity=Severity.WARNING, message=f"{found.message}; a part alone is no error")
+    assert "a part alone is no error" in render(replace(FULL, violations=(warned,)), format)

@@ -16,6 +16,7 @@ from sqsd_lint.report import Options
 from sqsd_lint.report.ranking import by_place
 from sqsd_lint.report.sentences import (
     answered,
+    caveat,
     coverage_line,
     coverage_notes,
     coverage_parts,
@@ -48,7 +49,8 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
 
 def _line(violation: Violation, options: Options) -> str:
     if is_scored(violation):
-        said = f"{named_score(violation)} {row_text(violation, options, _CELLS)}"
+        scored = ", ".join(filter(None, (named_score(violation), escape(caveat(violation)))))
+        said = f"{scored} {row_text(violation, options, _CELLS)}"
     else:
         said = escape(violation.message)
     place = escape(str(violation.where))

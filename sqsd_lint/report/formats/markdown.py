@@ -25,6 +25,7 @@ from sqsd_lint.report.head import short_digest
 from sqsd_lint.report.ranking import worst_first
 from sqsd_lint.report.sentences import (
     answered,
+    caveat,
     coverage_line,
     coverage_parts,
     is_scored,
@@ -152,7 +153,7 @@ def _row(group: FindingGroup, options: Options) -> Sequence[str]:
     elif violation.opinions and rank:
         sqsd = f"mean {rank}"
     text = code(violation.fingerprint if options.redact else violation.excerpt, _CELLS)
-    said = "" if is_scored(violation) else prose(violation.message)
+    said = prose(caveat(violation) if is_scored(violation) else violation.message)
     return (
         _MARKS[violation.severity],
         _place(violation.where),

@@ -22,6 +22,7 @@ from sqsd_lint.report.head import STYLES, bar_width, mark, print_head
 from sqsd_lint.report.rows import scores_by_bundle
 from sqsd_lint.report.sentences import (
     answered,
+    caveat,
     coverage_line,
     coverage_notes,
     coverage_parts,
@@ -214,8 +215,10 @@ def _print_message(page: Page, violation: Violation, indent: int, options: Optio
     if RULES.is_row_risk(violation.rule) and not options.verbose:
         if violation.opinions:
             page.line(_opinions(page, violation.opinions), indent)
-        elif violation.score is not None and violation.score.part:
-            page.line(Text(_part(violation.score), "dim"), indent)
+        elif violation.score is not None:
+            part = _part(violation.score) if violation.score.part else ""
+            if said := "; ".join(filter(None, (part, escape(caveat(violation))))):
+                page.line(Text(said, "dim"), indent)
         if violation.opinions or violation.score is not None:
             return
     page.line(Text(escape(violation.message)), indent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqsd_lint.rules.findings import above_threshold, why_no_error
+from sqsd_lint.rules.findings import CAVEAT, above_threshold, why_no_error
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.rule import Category, Option, RowRule
 from sqsd_lint.rules.threshold import THRESHOLD_SCHEMA, reaches
@@ -19,7 +19,7 @@ def _check(row: ScoredRow, policy: Policy) -> str:
         reason = why_no_error(row, error, policy)
     else:  # what a part alone would not be, this row is not either
         reason = "" if row.score.part else why_no_error(row, threshold, policy)
-    return said + (f"; {reason}" if reason else "")
+    return said + (CAVEAT + reason if reason else "")
 
 
 RULE = RowRule(
