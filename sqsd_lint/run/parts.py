@@ -37,7 +37,6 @@ class PartJudge:
         bound: rows of this risk as a whole and more are scored in parts; infinity for none.
         calibration: places parts among benign answers of their length; only asked where there is a bound.
         turns: which turns are trained on.
-        known: whether scores of parts can be had.
     """
 
     bound: float
