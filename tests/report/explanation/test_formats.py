@@ -18,6 +18,7 @@ from sqsd_lint.explain.model import Explanation, Spans
 from sqsd_lint.report import Options
 from sqsd_lint.report.views.explanation import write
 from sqsd_lint.resources import load_schema
+from sqsd_lint.types import AnswerPart
 from tests.report.explanation.explanations import ANSWER, FULL, HOSTILE, PLAIN, PROMPT, explanation
 from tests.report.golden import assert_golden
 
@@ -142,6 +143,10 @@ def test_a_part_that_was_cut_off_is_said_to_be_missing() -> None:
     left = len(ANSWER) - tokens.parts[-1].end
     assert f"{left} further characters not scored" in render(value)
     assert f"{left} further characters not scored" in render(value, "html")
+    score = replace(value.row.score, window=AnswerPart(1, 2, 0, 5, 9, 1), whole=value.row.score)
+    part = replace(value, row=replace(value.row, score=score))
+    for format in ("text", "html"):
+        assert f"{left} further characters outside of the part" in render(part, format)
 
 
 def test_an_answer_without_words_of_its_own_still_sums() -> None:

@@ -77,11 +77,12 @@ def _answers(explanation: Explanation) -> list[dict[str, Any]]:
         asked = next((m.content for m in reversed(messages[:number]) if m.role == "user"), "")
         own = [p for p in parts if p.message == number]
         content = messages[number].content
+        rest = content[own[-1].end :]
         answers.append(
             {
                 "prompt": excerpt(asked, _PROMPT_AT_MOST) if asked else "",
                 "tokens": [_token(content, part, hot, largest) for part in own],
-                "unscored": len(content) - own[-1].end if content[own[-1].end :].strip() else 0,
+                "rest": wording.rest_text(explanation, len(rest)) if rest.strip() else "",
             }
         )
     return answers

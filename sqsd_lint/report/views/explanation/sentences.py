@@ -34,6 +34,12 @@ def signed(value: float, beside: float) -> str:
     return text.replace("+", " ").replace("-", " ") if float(text) == 0 else text
 
 
+def rest_text(explanation: Explanation, left: int) -> str:
+    """Return what is said of the characters of an answer behind those that are explained."""
+    what = "outside of the part that is explained" if explanation.row.score.part else "not scored"
+    return f"{numbers.count(left, 'further character')} {what}"
+
+
 def other_name(explanation: Explanation) -> str:
     """Return what `Spans.other` is made of in this row."""
     calls = any(m.extra.get("tool_calls") for m in explanation.sample.messages)

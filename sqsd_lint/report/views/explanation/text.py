@@ -92,8 +92,8 @@ def _print_answer(page: Page, explanation: Explanation, options: Options) -> Non
         content = messages[number].content
         heat.print_heat(page, heat.heat_cells(content[:end], levels), _INDENT)
         if content[end:].strip():
-            left = numbers.count(len(content) - end, "further character")
-            page.line(Text(f"{page.glyphs.ellipsis} {left} not scored", "dim"), _INDENT)
+            rest = wording.rest_text(explanation, len(content) - end)
+            page.line(Text(f"{page.glyphs.ellipsis} {rest}", "dim"), _INDENT)
 
 
 def _print_parts(page: Page, explanation: Explanation, options: Options, top: int) -> None:
