@@ -146,7 +146,7 @@ def largest_of(normal_score: float, count: int) -> float:
         return -math.inf
     if chance < 1e-280:  # where floats end, the tail is that of exp(-z**2 / 2)
         return math.sqrt(normal_score**2 - 2 * math.log(count))
-    return -NormalDist().inv_cdf(chance)
+    return min(normal_score, -NormalDist().inv_cdf(chance))  # rounding must not raise it
 
 
 def _ranks(values: Sequence[float], counts: Floats) -> Floats:
