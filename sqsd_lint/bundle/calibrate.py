@@ -85,9 +85,10 @@ def calibrate(
     harm = bundle.manifest.directions.get(HARM)
     weight = harm.weight if harm else 0.0
 
-    stored = bundle.manifest.calibration
+    # What is known of kept sets beside their scores.
+    stored = bundle.manifest.calibration if any(each.kept for each in benign) else None
     before = None
-    if stored and stored.length and any(each.kept for each in benign):
+    if stored and stored.length:
         covered = stored.length.covered
         before = ReferenceRange(covered.tokens, covered.loss, covered.scripts, covered.forms)
     by_length = len(rows) >= FEWEST
@@ -104,10 +105,7 @@ def calibrate(
         return tuple(sorted(round(each, 3) if by_length else _rounded(each) for each in found))
 
     differences = (abs(risk(fast) - risk(exact)) for fast, exact in dtype_pairs)
-    # Kept scores were compared between dtypes when they were made.
-    tolerance = max(differences, default=0.0)
-    if stored and any(each.kept for each in benign):
-        tolerance = max(tolerance, stored.tolerance)
+    tolerance = max(*differences, stored.tolerance if stored else 0.0, 0.0)
     calibration = StoredCalibration(
         benign=risks(benign),
         harmful=risks(harmful),

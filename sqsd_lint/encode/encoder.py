@@ -115,7 +115,7 @@ class Encoder:
         return self._whole(self._tokens(sample))
 
     def encode_parts(self, sample: Sample) -> list[Encoded]:
-        """As `encode`; of a sample that would lose a part of its answers, the windows, if they are asked for.
+        """Return what `encode` does; of a sample that would lose a part of its answers, windows if asked for.
 
         Raises:
             UnencodableError: the template refuses the conversation, or no response token is left.
@@ -134,7 +134,7 @@ class Encoder:
         return [encoded for encoded, _ in self._answer_parts(self._tokens(sample))]
 
     def locate_parts(self, sample: Sample) -> list[tuple[Encoded, list[Place | None]]]:
-        """As `encode_parts`, and for each token its place in the messages' own words.
+        """Return what `encode_parts` does, and for each token its place in the messages' own words.
 
         Raises:
             UnencodableError: the template refuses the conversation, or no response token is left.
@@ -149,7 +149,7 @@ class Encoder:
         return self._located(sample, tokens, found)
 
     def locate_answer_parts(self, sample: Sample) -> list[tuple[Encoded, list[Place | None]]]:
-        """As `answer_parts`, and for each token its place in the messages' own words.
+        """Return what `answer_parts` does, and for each token its place in the messages' own words.
 
         Raises:
             UnencodableError: the template refuses the conversation, or no response token is left.

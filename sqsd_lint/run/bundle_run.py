@@ -104,7 +104,7 @@ class BundleRun:
         )
 
     def use_screen(self, thresholds: Sequence[Threshold], *, bundles: int = 1) -> None:
-        """From here on pass by rows far below these thresholds, if the settings ask for it (`run.screen`).
+        """Pass by rows far below these thresholds from here on, if the settings ask for it (`run.screen`).
 
         Args:
             bundles: how many judge.

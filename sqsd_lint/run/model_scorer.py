@@ -106,7 +106,7 @@ class ModelScorer(CachedScorer):
         yield from self._score(samples, encoder.encode_parts)
 
     def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
-        """As `score`, the score of each sample's worst part; a sample of one part is that part."""
+        """Yield the score of each sample's worst part, as `score` does; a sample of one part is that part."""
         encoder, _ = self._load()
         yield from self._score(samples, encoder.answer_parts)
 

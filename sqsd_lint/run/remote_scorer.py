@@ -102,7 +102,7 @@ class RemoteScorer(CachedScorer):
         yield from self._ask(samples, self.asked)
 
     def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
-        """As `score`, the score of each sample's worst part.
+        """Yield the score of each sample's worst part, otherwise as `score` does.
 
         Raises:
             ScorerError: as `score`.

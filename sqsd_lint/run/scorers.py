@@ -86,7 +86,7 @@ class SampleScorer(Protocol):
         """Return the scores that are known of samples' worst parts, by fingerprint."""
 
     def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
-        """As `score`, the score of each sample's worst part."""
+        """Yield the score of each sample's worst part, otherwise as `score` does."""
 
     def release(self) -> None:
         """Let go of what takes memory; what `notes` has to say stays."""

@@ -96,7 +96,7 @@ class SpreadScorer(ModelScorer):
             yield from self._spread(samples)
 
     def score_parts(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Score | Problem]]:
-        """As `score`, the score of each sample's worst part.
+        """Yield the score of each sample's worst part, otherwise as `score` does.
 
         Raises:
             CannotScoreError: as `score`.

@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -284,19 +285,17 @@ class TestForgedObjects:
 
     @pytest.mark.parametrize("end", ["^{tree}", ":conf", ":conf/sqsd-lint.toml"])
     def test_no_policy_is_read_by_way_of_one(self, two_commits: Repository, end: str) -> None:
-        policy = PolicyRef("honest")
-        assert policy.read("conf/sqsd-lint.toml") == b"threshold = 1\n"
-        assert policy.read("conf/none.toml") is None
-        policy.close()
+        with closing(PolicyRef("honest")) as policy:
+            assert policy.read("conf/sqsd-lint.toml") == b"threshold = 1\n"
+            assert policy.read("conf/none.toml") is None
         self.forge(two_commits, f"honest{end}", f"HEAD{end}")
         # Git itself shows the other one.
         assert two_commits.git("cat-file", "-p", "honest:conf/sqsd-lint.toml") == "threshold = 1000"
-        policy = PolicyRef("honest")
-        try:
-            with pytest.raises(ConfigError, match="its content is not what its name is the digest of"):
-                policy.read("conf/sqsd-lint.toml")
-        finally:
-            policy.close()
+        with (
+            closing(PolicyRef("honest")) as policy,
+            pytest.raises(ConfigError, match="its content is not what its name is the digest of"),
+        ):
+            policy.read("conf/sqsd-lint.toml")
 
     def test_a_forged_commit_is_none(self, two_commits: Repository) -> None:
         self.forge(two_commits, "honest", "HEAD")
@@ -319,12 +318,8 @@ class TestForgedObjects:
         own = two_commits.root / ".git/objects" / honest[:2] / honest[2:]
         own.rename(place)
         monkeypatch.setenv("GIT_ALTERNATE_OBJECT_DIRECTORIES", str(alternate))
-        policy = PolicyRef("honest")
-        try:
-            with pytest.raises(ConfigError, match="digest"):
-                policy.read("conf/sqsd-lint.toml")
-        finally:
-            policy.close()
+        with closing(PolicyRef("honest")) as policy, pytest.raises(ConfigError, match="digest"):
+            policy.read("conf/sqsd-lint.toml")
 
     def test_a_large_file_is_hashed_as_it_is_copied(self, repo: Repository) -> None:
         repo.write("a.jsonl", lines(*range(40_000)))
