@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
-from sqsd_lint.rules import FineTuneSettings, Pack, Policy, is_near, make_policy
+from sqsd_lint.rules import FineTuneSettings, Pack, Policy, SecondLook, is_near, make_policy
 from sqsd_lint.run.cached_scorer import calibration_of
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.parts import PartJudge
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
 from sqsd_lint.run.screen import RowScreen, open_screen
-from sqsd_lint.run.shards import score_rows
+from sqsd_lint.run.shards import SHARD_ROWS, score_rows
 from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt, trained_form
 from sqsd_lint.samples.invisible import invisible_characters
@@ -30,8 +30,19 @@ _TOLERANCE_ROWS = 100
 # Rows near a threshold whose exact scores are looked up together.
 _LOOK_UP = 256
 
+# Rows near a threshold that are held until they are scored exactly, all at once: a file may have any number.
+_HELD = SHARD_ROWS
+
 # Float32 scores differ between devices and batch shapes by rounding alone, far below this.
 _FLOAT32_TOLERANCE = 1e-3
+
+
+@dataclass(slots=True)
+class _NearRows:
+    """The rows with one fingerprint that are near a threshold; so many of them are still to be settled."""
+
+    sample: Sample
+    left: int = 0
 
 
 class BundleRun:
@@ -54,7 +65,10 @@ class BundleRun:
         self.cached = 0
         self.parts_missing = ""
         self.parts = self._part_judge()
-        self._near: dict[str, Sample] = {}
+        self._thresholds: tuple[Threshold, ...] = ()
+        self._second_look: SecondLook | None = None
+        self._near: dict[str, _NearRows] = {}  # by fingerprint
+        self._exact = self._indifferent = 0  # rows near a threshold, with an exact score, and without need
         self._in_parts = self._by_part = 0  # rows, of which the last are judged by one
         self._in_windows = self._with_earlier = 0  # rows
         self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
@@ -114,77 +128,98 @@ class BundleRun:
         )
 
     def score(
-        self, rows: Iterable[Sample | Problem], thresholds: Sequence[Threshold] = ()
+        self,
+        rows: Iterable[Sample | Problem],
+        thresholds: Sequence[Threshold] = (),
+        second_look: SecondLook | None = None,
     ) -> Iterator[ScoredRow | Problem]:
         """Yield the rows with their scores, in their order; problems pass through. Lets go of the model then.
 
         Args:
             thresholds: samples that score near one of them are kept for `settle`.
+            second_look: of these it takes those whose verdict an exact score can change; None takes all.
         """
-        tolerance = self._tolerance()
+        self._thresholds, self._second_look = tuple(thresholds), second_look
         for item in score_rows(rows, self.scores):
             if isinstance(item, Problem):
                 yield item
                 continue
             sample, score = item
             row = self.scored_row(sample, score)
-            near = is_near(row.score, thresholds, tolerance)
-            if near or self.parts.is_near(row.score, thresholds, tolerance):
-                self._near[sample.fingerprint] = sample
+            if self._is_near(row):
+                if self._decides(row):
+                    self._near.setdefault(row.fingerprint, _NearRows(sample)).left += 1
+                else:
+                    self._indifferent += 1
             yield row
         if self.progress:
             self.progress.stop()
         self.scorer.release()
 
+    def _is_near(self, row: ScoredRow) -> bool:
+        lines, tolerance = self._thresholds, self._tolerance()
+        return is_near(row.score, lines, tolerance) or self.parts.is_near(row.score, lines, tolerance)
+
+    def _decides(self, row: ScoredRow) -> bool:
+        return self._second_look is None or self._second_look.decides(row, self._tolerance())
+
     def settle(self, rows: Iterable[ScoredRow | Problem]) -> Iterator[ScoredRow | Problem]:
         """Yield rows, those near a threshold scored again in exact mode, so that no device decides a verdict.
 
-        Rows near a threshold come later than the others, unless their exact scores are known; no other row
-        is held.
+        Rows near a threshold come later than the others, unless their exact scores are known. So many are
+        held at most, of however many there are; no other row is held.
 
         Args:
             rows: what `score` yields.
         """
         exact: SampleScorer | None = None
-        held: list[ScoredRow] = []  # of them, what is still to be looked up comes last
-        looked_up = 0
-        known: dict[str, Score] = {}  # exact scores that were known before
+        fresh: list[ScoredRow] = []  # exact scores still to be looked up
+        held: list[ScoredRow] = []  # not known
         for row in rows:
-            if isinstance(row, Problem):
+            kept = isinstance(row, ScoredRow) and row.fingerprint in self._near
+            if isinstance(row, Problem) or not (kept and self._is_near(row) and self._decides(row)):
                 yield row
                 continue
-            if row.fingerprint not in self._near:
-                yield self._settled(row, known.get(row.fingerprint))
+            fresh.append(row)
+            if len(fresh) < _LOOK_UP:
                 continue
-            held.append(row)
-            if len(held) - looked_up == _LOOK_UP:
-                exact = exact or self.new_scorer(exact=True)
-                fresh = held[looked_up:]
-                found = self._recall(
-                    exact, {each.fingerprint: self._near[each.fingerprint] for each in fresh}
-                )
-                known.update(found)
-                del held[looked_up:]
-                for each in fresh:
-                    if each.fingerprint in found:
-                        self._near.pop(each.fingerprint, None)  # its sample is not needed any more
-                        yield self._settled(each, found[each.fingerprint])
-                    else:
-                        held.append(each)
-                looked_up = len(held)
-        if not held:
-            return
+            exact = exact or self.new_scorer(exact=True)
+            found = self._recall(exact, self._samples(fresh))
+            held += (row for row in fresh if row.fingerprint not in found)
+            yield from self._all_settled([row for row in fresh if row.fingerprint in found], found)
+            fresh = []
+            if len(held) >= _HELD:
+                yield from self._score_again(exact, held)
+                held = []
+        if held or fresh:
+            yield from self._score_again(exact or self.new_scorer(exact=True), held + fresh)
+
+    def _score_again(self, exact: SampleScorer, rows: Sequence[ScoredRow]) -> Iterator[ScoredRow]:
+        """Yield rows with their exact scores; no model is left in memory."""
         if self.progress:
-            self.progress.status(f"scoring {len(held)} rows near a line again, exactly")
-        exact = exact or self.new_scorer(exact=True)
-        left = {key: self._near[key] for row in held if (key := row.fingerprint) in self._near}
-        scores, _ = self._judged_with(exact, list(left.values()))
+            self.progress.status(f"scoring {len(rows):,} rows near a line again, exactly")
+        self.scorer.release()  # it is loaded anew for the rest of the rows, if there are any
+        scores, _ = self._judged_with(exact, list(self._samples(rows).values()))
         self._cache_notes = exact.cache_notes
         exact.release()
         if self.progress:
             self.progress.stop()
-        for row in held:
-            yield self._settled(row, scores.get(row.fingerprint) or known.get(row.fingerprint))
+        yield from self._all_settled(rows, scores)
+
+    def _samples(self, rows: Sequence[ScoredRow]) -> dict[str, Sample]:
+        return {row.fingerprint: self._near[row.fingerprint].sample for row in rows}
+
+    def _all_settled(
+        self, rows: Sequence[ScoredRow], scores: Mapping[str, Score | Problem]
+    ) -> Iterator[ScoredRow]:
+        for row in rows:
+            near = self._near[row.fingerprint]
+            near.left -= 1
+            if not near.left:  # the sample is not needed any more
+                del self._near[row.fingerprint]
+            settled = self._settled(row, scores.get(row.fingerprint))
+            self._exact += settled.score.exact
+            yield settled
 
     def _settled(self, row: ScoredRow, score: Score | Problem | None) -> ScoredRow:
         if not isinstance(score, Score):
@@ -351,6 +386,7 @@ class BundleRun:
     def row_notes(self) -> tuple[str, ...]:
         """How rows were scored that are not scored in one piece, with counts."""
         notes = [self._screen_note] if self._screen_note else []
+        notes += self._near_notes()
         if count := self._in_windows:
             have = "row has an answer" if count == 1 else "rows have answers"
             notes.append(
@@ -366,6 +402,16 @@ class BundleRun:
             have = "row has" if count == 1 else "rows have"
             notes.append(f"{count:,} {have} earlier answers, which `turns = last` leaves unscored")
         return tuple(notes)
+
+    def _near_notes(self) -> Iterator[str]:
+        if count := self._exact:
+            lie, their = ("row lies", "its exact score") if count == 1 else ("rows lie", "their exact scores")
+            yield (
+                f"{count:,} {lie} so near a line that another device may decide otherwise: judged by {their}"
+            )
+        if count := self._indifferent:
+            lies = "row near a line was" if count == 1 else "rows near a line were"
+            yield f"{count:,} {lies} not scored again exactly: the verdict is the same on either side of it"
 
     @property
     def cache_notes(self) -> tuple[str, ...]:
