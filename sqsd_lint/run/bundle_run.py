@@ -158,7 +158,9 @@ class BundleRun:
 
     def _is_near(self, row: ScoredRow) -> bool:
         lines, tolerance = self._thresholds, self._tolerance()
-        return is_near(row.score, lines, tolerance) or self.parts.is_near(row.score, lines, tolerance)
+        # As a whole a row is counted by SQSD202, and told from one of which a part alone reaches a line.
+        near = any(is_near(score, lines, tolerance) for score in (row.score, row.score.of_row))
+        return near or self.parts.is_near(row.score, lines, tolerance)
 
     def _decides(self, row: ScoredRow) -> bool:
         return self._second_look is None or self._second_look.decides(row, self._tolerance())
