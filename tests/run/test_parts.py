@@ -318,7 +318,7 @@ def test_exact_mode_decides_which_rows_are_cut_where_a_part_decides(
         assert row.score.exact == (abs(bound - whole) < 1e-3)
 
 
-def test_a_row_that_a_part_decides_is_scored_again_if_it_is_near_a_line_as_a_whole(settings: Settings) -> None:
+def test_a_row_judged_by_a_part_is_scored_again_if_it_is_near_a_line_as_a_whole(settings: Settings) -> None:
     one = judged_by_part(run_check.check(settings))[0]
     whole, part = one.score.of_row.risk, one.score.risk
     assert part - whole > 1e-2
