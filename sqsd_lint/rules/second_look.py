@@ -58,8 +58,8 @@ class SecondLook:
         for line in self.policy.distinct_thresholds:
             if is_near(row.score, (line,), tolerance):
                 risks |= {line.value, math.nextafter(line.value, -math.inf)}
-        for risk in risks:
-            for loss in (row.score.loss, *_OTHER_LOSSES):
+        for loss in (row.score.loss, *_OTHER_LOSSES):
+            for risk in risks:
                 yield replace(row, score=replace(row.score, risk=risk, loss=loss))
 
     def _verdict(self, row: ScoredRow) -> Hashable:

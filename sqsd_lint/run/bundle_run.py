@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqsd_lint.bundle.cache import cache_root
@@ -22,7 +23,7 @@ from sqsd_lint.run.shards import SHARD_ROWS, score_rows
 from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt, trained_form
 from sqsd_lint.samples.invisible import invisible_characters
-from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
+from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold, Where
 
 # How many rows the tolerance between dtypes is measured on.
 _TOLERANCE_ROWS = 100
@@ -40,10 +41,10 @@ _FLOAT32_TOLERANCE = 1e-3
 
 @dataclass(slots=True)
 class _NearRows:
-    """The rows with one fingerprint that are near a threshold; so many of them are still to be settled."""
+    """The rows with one fingerprint that are still to be scored again, counted by their places."""
 
     sample: Sample
-    left: int = 0
+    left: Counter[Where] = field(default_factory=Counter)
 
 
 class BundleRun:
@@ -66,8 +67,6 @@ class BundleRun:
         self.cached = 0
         self.parts_missing = ""
         self.parts = self._part_judge()
-        self._thresholds: tuple[Threshold, ...] = ()
-        self._second_look: SecondLook | None = None
         self._near: dict[str, _NearRows] = {}  # by fingerprint
         self._exact = self._indifferent = 0  # rows near a threshold, with an exact score, and without need
         self._in_parts = self._by_part = 0  # rows, of which the last are judged by one
@@ -137,19 +136,20 @@ class BundleRun:
         """Yield the rows with their scores, in their order; problems pass through. Lets go of the model then.
 
         Args:
-            thresholds: samples that score near one of them are kept for `settle`.
-            second_look: of these it takes those whose verdict an exact score can change; None takes all.
+            thresholds: samples that score near one of them are kept until `settle` has taken their rows.
+            second_look: tells which of these an exact score can change the verdict of; the others are not
+                scored again. None takes all.
         """
-        self._thresholds, self._second_look = tuple(thresholds), second_look
+        tolerance = self._tolerance()
         for item in score_rows(rows, self.scores):
             if isinstance(item, Problem):
                 yield item
                 continue
             sample, score = item
             row = self.scored_row(sample, score)
-            if self._is_near(row):
-                if self._decides(row):
-                    self._near.setdefault(row.fingerprint, _NearRows(sample)).left += 1
+            if self._is_near(row, thresholds, tolerance):
+                if second_look is None or second_look.decides(row, tolerance):
+                    self._near.setdefault(row.fingerprint, _NearRows(sample)).left[row.where] += 1
                 else:
                     self._indifferent += 1
             yield row
@@ -157,20 +157,16 @@ class BundleRun:
             self.progress.stop()
         self.scorer.release()
 
-    def _is_near(self, row: ScoredRow) -> bool:
-        lines, tolerance = self._thresholds, self._tolerance()
+    def _is_near(self, row: ScoredRow, thresholds: Sequence[Threshold], tolerance: float) -> bool:
         # As a whole a row is counted by SQSD202, and told from one of which a part alone reaches a line.
-        near = any(is_near(score, lines, tolerance) for score in (row.score, row.score.of_row))
-        return near or self.parts.is_near(row.score, lines, tolerance)
-
-    def _decides(self, row: ScoredRow) -> bool:
-        return self._second_look is None or self._second_look.decides(row, self._tolerance())
+        near = any(is_near(score, thresholds, tolerance) for score in (row.score, row.score.of_row))
+        return near or self.parts.is_near(row.score, thresholds, tolerance)
 
     def settle(self, rows: Iterable[ScoredRow | Problem]) -> Iterator[ScoredRow | Problem]:
         """Yield rows, those near a threshold scored again in exact mode, so that no device decides a verdict.
 
-        Rows near a threshold come later than the others, unless their exact scores are known. So many are
-        held at most, of however many there are; no other row is held.
+        Rows near a threshold come later than the others, unless their exact scores are known. Of however many
+        there are, some thousands are held until they are scored together; no other row is held.
 
         Args:
             rows: what `score` yields.
@@ -179,8 +175,8 @@ class BundleRun:
         fresh: list[ScoredRow] = []  # exact scores still to be looked up
         held: list[ScoredRow] = []  # not known
         for row in rows:
-            kept = isinstance(row, ScoredRow) and row.fingerprint in self._near
-            if isinstance(row, Problem) or not (kept and self._is_near(row) and self._decides(row)):
+            near = None if isinstance(row, Problem) else self._near.get(row.fingerprint)
+            if isinstance(row, Problem) or near is None or row.where not in near.left:
                 yield row
                 continue
             fresh.append(row)
@@ -217,7 +213,7 @@ class BundleRun:
     ) -> Iterator[ScoredRow]:
         for row in rows:
             near = self._near[row.fingerprint]
-            near.left -= 1
+            near.left -= Counter((row.where,))
             if not near.left:  # the sample is not needed any more
                 del self._near[row.fingerprint]
             settled = self._settled(row, scores.get(row.fingerprint))
