@@ -99,7 +99,7 @@ def load_for_scoring(
     """
     from sqsd_lint.scoring.llama import load_llama
 
-    if not (device_map or quantize):
+    if device.type in ("cpu", "cuda") and not (device_map or quantize):
         plain = load_llama(folder, torch.float32 if base_adapter else dtype)
         if plain is not None:
             return _finished(plain, base_adapter, device, dtype)
