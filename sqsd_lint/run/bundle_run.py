@@ -67,11 +67,13 @@ class BundleRun:
         self.cached = 0
         self.parts_missing = ""
         self.parts = self._part_judge()
+        self._thresholds: tuple[Threshold, ...] = ()
+        self._second_look: SecondLook | None = None
         self._near: dict[str, _NearRows] = {}  # by fingerprint
-        self._exact = self._indifferent = 0  # rows near a threshold, with an exact score, and without need
+        self._again: list[SampleScorer] = []  # of rows near a threshold, the exact one last
+        self._exact = self._in_float32 = self._indifferent = 0  # rows near a threshold, by what judges them
         self._in_parts = self._by_part = 0  # rows, of which the last are judged by one
         self._in_windows = self._with_earlier = 0  # rows
-        self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
         self._screen: RowScreen | None = None
         self._screen_note = ""
 
@@ -140,39 +142,47 @@ class BundleRun:
             second_look: tells which of these an exact score can change the verdict of; the others are not
                 scored again. None takes all.
         """
-        tolerance = self._tolerance()
+        self._thresholds, self._second_look = tuple(thresholds), second_look
         for item in score_rows(rows, self.scores):
             if isinstance(item, Problem):
                 yield item
                 continue
             sample, score = item
             row = self.scored_row(sample, score)
-            if self._is_near(row, thresholds, tolerance):
-                if second_look is None or second_look.decides(row, tolerance):
-                    self._near.setdefault(row.fingerprint, _NearRows(sample)).left[row.where] += 1
-                else:
-                    self._indifferent += 1
+            if self._is_in_doubt(row, self.scorer):
+                self._near.setdefault(row.fingerprint, _NearRows(sample)).left[row.where] += 1
+            elif self._is_near(row, self.scorer):
+                self._indifferent += 1
             yield row
         if self.progress:
             self.progress.stop()
         self.scorer.release()
 
-    def _is_near(self, row: ScoredRow, thresholds: Sequence[Threshold], tolerance: float) -> bool:
+    def _is_near(self, row: ScoredRow, scorer: SampleScorer) -> bool:
+        lines, tolerance = self._thresholds, self._tolerance(scorer)
         # As a whole a row is counted by SQSD202, and told from one of which a part alone reaches a line.
-        near = any(is_near(score, thresholds, tolerance) for score in (row.score, row.score.of_row))
-        return near or self.parts.is_near(row.score, thresholds, tolerance)
+        near = any(is_near(score, lines, tolerance) for score in (row.score, row.score.of_row))
+        return near or self.parts.is_near(row.score, lines, tolerance)
+
+    def _is_in_doubt(self, row: ScoredRow, scorer: SampleScorer) -> bool:
+        """Tell whether an exact score can change the verdict on a row, as the scorer has scored it."""
+        if not self._is_near(row, scorer):
+            return False
+        return self._second_look is None or self._second_look.decides(row, self._tolerance(scorer))
 
     def settle(self, rows: Iterable[ScoredRow | Problem]) -> Iterator[ScoredRow | Problem]:
         """Yield rows, those near a threshold scored again in exact mode, so that no device decides a verdict.
 
-        Rows near a threshold come later than the others, unless their exact scores are known. Of however many
+        Where the run does not compute in float32, they are first scored in that, in batches, and only those
+        that are still near a threshold in exact mode.
+
+        Rows near a threshold come later than the others, unless their scores are known. Of however many
         there are, some thousands are held until they are scored together; no other row is held.
 
         Args:
             rows: what `score` yields.
         """
-        exact: SampleScorer | None = None
-        fresh: list[ScoredRow] = []  # exact scores still to be looked up
+        fresh: list[ScoredRow] = []  # scores still to be looked up
         held: list[ScoredRow] = []  # not known
         for row in rows:
             near = None if isinstance(row, Problem) else self._near.get(row.fingerprint)
@@ -182,43 +192,71 @@ class BundleRun:
             fresh.append(row)
             if len(fresh) < _LOOK_UP:
                 continue
-            exact = exact or self.new_scorer(exact=True)
-            found = self._recall(exact, self._samples(fresh))
-            held += (row for row in fresh if row.fingerprint not in found)
-            yield from self._all_settled([row for row in fresh if row.fingerprint in found], found)
+            known, unknown = self._score_again(fresh, recall=True)
+            yield from known
+            held += unknown
             fresh = []
             if len(held) >= _HELD:
-                yield from self._score_again(exact, held)
+                yield from self._score_again(held)[0]
                 held = []
         if held or fresh:
-            yield from self._score_again(exact or self.new_scorer(exact=True), held + fresh)
+            yield from self._score_again(held + fresh)[0]
 
-    def _score_again(self, exact: SampleScorer, rows: Sequence[ScoredRow]) -> Iterator[ScoredRow]:
-        """Yield rows with their exact scores; no model is left in memory."""
+    def _score_again(
+        self, rows: list[ScoredRow], *, recall: bool = False
+    ) -> tuple[list[ScoredRow], list[ScoredRow]]:
+        """Return rows as they are judged, and those of which a score that it takes is not known.
+
+        Args:
+            recall: compute nothing.
+        """
+        if not self._again:
+            cache_scores = self.settings.cache
+            float32 = None
+            if self.scorer.dtype != "float32":
+                float32 = self._source.float32_scorer(cache_scores=cache_scores)
+            self._again = [*([float32] if float32 else []), self.new_scorer(exact=True)]
+        judged: list[ScoredRow] = []
+        unknown: list[ScoredRow] = []
+        for scorer in self._again:
+            samples = {row.fingerprint: self._near[row.fingerprint].sample for row in rows}
+            if not samples:
+                break
+            scores = self._recall(scorer, samples) if recall else self._score_alone(scorer, samples)
+            near = []
+            for row in rows:
+                score = scores.get(row.fingerprint)
+                settled = self._settled(row, score)
+                if score is None:
+                    unknown.append(row)
+                elif scorer.exact or isinstance(score, Problem) or not self._is_in_doubt(settled, scorer):
+                    judged.append(settled)
+                else:
+                    near.append(row)
+            rows = near
+        for row in judged:
+            self._exact += row.score.exact
+            self._in_float32 += not self._again[0].exact and not row.score.exact
+            self._let_go(row)
+        return judged, unknown
+
+    def _score_alone(self, scorer: SampleScorer, samples: Mapping[str, Sample]) -> dict[str, Score | Problem]:
+        """Return scores of samples by fingerprint; no model is in memory but for that."""
         if self.progress:
-            self.progress.status(f"scoring {len(rows):,} rows near a line again, exactly")
+            how = "exactly" if scorer.exact else "in float32"
+            self.progress.status(f"scoring {len(samples):,} rows near a line again, {how}")
         self.scorer.release()  # it is loaded anew for the rest of the rows, if there are any
-        scores, _ = self._judged_with(exact, list(self._samples(rows).values()))
-        self._cache_notes = exact.cache_notes
-        exact.release()
+        scores, _ = self._judged_with(scorer, list(samples.values()))
+        scorer.release()
         if self.progress:
             self.progress.stop()
-        yield from self._all_settled(rows, scores)
+        return scores
 
-    def _samples(self, rows: Sequence[ScoredRow]) -> dict[str, Sample]:
-        return {row.fingerprint: self._near[row.fingerprint].sample for row in rows}
-
-    def _all_settled(
-        self, rows: Sequence[ScoredRow], scores: Mapping[str, Score | Problem]
-    ) -> Iterator[ScoredRow]:
-        for row in rows:
-            near = self._near[row.fingerprint]
-            near.left -= Counter((row.where,))
-            if not near.left:  # the sample is not needed any more
-                del self._near[row.fingerprint]
-            settled = self._settled(row, scores.get(row.fingerprint))
-            self._exact += settled.score.exact
-            yield settled
+    def _let_go(self, row: ScoredRow) -> None:
+        near = self._near[row.fingerprint]
+        near.left -= Counter((row.where,))
+        if not near.left:  # the sample is not needed any more
+            del self._near[row.fingerprint]
 
     def _settled(self, row: ScoredRow, score: Score | Problem | None) -> ScoredRow:
         if not isinstance(score, Score):
@@ -282,7 +320,7 @@ class BundleRun:
         return scores, cached
 
     def _slack(self, scorer: SampleScorer) -> float:
-        return 0.0 if scorer.exact else self._tolerance()
+        return 0.0 if scorer.exact else self._tolerance(scorer)
 
     def _score_with(
         self, scorer: SampleScorer, samples: Sequence[Sample]
@@ -375,9 +413,9 @@ class BundleRun:
         self.cached += len(cached)
         return [(fast, a) for f, fast in picked if isinstance(a := exact[f], Score)]
 
-    def _tolerance(self) -> float:
-        """Return how far a fast score may lie from the exact one, in score units."""
-        if self.scorer.dtype == "float32":
+    def _tolerance(self, scorer: SampleScorer) -> float:
+        """Return how far a scorer's score may lie from the exact one, in score units."""
+        if scorer.dtype == "float32":
             return _FLOAT32_TOLERANCE
         return self.calibration.tolerance if self.calibration else 0.0
 
@@ -403,11 +441,13 @@ class BundleRun:
         return tuple(notes)
 
     def _near_notes(self) -> Iterator[str]:
-        if count := self._exact:
-            lie, their = ("row lies", "its exact score") if count == 1 else ("rows lie", "their exact scores")
-            yield (
-                f"{count:,} {lie} so near a line that another device may decide otherwise: judged by {their}"
-            )
+        if count := self._exact + self._in_float32:
+            lie, their = ("row lies", "its") if count == 1 else ("rows lie", "their")
+            scores = "score" if count == 1 else "scores"
+            how = f"{their} exact {scores}"
+            if self._in_float32:
+                how = f"{their} {scores} in float32, {self._exact:,} still near by the exact one"
+            yield f"{count:,} {lie} so near a line that another device may decide otherwise: judged by {how}"
         if count := self._indifferent:
             lies = "row near a line was" if count == 1 else "rows near a line were"
             yield f"{count:,} {lies} not scored again exactly: the verdict is the same on either side of it"
@@ -415,4 +455,5 @@ class BundleRun:
     @property
     def cache_notes(self) -> tuple[str, ...]:
         """What the reader has to know about the state of the score cache."""
-        return tuple(dict.fromkeys((*self.scorer.cache_notes, *self._cache_notes)))
+        scorers = (self.scorer, *self._again)
+        return tuple(dict.fromkeys(note for scorer in scorers for note in scorer.cache_notes))

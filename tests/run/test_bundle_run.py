@@ -123,6 +123,69 @@ def test_a_row_whose_verdict_is_the_same_on_either_side_is_not_scored_again(
     assert exact == [[fast[2].fingerprint], []]
 
 
+@pytest.fixture
+def in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs take what they are told for the number format in use, and bfloat16 for coarse."""
+    coarse = {"bfloat16": 10.0, "float32": 1e-3}
+    monkeypatch.setattr("sqsd_lint.run.model_scorer.resolve", lambda device, dtype, cache: ("cpu", dtype))
+    monkeypatch.setattr(BundleRun, "_tolerance", lambda self, scorer: coarse[scorer.dtype])
+
+
+@pytest.mark.usefixtures("in_bfloat16")
+def test_from_another_format_float32_leaves_few_rows_to_exact_mode(
+    tiny_run: Run, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = [row for row in BundleRun(tiny_run()).score(samples) if isinstance(row, ScoredRow)]
+    ranked = sorted(plain, key=lambda row: row.score.sqsd)
+    apart = next(
+        row
+        for i, row in enumerate(ranked[1:-1], 1)
+        if min(row.score.sqsd - ranked[i - 1].score.sqsd, ranked[i + 1].score.sqsd - row.score.sqsd) > 2e-3
+    )
+    lines = [Threshold("raw", apart.score.sqsd + 1e-5)]
+    asked: list[tuple[str, bool, int]] = []
+    score = ModelScorer.score
+
+    def counted(self: ModelScorer, samples: list[Sample]) -> Iterator[object]:
+        asked.append((self.dtype, self.exact, len(samples)))
+        return score(self, samples)
+
+    monkeypatch.setattr(ModelScorer, "score", counted)
+    settled: list[list[ScoredRow | Problem]] = []
+    for at_once in (256, 1):  # the second time from the cache alone
+        monkeypatch.setattr("sqsd_lint.run.bundle_run._LOOK_UP", at_once)
+        run = BundleRun(tiny_run(dtype="bfloat16"))
+        assert run.scorer.dtype == "bfloat16"
+        settled.append(list(run.settle(run.score(samples, lines))))
+        (note,) = run.row_notes
+        assert note.endswith("judged by their scores in float32, 1 still near by the exact one")
+        assert not run._near
+    # The rows' scores in float32 were known from the first run above.
+    assert asked == [("bfloat16", False, 8), ("float32", True, 1)]
+    first, again = ({row.where: row for row in rows if is_row(row)} for rows in settled)
+    assert first == again
+    assert [key for key, row in first.items() if row.score.exact] == [apart.where]
+    expected = {row.where: row.score for row in plain if row is not apart}
+    assert {key: first[key].score for key in expected} == expected, "in float32, as they are without bfloat16"
+
+
+@pytest.mark.usefixtures("in_bfloat16")
+def test_float32_and_exact_mode_decide_as_exact_mode_alone(
+    tiny_run: Run, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_run(dtype="bfloat16", cache=False)
+    run = BundleRun(settings)
+    run.scorer = run.new_scorer(exact=True)
+    exact = {row.where: row.score.sqsd for row in run.score(samples) if is_row(row)}
+    for value in exact.values():
+        line = [Threshold("raw", value)]
+        run = BundleRun(settings)
+        for row in run.settle(run.score(samples, line)):
+            assert is_row(row)
+            assert (row.score.sqsd >= value) == (exact[row.where] >= value)
+            assert row.score.exact == (abs(exact[row.where] - value) <= 1e-3)
+
+
 def test_without_a_near_row_nothing_is_settled(
     tiny_run: Run, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
