@@ -223,7 +223,7 @@ class Scorer:
             full[row, at] = gradient
             if hidden.requires_grad:
                 # As hidden.backward(full), for which torch imports sympy: half a second.
-                (hidden * full).sum().backward()  # type: ignore[no-untyped-call]
+                (hidden * full).sum().backward()
         return torch.zeros(len(ids), device=hidden.device).index_add_(0, row, loss) / counts
 
 
