@@ -444,10 +444,14 @@ class BundleRun:
         if count := self._exact + self._in_float32:
             lie, their = ("row lies", "its") if count == 1 else ("rows lie", "their")
             scores = "score" if count == 1 else "scores"
-            how = f"{their} exact {scores}"
+            how = f"exact {scores}"
             if self._in_float32:
-                how = f"{their} {scores} in float32, {self._exact:,} still near by the exact one"
-            yield f"{count:,} {lie} so near a line that another device may decide otherwise: judged by {how}"
+                exact = f", of which {self._exact:,} {'is' if self._exact == 1 else 'are'} exact"
+                how = f"{scores} in float32{exact if self._exact else ''}"
+            yield (
+                f"{count:,} {lie} so near a line that another device may decide otherwise:"
+                f" judged by {their} {how}"
+            )
         if count := self._indifferent:
             lies = "row near a line was" if count == 1 else "rows near a line were"
             yield f"{count:,} {lies} not scored again exactly: the verdict is the same on either side of it"

@@ -158,7 +158,7 @@ def test_from_another_format_float32_leaves_few_rows_to_exact_mode(
         assert run.scorer.dtype == "bfloat16"
         settled.append(list(run.settle(run.score(samples, lines))))
         (note,) = run.row_notes
-        assert note.endswith("judged by their scores in float32, 1 still near by the exact one")
+        assert note.endswith("judged by their scores in float32, of which 1 is exact")
         assert not run._near
     # The rows' scores in float32 were known from the first run above.
     assert asked == [("bfloat16", False, 8), ("float32", True, 1)]
