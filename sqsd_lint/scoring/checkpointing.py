@@ -30,8 +30,8 @@ def block_list(model: nn.Module) -> tuple[nn.Module, str]:
 
 
 @contextmanager
-def checkpointed(model: nn.Module, *, on: bool = True) -> Iterator[None]:
+def checkpointed(model: nn.Module) -> Iterator[None]:
     """Keep no activation inside the model's blocks while a forward pass runs in this block of code."""
-    blocks = getattr(*block_list(model)) if on else ()
+    blocks = getattr(*block_list(model))
     with replaced((block, partial(checkpoint, block.forward, use_reentrant=False)) for block in blocks):
         yield

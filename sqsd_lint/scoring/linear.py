@@ -52,7 +52,7 @@ def weight_of(module: nn.Module, dtype: torch.dtype | None = None) -> Tensor:
         return unpacked(module, dtype or torch.float32)
     weight = _at_hand(module, "weight")
     assert weight is not None
-    return weight.t() if is_conv1d(module) else weight
+    return weight if isinstance(module, nn.Linear) or not is_conv1d(module) else weight.t()
 
 
 def bias_of(module: nn.Module) -> Tensor | None:

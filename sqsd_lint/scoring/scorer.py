@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -210,7 +211,7 @@ class Scorer:
     def run(self, ids: Tensor, labels: Tensor, point: ExpansionPoint, sink: Sink) -> Tensor:
         """Run one forward and one input-gradient backward at an expansion point; return the loss, [b]."""
         with torch.enable_grad(), causal_attention(), expanded(self.model, point, sink):
-            with checkpointed(self.model, on=self._checkpointing):
+            with checkpointed(self.model) if self._checkpointing else nullcontext():
                 hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state  # [b, t, d]
             labels = labels.to(hidden.device)
             # The state at t predicts the token at t + 1.
