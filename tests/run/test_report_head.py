@@ -43,6 +43,13 @@ def test_several_bundles(rule: str, needed: int) -> None:
     )
 
 
+def test_what_explains_numbers_is_told_apart_by_several_bundles_too() -> None:
+    one = replace(ONE, details=("both", "mine"))
+    joined = join_heads({"one": one, "two": replace(TWO, details=("both",))}, "all")
+    assert joined.details == ("both", "one: mine")
+    assert set(joined.details) < set(joined.notes)
+
+
 def test_what_scored_the_rows(tiny_run: Callable[..., Settings], tiny_bundle: Path) -> None:
     found = head(tiny_run(metric="projection"), "one more")
     bundle = load_bundle(tiny_bundle)
