@@ -67,11 +67,15 @@ def agreement(ours: list[float], theirs: list[float]) -> dict[str, Any]:
 
 
 def measure(
-    bundle: str | None, setting: str, dtype: str, rows: list[tuple[Sample, float, str]]
+    bundle: str | None, setting: str, rows: list[tuple[Sample, float, str]], **more: Any
 ) -> dict[str, Any]:
-    """Return what a bundle's scores have in common with the published ones: all rows, then by category."""
+    """Return what a bundle's scores have in common with the published ones: all rows, then by category.
+
+    Args:
+        more: further settings.
+    """
     metric, expansion, length = parse_setting(setting)
-    settings = Settings(bundle=bundle, metric=metric, expansion=expansion, dtype=dtype, max_length=length)
+    settings = Settings(bundle=bundle, metric=metric, expansion=expansion, max_length=length, **more)
     run = BundleRun(settings)
     scores = run.reference_scores([sample for sample, *_ in rows])
     run.scorer.release()
@@ -116,6 +120,7 @@ def main() -> None:
         "--settings", default=SETTINGS, help="METRIC/EXPANSION[/LENGTH],... (default %(default)s)"
     )
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--model", help="the bundles' base model, where it is a folder")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows = published(args.rows)
@@ -124,7 +129,7 @@ def main() -> None:
     for name, bundle in chosen:
         bundles[name] = {"digest": "", "settings": {}}
         for setting in args.settings.split(","):
-            found = measure(bundle, setting, args.dtype, rows)
+            found = measure(bundle, setting, rows, dtype=args.dtype, model=args.model)
             bundles[name]["digest"] = found.pop("digest")
             bundles[name]["settings"][setting] = found
     print(f"Spearman with the published SQSD over {len(rows)} rows (95 % interval)")
