@@ -36,8 +36,8 @@ class BundleInfo:
     def of_newer(cls, raw: Any) -> tuple[BundleInfo, tuple[str, ...]]:
         """Return what a manifest's JSON says that may be newer, and the paths of keys that are unknown here.
 
-        The digest covers the unknown keys, too. The scoring digest does not: whoever scores by them has another
-        one, and refuses to be asked by this one.
+        The digest covers the unknown keys, too. The scoring digest does not: whoever scores by them has
+        another one, and refuses to be asked by this one.
 
         Raises:
             FieldError: a field does not hold, or rows may be judged by an unknown key.
