@@ -38,15 +38,17 @@ def print_head(page: Page, head: Head, scale: Scale | None, *, details: bool = T
 
 
 def print_details(page: Page, head: Head) -> None:
-    """Print the notes that explain numbers of the report."""
+    """Print the notes that explain numbers of the report, as small print."""
     for note in head.details:
-        _print_note(page, note)
+        _print_note(page, note, "dim")
     if head.details:
         page.line()
 
 
-def _print_note(page: Page, note: str) -> None:
-    page.line(Text.assemble(("note: ", "cyan"), page.prose(escape(note))), hang=6)
+def _print_note(page: Page, note: str, style: str = "") -> None:
+    text = page.prose(escape(note))
+    text.stylize(style)
+    page.line(Text.assemble(("note: ", f"{style} cyan".strip()), text), hang=6)
 
 
 def _print_bundle(page: Page, head: Head, scale: Scale | None) -> None:
