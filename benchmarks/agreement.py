@@ -96,8 +96,9 @@ def text(found: dict[str, Any] | None) -> str:
     """Return a correlation with its interval."""
     if found is None or math.isnan(found["spearman"]):
         return "none"
-    low, high = found["interval"] or (float("nan"),) * 2
-    return f"{found['spearman']:+.2f} ({low:+.2f} to {high:+.2f})"
+    ends = found["interval"] or (float("nan"),) * 2
+    value, low, high = (f"{round(number, 2) or 0.0:+.2f}" for number in (found["spearman"], *ends))
+    return f"{value} ({low} to {high})"
 
 
 def print_table(bundles: dict[str, Any], part: str, first: str, names: dict[str, str]) -> None:
@@ -139,7 +140,7 @@ def main() -> None:
     print_table(bundles, "categories", "SQSD of", {c: f"{c}, {n} rows" for c, n in counts.items()})
     if args.json:
         result = {"rows": len(rows), "dtype": args.dtype, "bundles": bundles}
-        clean = json.loads(json.dumps(result), parse_float=lambda number: float(f"{float(number):.3g}"))
+        clean = json.loads(json.dumps(result), parse_float=lambda number: float(f"{float(number):.4g}"))
         args.json.write_text(json.dumps(clean, indent=1) + "\n")
 
 
