@@ -14,11 +14,10 @@ STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _DIGEST_DIGITS = 12
 
 
-def print_head(page: Page, head: Head, scale: Scale | None, *, details: bool = True) -> None:
+def print_head(page: Page, head: Head, scale: Scale | None) -> None:
     """Print model, bundle and settings, then one row per line (which is the bars' legend), then notes.
 
-    Args:
-        details: whether to print those notes, too, that explain numbers (`print_details` does elsewhere).
+    Those that explain numbers are left to `print_details`.
     """
     several = f"{len(head.bundles)} bundles, consensus: {head.consensus}" if head.bundles else ""
     title = escape(several or head.base_model)
@@ -29,7 +28,7 @@ def print_head(page: Page, head: Head, scale: Scale | None, *, details: bool = T
         _print_bundle(page, each, scale)
     if not head.bundles:
         _print_bundle(page, head, scale)
-    notes = head.notes if details else [note for note in head.notes if note not in head.details]
+    notes = [note for note in head.notes if note not in head.details]
     if notes:
         page.line()
     for note in notes:
@@ -41,8 +40,6 @@ def print_details(page: Page, head: Head) -> None:
     """Print the notes that explain numbers of the report, as small print."""
     for note in head.details:
         _print_note(page, note, "dim")
-    if head.details:
-        page.line()
 
 
 def _print_note(page: Page, note: str, style: str = "") -> None:

@@ -283,7 +283,7 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
     scale = scale_of(report.head, scores)
 
     if not options.quiet:
-        print_head(page, report.head, scale, details=False)
+        print_head(page, report.head, scale)
     if options.statistics:
         print_statistics(page, report)
     else:
@@ -295,6 +295,8 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
             page.line(Text.assemble(("note: ", "cyan"), line), hang=6)
         return
     print_details(page, report.head)
+    if report.head.details:
+        page.line()
     print_verdict(page, report)
     print_coverage(page, report, options)
     print_next_steps(page, report.next_steps, validation_line(report))

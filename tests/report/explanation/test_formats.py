@@ -214,3 +214,12 @@ def test_a_label_is_not_to_be_rewritten(answer: str, is_label: bool) -> None:
         shown = " ".join(render(row, format).split())
         assert ("there is nothing to rewrite" in shown) is is_label, format
         assert ("rewrite it, or remove the row" in shown) is not is_label, format
+
+
+def test_what_explains_numbers_stands_between_the_answer_and_what_helps() -> None:
+    told = "p99.9: 1 of 1,000 benign rows"
+    head = replace(FULL.head, notes=(*FULL.head.notes, told), details=(told,))
+    shown = render(replace(FULL, head=head))
+    assert shown.index(FULL.head.notes[0]) < shown.index("Layers") < shown.index(f"note: {told}")
+    assert shown.index(f"note: {told}") < shown.index("What would bring it")
+    assert shown.count(told) == 1
