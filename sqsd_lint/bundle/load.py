@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqsd_lint.bundle.manifest import MANIFEST, Manifest, load
+from sqsd_lint.bundle.manifest import MANIFEST, Manifest, digest_of_json, from_newer_json, load
+from sqsd_lint.common.formats import FieldError
 from sqsd_lint.common.json_io import sha256_file
 from sqsd_lint.errors import BundleCorruptError, BundleNotFoundError
 
@@ -29,6 +31,25 @@ class BundleInfo:
     def of(cls, manifest: Manifest) -> BundleInfo:
         """Return what a manifest says, its digests computed anew."""
         return cls(manifest, manifest.digest, manifest.scoring_digest)
+
+    @classmethod
+    def of_newer(cls, raw: Any) -> tuple[BundleInfo, tuple[str, ...]]:
+        """Return what a manifest's JSON says that may be newer, and the paths of keys that are unknown here.
+
+        The digest covers the unknown keys, too. The scoring digest does not: whoever scores by them has
+        another one, and refuses to be asked by this one.
+
+        Raises:
+            FieldError: a field does not hold, or rows may be judged by an unknown key.
+        """
+        manifest, unknown = from_newer_json(raw)
+        if not unknown:
+            return cls.of(manifest), ()
+        try:
+            whole = digest_of_json(raw)
+        except (ValueError, RecursionError):  # of the unknown keys nothing was checked
+            raise FieldError("the manifest holds a number that is not finite, or goes too deep") from None
+        return cls(manifest, whole, manifest.scoring_digest), unknown
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ no byte as long as the format version stays, since a bundle's digest covers it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal, get_args
@@ -25,6 +26,7 @@ from sqsd_lint.common.formats import (
     Text,
     ascending,
     check_version,
+    known_part,
     read_as,
     text_like,
 )
@@ -38,6 +40,8 @@ MAX_MANIFEST = 64 << 20
 CALIBRATION = "calibration.parquet"
 SCREEN = "screen.safetensors"
 FORMAT_VERSION = 1
+"""Raised whenever an old reader would misjudge rows by what it does not know (`from_newer_json`)."""
+
 ADAPTERS = ("base", "initial", "danger", "safety", "harm")
 METRICS: tuple[Metric, ...] = get_args(Metric)
 EXPANSIONS: tuple[Expansion, ...] = get_args(Expansion)
@@ -345,10 +349,7 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
 
         Two bundles with the same digest give the same scores and the same thresholds.
         """
-        raw = self.to_json()
-        raw.pop("screen", None)
-        raw["files"].pop(SCREEN, None)
-        return digest(raw)
+        return digest_of_json(self.to_json())
 
     @property
     def screen_digest(self) -> str | None:
@@ -392,6 +393,12 @@ class Manifest(JsonModel, frozen=True, kw_only=True, tag_field="format_version",
     def to_json(self) -> dict[str, Any]:
         raw = super().to_json()
         return {**raw, "files": dict(sorted(self.files.items()))}
+
+
+def digest_of_json(raw: Mapping[str, Any]) -> str:
+    """Return `Manifest.digest` of a manifest's JSON, keys included that no model has."""
+    files = {path: sha256 for path, sha256 in raw["files"].items() if path != SCREEN}
+    return digest({**{key: value for key, value in raw.items() if key != "screen"}, "files": files})
 
 
 def scored_modules(modules: Literal["all"] | int) -> Literal["all"] | TopBlocks:
@@ -454,6 +461,30 @@ def from_json(raw: Any) -> Manifest:
     except (ValueError, RecursionError):  # free-form parts may hold 1e999
         raise FieldError("the manifest holds a number that is not finite, or goes too deep") from None
     return manifest
+
+
+# Where an unknown key may decide what a score means or how a row is judged, but for what describes the
+# reference rows: whoever does not know that judges more rows severely, and none less so.
+_DECIDES = re.compile(r"(directions|calibration)\b(?!\.(sets|length\.covered)\b)")
+
+
+def from_newer_json(raw: Any) -> tuple[Manifest, tuple[str, ...]]:
+    """Return the manifest in a JSON value of a sqsd-lint that may be newer, without what is unknown here.
+
+    A bundle on disk is read by `from_json`: of what is unknown, its digest would not hold.
+
+    Returns:
+        The manifest, and the paths of the keys that were left out.
+
+    Raises:
+        FieldError: as `from_json`; or rows may be judged by an unknown key.
+    """
+    check_version(raw, "format_version", FORMAT_VERSION)
+    known, unknown = known_part(Manifest, raw)
+    for path in unknown:
+        if _DECIDES.match(path):
+            raise FieldError(f"{path}: unknown key, and rows may be judged by it")
+    return from_json(known), unknown
 
 
 def _check_directions(manifest: Manifest) -> None:

@@ -145,6 +145,7 @@ def _write(change: FileChange) -> None:
 
 def _lint_sample(settings: Settings, paths: Sequence[str], *, no_progress: bool) -> None:
     """Check a few rows, and say what all of them cost; what goes wrong is said, and is no error of `init`."""
+    from sqsd_lint.common import numbers
     from sqsd_lint.report.style.messages import print_note
     from sqsd_lint.report.views.plan import announcement
     from sqsd_lint.run import check as run_check
@@ -159,7 +160,8 @@ def _lint_sample(settings: Settings, paths: Sequence[str], *, no_progress: bool)
         counts = Counter(violation.severity for violation in report.violations)
         typer.echo(
             f"a sample: scored {report.coverage.scored} of {report.coverage.rows} rows, "
-            f"{counts[Severity.ERROR]} errors and {counts[Severity.WARNING]} warnings"
+            f"{numbers.count(counts[Severity.ERROR], 'error')} and "
+            f"{numbers.count(counts[Severity.WARNING], 'warning')}"
         )
         whole = plan(replace(looked_at, sample=None))
         typer.echo(f"all rows: {announcement(whole) or 'their scores are in the cache'}")

@@ -32,6 +32,7 @@ __all__ = [
     "ascending",
     "check_version",
     "is_a",
+    "known_part",
     "path_text",
     "plain",
     "read_as",
@@ -104,6 +105,63 @@ def read_as(kind: type[T], value: Any, *, root: str = "", whole: str = "the docu
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise FieldError(_explain(error, kind, value, root, whole)) from None
+
+
+def known_part(kind: Any, value: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return decoded JSON without the keys that its model does not have, and the paths of those keys.
+
+    For answers of a program that may be newer. What else is wrong stays, and `read_as` names it. The time is
+    linear in the size of the value.
+
+    Args:
+        kind: a `JsonModel`, or a type that holds some.
+
+    Returns:
+        The value; and each path once, with `[]` for every place in a list: `rows[].colour`.
+    """
+    unknown: dict[str, None] = {}
+    return _known(kind, value, "", unknown), tuple(unknown)
+
+
+def _known(kind: Any, value: Any, path: str, unknown: dict[str, None]) -> Any:
+    for each, _ in _members(kind):
+        origin, arguments = get_origin(each) or each, get_args(each)
+        if isinstance(value, list):
+            if origin in (list, tuple) and arguments and (origin is list or arguments[-1] is ...):
+                return [_known(arguments[0], one, f"{path}[]", unknown) for one in value]
+        elif isinstance(value, dict):
+            if origin in (dict, Mapping) and arguments:
+                return {
+                    key: _known(arguments[1], one, path + _step_text(_Key(key)), unknown)
+                    for key, one in value.items()
+                }
+            if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+                config = origin.__struct_config__
+                if config.tag_field is None or value.get(config.tag_field) == config.tag:
+                    return _known_fields(origin, value, path, unknown)
+    return value
+
+
+def _known_fields(
+    kind: type[msgspec.Struct], value: dict[str, Any], path: str, unknown: dict[str, None]
+) -> dict[str, Any]:
+    types, tag = _field_types(kind), kind.__struct_config__.tag_field
+    kept = {}
+    for key, one in value.items():
+        where = (path + _step_text(key)).lstrip(".")
+        if key in types:
+            kept[key] = _known(types[key], one, where, unknown)
+        elif key == tag:
+            kept[key] = one
+        else:
+            unknown[where] = None
+    return kept
+
+
+@cache
+def _field_types(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the type of each field of a model, by its key in JSON."""
+    return {one.encode_name: one.type for one in msgspec.structs.fields(kind)}
 
 
 def check_version(value: Any, key: str, known: int) -> None:

@@ -15,7 +15,10 @@ _DIGEST_DIGITS = 12
 
 
 def print_head(page: Page, head: Head, scale: Scale | None) -> None:
-    """Print model, bundle and settings, then one row per line (which is the bars' legend), then notes."""
+    """Print model, bundle and settings, then one row per line (which is the bars' legend), then notes.
+
+    Those that explain numbers are left to `print_details`.
+    """
     several = f"{len(head.bundles)} bundles, consensus: {head.consensus}" if head.bundles else ""
     title = escape(several or head.base_model)
     page.line(Text.assemble(("sqsd-lint", "bold"), (page.glyphs.dot + title, "dim")))
@@ -25,21 +28,38 @@ def print_head(page: Page, head: Head, scale: Scale | None) -> None:
         _print_bundle(page, each, scale)
     if not head.bundles:
         _print_bundle(page, head, scale)
-    if head.notes:
+    notes = [note for note in head.notes if note not in head.details]
+    if notes:
         page.line()
-    for note in head.notes:
-        page.line(Text.assemble(("note: ", "cyan"), page.prose(escape(note))), hang=6)
+    for note in notes:
+        _print_note(page, note)
     page.line()
+
+
+def print_details(page: Page, head: Head) -> None:
+    """Print the notes that explain numbers of the report, as small print."""
+    for note in head.details:
+        _print_note(page, note, "dim")
+
+
+def _print_note(page: Page, note: str, style: str = "") -> None:
+    text = page.prose(escape(note))
+    text.stylize(style)
+    page.line(Text.assemble(("note: ", f"{style} cyan".strip()), text), hang=6)
 
 
 def _print_bundle(page: Page, head: Head, scale: Scale | None) -> None:
     bundle = f"{escape(head.bundle_id)}@{short_digest(head.bundle_digest)}"
     settings = (head.metric, f"{head.expansion} expansion", f"{head.dtype} on {head.device}")
     page.line(Text(page.glyphs.dot.join([bundle, *map(escape, settings)]), "dim"))
-    if head.error_threshold or head.warning_threshold:
+    thresholds = {Severity.ERROR: head.error_threshold, Severity.WARNING: head.warning_threshold}
+    lines = [(_line(page, each, line, scale, head), line) for each, line in thresholds.items() if line]
+    # Where intervals have no room they stand in the details alone: a line that is folded is no legend.
+    room = all(not page.wraps or text.cell_len + len(_interval(line)) <= page.width for text, line in lines)
+    if lines:
         page.line()
-        _print_line(page, Severity.ERROR, head.error_threshold, scale, head)
-        _print_line(page, Severity.WARNING, head.warning_threshold, scale, head)
+    for text, line in lines:
+        page.line(text.append(_interval(line) if room else "", "dim"))
 
 
 def short_digest(digest: str) -> str:
@@ -58,11 +78,7 @@ def mark(page: Page, severity: Severity) -> tuple[str, str]:
     return glyph, f"bold {STYLES[severity]}"
 
 
-def _print_line(
-    page: Page, severity: Severity, line: Threshold | None, scale: Scale | None, head: Head
-) -> None:
-    if line is None:
-        return
+def _line(page: Page, severity: Severity, line: Threshold, scale: Scale | None, head: Head) -> Text:
     both = [each for each in (head.error_threshold, head.warning_threshold) if each]
     value_width = max(len(numbers.score(each.value)) for each in both)
     spec_width = max(len(_spec(each)) for each in both)
@@ -77,8 +93,7 @@ def _print_line(
     if scale:
         full, track = bar(scale.filled(line.value), bar_width(page), page.glyphs)
         text.append("  ").append(full, STYLES[severity]).append(track, "dim")
-    text.append(f"  {_shares(line)}", "dim")
-    page.line(text)
+    return text.append(f"  {_shares(line)}", "dim")
 
 
 def _spec(line: Threshold) -> str:
@@ -88,6 +103,14 @@ def _spec(line: Threshold) -> str:
     except ValueError:
         return escape(line.spec)
     return ""
+
+
+def _interval(line: Threshold) -> str:
+    """` (0.02 to 0.2%)`: the 95 % interval of the share of benign rows; "" without a calibration."""
+    if line.benign_interval is None:
+        return ""
+    low, high = map(numbers.share, line.benign_interval)
+    return f" ({low.rstrip('%')} to {high})"
 
 
 def _shares(line: Threshold) -> str:

@@ -68,6 +68,7 @@ class Policy:
         options: what the pack sets beside a rule's severity, by code and name.
         allow: rules whose unscored rows are accepted; their findings are warnings.
         notes: what the reader of a report must know about the thresholds.
+        rates: how often benign rows reach them, in words.
         per_file: the rules that are left out for a file.
         fine_tune: the fine-tune that a file's drift is stated for.
         danger: the kind of the danger direction, which decides what the drift is measured in.
@@ -79,6 +80,7 @@ class Policy:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     allow: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    rates: tuple[str, ...] = ()
     per_file: PerFileIgnores = field(default_factory=PerFileIgnores)
     fine_tune: FineTuneSettings = field(default_factory=FineTuneSettings)
     danger: DirectionKind = "task-vector"

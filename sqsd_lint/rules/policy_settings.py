@@ -10,7 +10,7 @@ from sqsd_lint.rules.fine_tune import FineTuneSettings
 from sqsd_lint.rules.packs import Pack
 from sqsd_lint.rules.policy import LEVELS, PerFileIgnores, Policy
 from sqsd_lint.rules.registry import RULES, unknown_code
-from sqsd_lint.rules.threshold import caution, parse_threshold, resolve_threshold
+from sqsd_lint.rules.threshold import caution, parse_threshold, rate, resolve_threshold
 from sqsd_lint.types import DirectionKind, Severity, Threshold
 
 _ERROR, _WARNING = LEVELS
@@ -48,7 +48,7 @@ def make_policy(
     allowed = _allowed(allow)
     severities = _severities(pack, select_rules(pack, select, ignore), severity or {}, allowed)
     overrides = {_ERROR: threshold, _WARNING: warning_threshold}
-    thresholds, notes = _resolve_thresholds(pack, calibration, severities, overrides)
+    thresholds, notes, rates = _resolve_thresholds(pack, calibration, severities, overrides)
     for code in RULES.with_threshold:
         if code not in thresholds:
             severities.pop(code, None)
@@ -69,6 +69,7 @@ def make_policy(
         {code: entry.options for code, entry in pack.rules.items()},
         allowed,
         tuple(notes),
+        tuple(rates),
         PerFileIgnores({pattern: _codes(each) for pattern, each in (per_file_ignores or {}).items()}),
         fine_tune or FineTuneSettings(),
         danger,
@@ -140,10 +141,11 @@ def _resolve_thresholds(
     calibration: ScoreCalibration | None,
     selected: Mapping[str, Severity],
     overrides: Mapping[str, str | None],
-) -> tuple[dict[str, Threshold], list[str]]:
-    """Return the thresholds of the selected rules, and what to note about them."""
+) -> tuple[dict[str, Threshold], list[str], list[str]]:
+    """Return the thresholds of the selected rules, what to note about them, and how often rows reach them."""
     thresholds: dict[str, Threshold] = {}
     notes: list[str] = []
+    rates: list[str] = []
     for code in RULES.with_threshold:
         # An override is parsed even where its rule is off, so that a slip never goes unnoticed.
         override = overrides.get(code)
@@ -159,7 +161,8 @@ def _resolve_thresholds(
         spec = spec or own
         thresholds[code] = resolve_threshold(spec, calibration)
         notes += filter(None, [caution(spec, calibration)])
-    return thresholds, notes
+        rates += filter(None, [rate(spec, calibration)])
+    return thresholds, notes, rates
 
 
 def _share_threshold(

@@ -114,23 +114,35 @@ def resolve_threshold(spec: ThresholdSpec, calibration: ScoreCalibration | None)
             )
         return Threshold(spec.text, spec.number)
     value = _value(spec, calibration)
-    return Threshold(spec.text, value, calibration.benign_share(value), calibration.harmful_share(value))
+    return Threshold(
+        spec.text,
+        value,
+        calibration.benign_share(value),
+        calibration.harmful_share(value),
+        calibration.rate_interval(value),
+    )
 
 
 def caution(spec: ThresholdSpec, calibration: ScoreCalibration | None) -> str:
-    """Return what the reader of a report must know about a resolved threshold, or ""."""
-    if calibration is None or spec.kind != "percentile":
+    """Return why a resolved threshold is not what it is called, or ""."""
+    if calibration is None or spec.kind != "percentile" or calibration.can_resolve(spec.number):
         return ""
-    if calibration.can_resolve(spec.number):
-        return _rate(spec, calibration) if calibration.kinds else ""
     return (
         f"{spec.text} needs more than the {len(calibration.benign):,} benign calibration rows: "
         "the line lies just above the largest of their scores"
     )
 
 
-def _rate(spec: ThresholdSpec, calibration: ScoreCalibration) -> str:
-    """Put into words how often benign rows reach a percentile's threshold, with interval and worst kind."""
+def rate(spec: ThresholdSpec, calibration: ScoreCalibration | None) -> str:
+    """Put into words how often benign rows reach a percentile's threshold, with interval and worst kind.
+
+    Returns:
+        "" for other thresholds, for one that `caution` speaks of, and where the kinds of rows are unknown.
+    """
+    if calibration is None or spec.kind != "percentile" or not calibration.kinds:
+        return ""
+    if not calibration.can_resolve(spec.number):
+        return ""
     value = calibration.value_at(spec.number)
     above, (low, high) = calibration.benign_above(value), calibration.rate_interval(value)
     text = (

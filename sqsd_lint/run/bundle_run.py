@@ -424,6 +424,18 @@ class BundleRun:
         """How rows were scored that are not scored in one piece, with counts."""
         notes = [self._screen_note] if self._screen_note else []
         notes += self._near_notes()
+        notes += self.piece_notes
+        if self.parts_missing and not self._in_parts:
+            notes.append(f"rows are judged as a whole, not by parts: {self.parts_missing}")
+        if count := self._with_earlier:
+            have = "row has" if count == 1 else "rows have"
+            notes.append(f"{count:,} {have} earlier answers, which `turns = last` leaves unscored")
+        return tuple(notes)
+
+    @property
+    def piece_notes(self) -> tuple[str, ...]:
+        """How many rows were scored in pieces, and are judged by the worst."""
+        notes = []
         if count := self._in_windows:
             have = "row has an answer" if count == 1 else "rows have answers"
             notes.append(
@@ -433,11 +445,6 @@ class BundleRun:
             were, by = ("row was" if count == 1 else "rows were"), self._by_part
             worst = f"{by:,} {'row is' if by == 1 else 'rows are'} judged by the worst part"
             notes.append(f"{count:,} {were} scored part by part as well: {worst}")
-        elif self.parts_missing:
-            notes.append(f"rows are judged as a whole, not by parts: {self.parts_missing}")
-        if count := self._with_earlier:
-            have = "row has" if count == 1 else "rows have"
-            notes.append(f"{count:,} {have} earlier answers, which `turns = last` leaves unscored")
         return tuple(notes)
 
     def _near_notes(self) -> Iterator[str]:

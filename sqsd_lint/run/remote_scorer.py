@@ -19,7 +19,7 @@ from sqsd_lint.config.settings import TOKEN_VARIABLE, Quantize
 from sqsd_lint.errors import UsageError
 from sqsd_lint.run.cached_scorer import CachedScorer, scorer_settings
 from sqsd_lint.scoring.cache import cache_path
-from sqsd_lint.server.client import ScoringClient
+from sqsd_lint.server.client import SAME_VERSION, ScoringClient
 from sqsd_lint.server.wire import RowScore, ServiceInfo, encode, row_of
 from sqsd_lint.types import Problem, Sample, Score
 
@@ -28,6 +28,7 @@ from sqsd_lint.types import Problem, Sample, Score
 _REQUEST_ROWS = 64
 _REQUEST_TOKENS = 4096
 _CHARACTERS_PER_TOKEN = 4
+_SHOWN_KEYS = 3
 
 
 class RemoteScorer(CachedScorer):
@@ -83,7 +84,17 @@ class RemoteScorer(CachedScorer):
         """Where rows went, how they were rendered there, and what templates drop."""
         sent = f"{self._sent:,} row{' was' if self._sent == 1 else 's were'} sent to {self._client.url}"
         known = f", the local cache has its answers for {len(self._recalled):,}" if self._recalled else ""
-        return (f"{sent}{known}", *self._notes, *self.dropped_notes())
+        return (f"{sent}{known}", *self._notes, *self._passed_over(), *self.dropped_notes())
+
+    def _passed_over(self) -> Iterator[str]:
+        """Say what of the service's answers is unknown here."""
+        names = [escape(name) for name in self._client.passed_over]
+        if names:
+            more = f" and {len(names) - _SHOWN_KEYS:,} more" if len(names) > _SHOWN_KEYS else ""
+            yield (
+                f"{self._client.url} says what this sqsd-lint {__version__} does not know and leaves out:"
+                f" {', '.join(names[:_SHOWN_KEYS])}{more}"
+            )
 
     def recall(self, samples: Mapping[str, Sample]) -> dict[str, Score]:
         """Return the answers that the local cache holds, by fingerprint."""
@@ -243,7 +254,7 @@ class ScoringService:
         if unknown := sorted(set(said) - set(own)):
             raise self._client.error(
                 f"scores under settings that differ from those here: {', '.join(unknown)}",
-                "use the same version of sqsd-lint and the same settings on both sides",
+                self._client.upgrade or SAME_VERSION,
             )
         return found
 

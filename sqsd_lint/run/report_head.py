@@ -20,7 +20,8 @@ def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
         more: notes that come after those of bundle, policy, scorer and cache.
     """
     m, settings, scorer = run.bundle.manifest, run.settings, run.scorer
-    notes = [*m.notes, *policy.notes, *scorer.notes, *run.row_notes, *run.cache_notes]
+    notes = [*m.notes, *policy.notes, *policy.rates, *scorer.notes, *run.row_notes, *run.cache_notes]
+    details = [*policy.rates, *run.piece_notes]
     measured = m.calibration.settings if run.calibration and m.calibration else {}
     for key in ("max_length", "turns", "long_answers"):
         now = getattr(settings, key)
@@ -35,10 +36,11 @@ def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
         )
     if run.calibration and run.calibration.curve.tokens:
         harm = f" + {run.calibration.harm_weight:g} x harm" if run.calibration.harm_weight else ""
-        notes.append(
+        details.append(
             f"risk: where SQSD{harm} stands among benign answers of its length, as a normal score (2.33: the"
             " highest 1 in 100, 3.09: 1 in 1,000)"
         )
+        notes.append(details[-1])
     raw = _raw_thresholds(policy)
     if raw and (target or len(settings.opinions) > 1):
         notes.append(raw_threshold_note(m, raw))
@@ -60,6 +62,7 @@ def make_head(run: BundleRun, policy: Policy, more: Sequence[str] = ()) -> Head:
         error_threshold=policy.error_threshold,
         warning_threshold=policy.warning_threshold,
         notes=(*notes, *more),
+        details=tuple(details),
         validation=placed,
         proxy_for=target,
         agreement=agreement,
@@ -85,7 +88,9 @@ def join_heads(heads: Mapping[str, Head], rule: ConsensusRule) -> Head:
     if not others:
         return first
     shared = [note for note in first.notes if all(note in head.notes for head in others)]
-    own = [f"{name}: {note}" for name, head in heads.items() for note in head.notes if note not in shared]
+    own = [(name, note) for name, head in heads.items() for note in head.notes if note not in shared]
+    details = [note for note in shared if note in first.details]
+    details += [f"{name}: {note}" for name, note in own if note in heads[name].details]
     needed = quorum(rule, len(heads))
     judges = f"{len(heads)} bundles judge every row; {needed} must find it risky (consensus: {rule})"
     return Head(
@@ -98,7 +103,8 @@ def join_heads(heads: Mapping[str, Head], rule: ConsensusRule) -> Head:
         device=_texts(head.device for head in heads.values()),
         error_threshold=None,
         warning_threshold=None,
-        notes=(judges, *shared, *own),
+        notes=(judges, *shared, *(f"{name}: {note}" for name, note in own)),
+        details=tuple(details),
         proxy_for=first.proxy_for,
         uncovered=max(head.uncovered for head in heads.values()),
         bundles=tuple(heads.values()),

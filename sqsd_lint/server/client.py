@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from sqsd_lint._version import __version__
 from sqsd_lint.bundle.load import BundleInfo
-from sqsd_lint.bundle.manifest import HARM, MAX_MANIFEST, from_json
+from sqsd_lint.bundle.manifest import HARM, MAX_MANIFEST
 from sqsd_lint.common.escape import escape
-from sqsd_lint.common.formats import FieldError, read_as
+from sqsd_lint.common.formats import FieldError, JsonModel, known_part, read_as
 from sqsd_lint.common.json_io import canonical
 from sqsd_lint.common.strict_json import decode
 from sqsd_lint.errors import ScorerError, UsageError
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import httpx2
     from anyio.from_thread import BlockingPortal
 
-T = TypeVar("T")
+Answer = TypeVar("Answer", bound=JsonModel)
 
 # Requests at a time: one at work, the others ready in the service's queue.
 IN_FLIGHT = 4
@@ -55,6 +55,7 @@ _LONGEST_PAUSE = 60.0
 _ROW_BYTES = 64 << 10
 _ANSWER_BYTES = 1 << 20
 _WORTH_ANOTHER = (408, 425, 502, 503, 504)
+SAME_VERSION = "use the same version of sqsd-lint and the same settings on both sides"
 
 
 def checked_url(url: str) -> str:
@@ -100,6 +101,9 @@ class ScoringClient:
         timeout: seconds for one request for scores, with the queue and all attempts.
         pauses: seconds before each new attempt; None: PAUSES.
 
+    Attributes:
+        passed_over: paths of keys in the service's answers that are unknown here and left out.
+
     Raises:
         UsageError: no such URL, or a token that no header can hold.
     """
@@ -113,6 +117,8 @@ class ScoringClient:
         self._token = token
         self._timeout = timeout
         self._pauses = tuple(PAUSES if pauses is None else pauses)
+        self._version = ""  # of the service
+        self.passed_over: dict[str, None] = {}
 
     def info(self) -> tuple[ServiceInfo, BundleInfo]:
         """Return what the service scores with, its bundle's digests computed anew.
@@ -124,15 +130,20 @@ class ScoringClient:
             body = session.call(session.exchange, "GET", BUNDLE_PATH, None, MAX_MANIFEST, _INFO_SECONDS)
         try:
             raw = decode(body)
-            if isinstance(raw, dict) and raw.get("protocol") != PROTOCOL:
-                raise self.error(
-                    f"speaks protocol {raw.get('protocol')!a}, and this sqsd-lint {PROTOCOL}",
-                    "use the same version of sqsd-lint on both sides",
-                )
-            said = read_as(ServiceInfo, raw, whole="the answer")
-            bundle = BundleInfo.of(from_json(dict(said.manifest)))
+            if isinstance(raw, dict):
+                self._version = str(raw.get("version", ""))
+                if raw.get("protocol") != PROTOCOL:
+                    raise self.error(
+                        f"speaks protocol {raw.get('protocol')!a}, and this sqsd-lint {PROTOCOL}",
+                        self.upgrade or SAME_VERSION,
+                    )
+            said = self._read(ServiceInfo, raw)
+            bundle, unknown = BundleInfo.of_newer(dict(said.manifest))
         except ValueError as error:
-            raise self.error(f"does not say what it scores with: {error}") from None
+            raise self.error(
+                f"does not say what it scores with: {_shown(str(error))}", self.upgrade
+            ) from None
+        self.passed_over.update(dict.fromkeys(f"manifest.{path}" for path in unknown))
         if bundle.digest != said.digest:
             raise self.error(
                 f"says that its bundle is {said.digest[:12]}, and sends the manifest of {bundle.digest[:12]}"
@@ -185,19 +196,16 @@ class ScoringClient:
     ) -> ScoreResponse:
         """Return an answer that is one to these rows, by this bundle, under these settings."""
         try:
-            answer = read_as(ScoreResponse, decode(body), whole="the answer")
+            answer = self._read(ScoreResponse, decode(body))
         except ValueError as error:
-            raise self.error(f"gave no answer that can be read: {error}") from None
+            raise self.error(f"gave no answer that can be read: {_shown(str(error))}", self.upgrade) from None
         if answer.bundle != bundle.digest:
             raise self.error(
                 f"scored with the bundle {answer.bundle[:12]}, after it said {bundle.digest[:12]}",
                 "run the command again: it was started anew with another bundle",
             )
         if canonical(answer.settings) != canonical(settings):
-            raise self.error(
-                "scored under other settings than those asked for",
-                "use the same version of sqsd-lint and the same settings on both sides",
-            )
+            raise self.error("scored under other settings than those asked for", self.upgrade or SAME_VERSION)
         asked = [row["fingerprint"] for row in rows]
         answered = [row.fingerprint for row in answer.rows]
         if asked != answered:
@@ -222,6 +230,28 @@ class ScoringClient:
             wrong = "SQSD is not danger less safety"
         if wrong:
             raise self.error(f"gave a score that cannot be: row {row.fingerprint}: {wrong}")
+
+    def _read(self, kind: type[Answer], raw: Any) -> Answer:
+        """Return an answer without what is unknown here.
+
+        Raises:
+            FieldError: what is known does not hold.
+        """
+        known, unknown = known_part(kind, raw)
+        self.passed_over.update(dict.fromkeys(unknown))
+        return read_as(kind, known, whole="the answer")
+
+    @property
+    def upgrade(self) -> str:
+        """Which side to upgrade, as a hint; "" where both have one version, or the service's is none."""
+        from packaging.version import InvalidVersion, Version
+
+        try:
+            theirs, own = Version(self._version), Version(__version__)
+        except InvalidVersion:
+            return ""
+        side = "this machine" if theirs > own else "the service"
+        return f"upgrade sqsd-lint on {side}: the service has {theirs}, and this is {own}" * (theirs != own)
 
     def error(self, what: str, hint: str = "") -> ScorerError:
         """Return the error that says what the service did."""
@@ -377,7 +407,9 @@ class _Session:
                 f"sends elsewhere, and rows go to no other place than the one named: {_shown(location)}",
                 "name the service's own URL, if that is what it is",
             )
-        return self._client.error(f"refuses (HTTP status {status}): {said or 'it does not say why'}")
+        # What an older or newer service cannot make of a request, it names itself.
+        hint = self._client.upgrade if status in (400, 404, 409) else ""
+        return self._client.error(f"refuses (HTTP status {status}): {said or 'it does not say why'}", hint)
 
 
 _UNREACHABLE = "check the URL, that the service runs, and the way there; or score here: --no-scorer"
@@ -407,7 +439,7 @@ def _certificate_fault(error: BaseException) -> ssl.SSLCertVerificationError | N
 def _said(body: bytes) -> str:
     """Return what a service says is wrong, fit for a terminal; "" where it says nothing that can be read."""
     try:
-        fault = read_as(ServiceFault, decode(body))
+        fault = read_as(ServiceFault, known_part(ServiceFault, decode(body))[0])
     except (FieldError, ValueError):
         return ""
     return _shown(". ".join(filter(None, (fault.error, fault.hint))))

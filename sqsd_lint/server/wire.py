@@ -19,7 +19,12 @@ from sqsd_lint.samples.fingerprint import fingerprint
 from sqsd_lint.types import AnswerPart, AnswerWindow, Message, Problem, Sample, Score, Truncated, Where
 
 PROTOCOL = 1
-"""Raised whenever an old client or service would misread a new one."""
+"""Raised whenever an old client or service would misread a new one.
+
+A client passes over keys of an answer that it does not know: a new key must leave the meaning of the others
+as it was, or come only where a request's settings ask for it. A service refuses unknown keys and settings of
+a request, since rows may not be scored otherwise than was asked.
+"""
 
 BUNDLE_PATH, SCORES_PATH = "/v1/bundle", "/v1/scores"
 MOST_ROWS = 256

@@ -27,12 +27,14 @@ class Threshold:
         spec: as the user wrote it: "7.5", "p99.9", "z3".
         value: the raw score; a row at or above it is a finding.
         benign_share, harmful_share: shares of the calibration sets at or above it, None if uncalibrated.
+        benign_interval: a 95 % interval of benign_share.
     """
 
     spec: str
     value: float
     benign_share: float | None = None
     harmful_share: float | None = None
+    benign_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

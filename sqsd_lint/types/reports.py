@@ -19,6 +19,9 @@ class Head:
     """What two machines must share to report the same violations: the head of every report.
 
     Attributes:
+        notes: what else a reader has to know, in words.
+        details: those of the notes that explain numbers of the report and limit no trust in it: how often
+            benign rows reach the thresholds, what a risk is. The text report has them below the findings.
         validation: what the bundle's scores cost when it was tried.
         proxy_for: the model that the bundle stands in for; empty where it is the bundle's own.
         agreement: of the proxy with that model's own scores, if it was measured.
@@ -39,6 +42,7 @@ class Head:
     error_threshold: Threshold | None
     warning_threshold: Threshold | None
     notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     validation: PlacedValidation | None = None
     proxy_for: str = ""
     agreement: Agreement | None = None

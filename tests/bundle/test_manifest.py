@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sqsd_lint import resources
 from sqsd_lint.bundle import manifest as manifest_json
-from sqsd_lint.bundle.load import Bundle
+from sqsd_lint.bundle.load import Bundle, BundleInfo
 from sqsd_lint.bundle.manifest import (
     Manifest,
     Purpose,
@@ -22,6 +22,7 @@ from sqsd_lint.bundle.manifest import (
     TopBlocks,
 )
 from sqsd_lint.common.formats import FieldError
+from sqsd_lint.common.json_io import digest
 from sqsd_lint.common.schema import schema_problems
 from sqsd_lint.errors import BundleCorruptError
 from sqsd_lint.rules.calibration import ScoreCalibration
@@ -243,6 +244,65 @@ def test_what_a_default_says_changes_no_digest(bundle: Bundle) -> None:
     raw["directions"]["danger"]["kind"] = json.loads('"task-vector"')
     explicit = manifest_json.from_json({**raw, "update": json.loads('"lora"'), "agreements": []})
     assert (explicit.digest, explicit.scoring_digest) == (bundle.digest, bundle.scoring_digest)
+
+
+@pytest.fixture
+def default_json() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((resources.bundles_dir() / "default" / "bundle.json").read_bytes())
+    return found
+
+
+def test_a_newer_manifest_is_read_without_what_is_unknown_and_its_digest_covers_all_of_it(
+    default_json: dict[str, Any],
+) -> None:
+    plain, none = BundleInfo.of_newer(default_json)
+    assert (plain.digest, none) == (manifest_json.from_json(default_json).digest, ())
+    newer = json.loads(json.dumps(default_json))
+    newer["calibration"]["length"]["covered"]["moods"] = ["calm"]
+    newer["provenance"][0]["moon"] = "full"
+    newer["hat"] = {"size": 7}
+    found, unknown = BundleInfo.of_newer(newer)
+    assert sorted(unknown) == ["calibration.length.covered.moods", "hat", "provenance[].moon"]
+    assert found.manifest == plain.manifest
+    assert found.digest == digest(
+        {k: v for k, v in newer.items() if k != "screen"}
+        | {"files": {k: v for k, v in newer["files"].items() if k != manifest_json.SCREEN}}
+    )
+    assert found.digest != plain.digest
+    assert found.scoring_digest == plain.scoring_digest
+    with pytest.raises(FieldError, match="unknown key"):
+        manifest_json.from_json(newer)
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        (("calibration",), "calibration.hat"),
+        (("calibration", "length"), "calibration.length.hat"),
+        (("directions", "danger"), 'directions["danger"].hat'),
+    ],
+)
+def test_a_newer_manifest_is_refused_where_rows_may_be_judged_by_what_is_unknown(
+    default_json: dict[str, Any], path: tuple[str, ...], named: str
+) -> None:
+    place = default_json
+    for key in path:
+        place = place[key]
+    place["hat"] = 1
+    with pytest.raises(FieldError) as refused:
+        BundleInfo.of_newer(default_json)
+    assert str(refused.value) == f"{named}: unknown key, and rows may be judged by it"
+
+
+def test_what_is_unknown_must_have_a_digest(default_json: dict[str, Any]) -> None:
+    deep: Any = 1.0
+    for _ in range(100_000):
+        deep = [deep]
+    for hat in (float("inf"), deep):
+        with pytest.raises(FieldError, match="not finite, or goes too deep"):
+            BundleInfo.of_newer({**default_json, "hat": hat})
+    with pytest.raises(FieldError, match="only 1 is known"):
+        BundleInfo.of_newer({**default_json, "format_version": 2})
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,13 @@ from sqsd_lint.common.formats import (
     Sha256,
     ascending,
     check_version,
+    known_part,
     plain,
     read_as,
     text_like,
 )
 from sqsd_lint.common.json_schema import schema_of
+from tests.counting import lines_run
 
 Key = Annotated[str, text_like(r"^[a-z]+(?!\n)$", "small letters")]
 
@@ -140,6 +142,52 @@ PARTS = st.builds(Part, st.floats(0, 1), st.floats(-2, -1), st.floats(-1, 3), st
 def test_what_is_written_is_read_back(parts: dict[str, Part], rows: list[int]) -> None:
     whole = Whole(from_="here", parts=parts, rows=tuple(rows), either=next(iter(parts.values()), "all"))
     assert read_as(Whole, json.loads(json.dumps(whole.to_json()))) == whole
+
+
+class Folder(JsonModel, frozen=True):
+    """Models in each place that a model may stand in."""
+
+    one: Whole | None = None
+    many: tuple[Part | None, ...] = ()
+    by_name: Mapping[str, Part] = field(default_factory=dict)
+    free: Mapping[str, Any] = field(default_factory=dict)
+
+
+def test_unknown_keys_are_left_out_wherever_models_stand_and_named_once() -> None:
+    known = {
+        "one": {"version": 1, "parts": {"a": {"low": 0.5}}, "rows": [1]},
+        "many": [{"kind": "b"}, None, {"high": 2.0}],
+        "by_name": {"x.y": {"share": 0.25}},
+        "free": {"anything": {"goes": 1}},
+    }
+    assert known_part(Folder, known) == (known, ())
+    more = json.loads(json.dumps(known))
+    more["one"]["parts"]["a"]["new"] = more["one"]["new"] = more["new"] = {"low": 7}
+    for each in (more["many"][0], more["many"][2], more["by_name"]["x.y"]):
+        each["new"] = [1]
+    found, unknown = known_part(Folder, more)
+    assert found == known
+    assert sorted(unknown) == sorted(
+        ["new", "one.new", 'one.parts["a"].new', "many[].new", 'by_name["x.y"].new']
+    )
+
+
+def test_what_is_wrong_among_known_keys_stays_wrong() -> None:
+    found, unknown = known_part(Folder, {"many": [{"kind": "c", "new": 1}], "one": {"version": 2, "new": 1}})
+    assert unknown == ("many[].new",)  # of another version nothing is known
+    with pytest.raises(FieldError, match=r"many\[0\]\.kind: expected one of"):
+        read_as(Folder, {"many": found["many"]})
+    with pytest.raises(FieldError, match="one"):
+        read_as(Folder, {"one": found["one"]})
+
+
+def test_unknown_keys_take_time_in_proportion() -> None:
+    def lines(count: int) -> int:
+        rows = [{f"key{i}": i for i in range(count)}, *({"new": i} for i in range(count))]
+        return lines_run(lambda: known_part(Folder, {"many": rows}))
+
+    lines(1)  # what is done once
+    assert lines(400) < 2.5 * lines(200)
 
 
 def test_defaults_are_not_written_and_the_version_comes_first() -> None:

@@ -45,13 +45,24 @@ def test_the_published_schema_accepts_it(path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# Its schema does not know the permission `attestations`, which the release needs.
-@pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=names([ACTION, *WORKFLOWS]))
-def test_action_validator_accepts_it(path: Path) -> None:
+# GitHub's permission to sign where a build came from, which the release needs. The schema of action-validator
+# 0.6.0 (December 2024, the newest) does not have it among the permissions of a job; SchemaStore's, by which
+# `test_the_published_schema_accepts_it` goes, has.
+UNKNOWN_PERMISSION = "      attestations: write\n"
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_action_validator_accepts_it(path: Path, tmp_path: Path) -> None:
     validator = shutil.which("action-validator")
     if validator is None:
         pytest.skip("npm install -g @action-validator/core @action-validator/cli")
-    done = subprocess.run([validator, path], capture_output=True, text=True)
+    checked = path
+    if path == RELEASE:
+        checked = tmp_path / path.name
+        before, found, after = path.read_text(encoding="utf-8").partition(UNKNOWN_PERMISSION)
+        assert found
+        checked.write_text(before + after, encoding="utf-8")
+    done = subprocess.run([validator, checked], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -54,6 +54,7 @@ def test_words_are_text_or_one_span(text: str) -> None:
 
 
 @given(TEXTS)
+@example("0``)")
 def test_prose_opens_no_block(text: str) -> None:
     shown = prose(text)
     assert "\n" not in shown

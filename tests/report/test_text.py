@@ -51,6 +51,33 @@ def test_golden(name: str, report: Report, options: dict[str, bool], width: int)
     assert max(cell_len(line) for line in text.splitlines()) <= width
 
 
+def test_what_explains_numbers_stands_below_the_findings_and_all_else_above() -> None:
+    known, told = "a model elsewhere scored the rows", "p99.9: 1 of 1,000 benign rows"
+    head = replace(FULL.head, notes=(told, known), details=(told,))
+    shown = render(replace(FULL, head=head))
+    above, findings = shown.index(f"note: {known}"), shown.index("data/train.jsonl\n")
+    below, verdict = shown.index(f"note: {told}"), shown.index("Found 5 errors")
+    assert above < findings < below < verdict
+    assert shown.count("note: ") == 2
+    assert "note: " not in render(replace(FULL, head=head), options=Options(quiet=True))
+
+
+def test_thresholds_have_the_interval_of_their_rate_where_there_is_room() -> None:
+    error, warning = FULL.head.error_threshold, FULL.head.warning_threshold
+    assert error is not None
+    assert warning is not None
+    head = replace(
+        FULL.head,
+        error_threshold=replace(error, benign_interval=(0.00018, 0.0023)),
+        warning_threshold=replace(warning, benign_interval=(0.0044, 0.0103)),
+    )
+    told = ("0.1% of benign (0.02 to 0.2%)", "1% of benign (0.4 to 1%)")
+    for width, room in ((None, True), (120, True), (90, False)):
+        shown = render(replace(FULL, head=head), options=Options(width=width))
+        assert [text in shown for text in told] == [room] * 2  # both lines or none
+        assert "87% of known-harmful, 0.1% of benign" in shown
+
+
 def test_a_pipe_gets_no_colour_and_no_folded_lines() -> None:
     text = render(FULL)
     assert_golden("pipe.txt", text)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sqsd_lint.errors import BundleError, UsageError
@@ -80,6 +82,16 @@ def test_notes_caution_the_reader() -> None:
     assert "200 benign" in make_policy(DEFAULT, few).notes[0]
     (note,) = make_policy(DEFAULT, CALIBRATION, threshold="p50").notes
     assert note == "the warning line (p99) is not below the error line (p50)"
+
+
+def test_rates_are_told_apart_from_cautions() -> None:
+    assert make_policy(DEFAULT, CALIBRATION).rates == ()  # of one kind of rows, and none by name
+    kinds = {"calm": tuple(CALIBRATION.benign[::2]), "noisy": tuple(CALIBRATION.benign[1::2])}
+    policy = make_policy(DEFAULT, replace(CALIBRATION, kinds=kinds), threshold="p99.5")
+    rows = f"of {len(CALIBRATION.benign):,} benign reference rows of 2 kinds (95 % interval"
+    assert [rate.partition(":")[0] for rate in policy.rates] == ["p99.5", "p99"]
+    assert all(rows in rate for rate in policy.rates)
+    assert policy.notes == ()
 
 
 def test_severities_override_the_pack_and_yield_to_allow() -> None:

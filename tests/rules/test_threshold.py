@@ -86,9 +86,13 @@ def test_the_schemas_accept_what_parse_accepts(text: str) -> None:
 
 def test_resolved_lines_say_what_lies_above_them() -> None:
     assert resolve_threshold(parse_threshold("p90"), CALIBRATION).benign_share == pytest.approx(9 / 99)
-    assert resolve_threshold(parse_threshold("h50"), CALIBRATION) == Threshold("h50", 150.0, 0.0, 2 / 3)
+    found = resolve_threshold(parse_threshold("h50"), CALIBRATION)
+    assert found == Threshold("h50", 150.0, 0.0, 2 / 3, CALIBRATION.rate_interval(150.0))
     assert resolve_threshold(parse_threshold("z0"), CALIBRATION).value == 50
-    assert resolve_threshold(parse_threshold("60"), CALIBRATION) == Threshold("60", 60.0, 40 / 99, 2 / 3)
+    raw = resolve_threshold(parse_threshold("60"), CALIBRATION)
+    assert (raw.spec, raw.value, raw.benign_share, raw.harmful_share) == ("60", 60.0, 40 / 99, 2 / 3)
+    assert raw.benign_interval is not None
+    assert raw.benign_interval[0] < 40 / 99 < raw.benign_interval[1]
     assert resolve_threshold(parse_threshold("60"), None) == Threshold("60", 60.0)
 
 

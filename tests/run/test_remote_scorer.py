@@ -6,15 +6,18 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from sqsd_lint._version import __version__
 from sqsd_lint.bundle.load import load_bundle
 from sqsd_lint.bundle.lock import Lock, Locked
+from sqsd_lint.bundle.manifest import digest_of_json
 from sqsd_lint.config import Settings
 from sqsd_lint.config.settings import TOKEN_VARIABLE
 from sqsd_lint.errors import BundleError, ScorerError, UsageError, WrongBaseModelError
@@ -409,3 +412,120 @@ def test_a_service_of_another_version_is_told(remote: Settings, url: str) -> Non
         notes = run_check.check(replace(remote, scorer=older)).head.notes
     (note,) = [note for note in notes if "sqsd-lint" in note]
     assert r"has sqsd-lint 0.0.1\x1b[31m, and this is" in note
+
+
+NEW = {"version": "99.1", "surprise": {"exit_code": 0}, "violations": []}
+DIGESTS: dict[str, str] = {}  # of the bundle as the newer service tells of it, by the bundle's own
+
+
+def passing_on(url: str, change: Callable[[str, Any], Any]) -> Callable[[str, Any], Reply]:
+    """Pass what a real service answers on, changed: by path and answer."""
+
+    def answer(path: str, body: Any) -> Reply:
+        told = httpx2.request("POST" if body else "GET", url + path, json=body)
+        return reply(change(path, told.json()), told.status_code)
+
+    return answer
+
+
+def newer(path: str, told: Any) -> Any:
+    """Return an answer as a newer service would give it, with keys beside every known one."""
+    if path == "/v1/scores":
+        for row in told["rows"]:
+            row.update(NEW, Danger=-9.0, allow=True, severity="warning")
+        return {**told, **NEW, "bundle": DIGESTS[told["bundle"]]}
+    manifest = told["manifest"]
+    manifest["target"]["thresholds"] = manifest["base_model"]["rules"] = {"SQSD101": "off"}
+    manifest["calibration"]["sets"]["more"] = manifest["allow"] = ["SQSD101"]
+    told["limits"]["violations"] = 0
+    DIGESTS[told["digest"]] = digest_of_json(manifest)
+    return {**told, **NEW, "digest": DIGESTS[told["digest"]]}
+
+
+def older(path: str, told: Any) -> Any:
+    """Return an answer as a service before the optional keys would give it."""
+    for key in ("uncovered", "parts", "notes"):
+        told.pop(key, None)
+    for row in told.get("rows", ()):
+        for key in ("dropped", "window"):
+            row.pop(key, None)
+    return {**told, "version": "0.0.1"} if path == "/v1/bundle" else told
+
+
+@pytest.mark.parametrize("change", [newer, older])
+def test_a_newer_or_older_service_changes_no_verdict(
+    remote: Settings, url: str, change: Callable[[str, Any], Any]
+) -> None:
+    here = run_check.check(remote)
+    with answering(passing_on(url, change)) as other:
+        there = run_check.check(replace(remote, scorer=other))
+    assert found(there) == found(here)
+    assert len(found(here)) > 0
+    assert there.exit_code == here.exit_code == 1
+    assert [row.score for row in there.rows] == [row.score for row in here.rows]
+    assert there.coverage == here.coverage
+    assert there.head.error_threshold == here.head.error_threshold
+    left_out = [note for note in there.head.notes if "does not know and leaves out" in note]
+    if change is newer:
+        (note,) = left_out
+        assert note.endswith("leaves out: limits.violations, surprise, violations and 11 more")
+        assert there.head.bundle_digest != here.head.bundle_digest  # the unknown is in it
+    else:
+        assert left_out == []
+
+
+@pytest.mark.parametrize(
+    ("told", "said", "side"),
+    [
+        ({"protocol": 2, "version": "99.1"}, "speaks protocol 2", "this machine"),
+        ({"protocol": 0, "version": "0.0.1"}, "speaks protocol 0", "the service"),
+        (
+            {"settings": {"mood": 1}, "version": "99.1"},
+            "differ from those here: mood",
+            "this machine",
+        ),
+        ({"limits": {}, "version": "0.0.1"}, "limits.rows: missing", "the service"),
+    ],
+)
+def test_what_cannot_be_passed_over_names_the_side_to_upgrade(
+    remote: Settings, url: str, told: dict[str, Any], said: str, side: str
+) -> None:
+    def change(path: str, answer: Any) -> Any:
+        more = {**answer["settings"], **told["settings"]} if "settings" in told else answer["settings"]
+        return {**answer, **told, "settings": more}
+
+    with answering(passing_on(url, change)) as other, pytest.raises(ScorerError) as refused:
+        run_check.check(replace(remote, scorer=other))
+    assert said in refused.value.message
+    assert refused.value.exit_code == 3
+    versions = f"the service has {told['version']}, and this is {__version__}"
+    assert refused.value.hint == f"upgrade sqsd-lint on {side}: {versions}"
+
+
+def test_a_key_that_rows_may_be_judged_by_is_not_passed_over(remote: Settings, url: str) -> None:
+    def change(path: str, answer: Any) -> Any:
+        answer["manifest"]["calibration"]["shift"] = -99.0
+        return {**answer, "version": "99.1", "digest": digest_of_json(answer["manifest"])}
+
+    with answering(passing_on(url, change)) as other, pytest.raises(ScorerError) as refused:
+        run_check.check(replace(remote, scorer=other))
+    assert "calibration.shift: unknown key, and rows may be judged by it" in refused.value.message
+    assert "upgrade sqsd-lint on this machine" in (refused.value.hint or "")
+
+
+def test_a_service_that_cannot_read_a_newer_request_is_the_one_to_upgrade(remote: Settings, url: str) -> None:
+    def change(path: str, answer: Any) -> Any:
+        return {**answer, "version": "0.0.1"} if path == "/v1/bundle" else answer
+
+    whole = ScoringClient.scores
+
+    def scores(self: ScoringClient, requests: Any, settings: Any, bundle: Any) -> Any:
+        return whole(self, ([{**row, "mood": 1} for row in rows] for rows in requests), settings, bundle)
+
+    with answering(passing_on(url, change)) as other, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScoringClient, "scores", scores)
+        with pytest.raises(ScorerError) as refused:
+            run_check.check(replace(remote, scorer=other))
+    assert "HTTP status 400" in refused.value.message
+    assert "mood: unknown key" in refused.value.message
+    assert "upgrade sqsd-lint on the service: the service has 0.0.1" in (refused.value.hint or "")

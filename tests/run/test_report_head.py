@@ -43,6 +43,26 @@ def test_several_bundles(rule: str, needed: int) -> None:
     )
 
 
+def test_what_explains_numbers_is_told_apart_by_several_bundles_too() -> None:
+    one = replace(ONE, details=("both", "mine"))
+    joined = join_heads({"one": one, "two": replace(TWO, details=("both",))}, "all")
+    assert joined.details == ("both", "one: mine")
+    assert set(joined.details) < set(joined.notes)
+
+
+def test_what_limits_trust_stands_in_the_head_itself(tiny_run: Callable[..., Settings]) -> None:
+    run = BundleRun(tiny_run())
+    run._screen_note = "screen: rows are passed by at a recall of 0.98"
+    run._in_parts, run._by_part, run._with_earlier = 5, 3, 2
+    found = make_head(run, run.policy(load_pack("default")), ["rows went elsewhere"])
+    assert [note for note in found.notes if note in found.details] == list(found.details)
+    assert "5 rows were scored part by part as well: 3 rows are judged by the worst part" in found.details
+    above = [note for note in found.notes if note not in found.details]
+    for limit in (run._screen_note, "rows went elsewhere"):
+        assert limit in above
+    assert any("`turns = last` leaves unscored" in note for note in above)
+
+
 def test_what_scored_the_rows(tiny_run: Callable[..., Settings], tiny_bundle: Path) -> None:
     found = head(tiny_run(metric="projection"), "one more")
     bundle = load_bundle(tiny_bundle)

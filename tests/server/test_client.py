@@ -90,7 +90,7 @@ def changed_row(bundle: BundleInfo, **changes: Any) -> dict[str, Any]:
         (lambda b: changed_row(b, harm=0.3), "harm is there"),
         (lambda b: changed_row(b, danger="2.0"), "expected"),
         (lambda b: changed_row(b, tokens=-1), "tokens"),
-        (lambda b: changed_row(b, surprise=1), "unknown key"),
+        (lambda b: changed_row(b, kind="bound"), "expected"),
         (lambda b: [], "expected an object"),
     ],
 )
@@ -104,6 +104,20 @@ def test_an_answer_that_cannot_be_is_refused(
         ask(url, bundle)
     assert url in refused.value.message
     assert refused.value.exit_code == 3
+
+
+def test_what_is_unknown_in_an_answer_is_left_out_and_named(bundle: BundleInfo) -> None:
+    told = {**answer_of(bundle, surprise={"deep": [1]}), "notes": ["a note"]}
+    for row in told["rows"]:
+        row.update({"colour": "red", "Danger": 99.0, "sqsd\x1b[31m": 99.0})
+    with answering(lambda path, body: reply(told)) as url:
+        client = ScoringClient(url, pauses=QUICK)
+        (answer,) = client.scores(iter([ROWS]), SETTINGS, bundle)
+    with answering(lambda path, body: reply(answer_of(bundle, notes=["a note"]))) as url:
+        assert [answer] == ask(url, bundle)
+    assert list(client.passed_over) == [
+        *("rows[].colour", "rows[].Danger", r'rows[]["sqsd\u001b[31m"]', "surprise"),
+    ]
 
 
 def endless() -> Iterator[bytes]:
@@ -214,6 +228,7 @@ def test_a_refusal_is_told_and_not_tried_again(bundle: BundleInfo, status: int, 
     ("changes", "said"),
     [
         ({"digest": "1" * 64}, "its bundle is 111111111111"),
+        ({"surprise": 1, "digest": "1" * 64}, "its bundle is 111111111111"),
         ({"protocol": 2}, "speaks protocol 2"),
         ({"manifest": {}}, "format_version"),
         ({"device": 3}, "device"),

@@ -81,10 +81,9 @@ def words(text: str) -> str:
 
 def _pieces(text: str) -> Iterator[tuple[bool, str]]:
     """Pieces of `text` in order, and whether each may stand as it is."""
-    quoted = text.split("`")
-    balanced = len(quoted) % 2 == 1
-    if not balanced:  # a backtick too many: none of them means anything
-        quoted = [text]
+    # With a backtick too many none of them means anything; of an empty quote nothing is shown, and what is
+    # around it is one word.
+    quoted = [text] if text.count("`") % 2 else text.replace("``", "").split("`")
     for at, part in enumerate(quoted):
         if at % 2:
             yield False, part

@@ -18,7 +18,7 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
 from sqsd_lint.report import Options
 from sqsd_lint.report.grouping import FindingGroup, grouped
-from sqsd_lint.report.head import STYLES, bar_width, mark, print_head
+from sqsd_lint.report.head import STYLES, bar_width, mark, print_details, print_head
 from sqsd_lint.report.rows import scores_by_bundle
 from sqsd_lint.report.sentences import (
     answered,
@@ -294,6 +294,9 @@ def write(report: Report, stream: IO[str], options: Options) -> None:
         elif line := not_read_line(report):
             page.line(Text.assemble(("note: ", "cyan"), line), hang=6)
         return
+    print_details(page, report.head)
+    if report.head.details:
+        page.line()
     print_verdict(page, report)
     print_coverage(page, report, options)
     print_next_steps(page, report.next_steps, validation_line(report))

@@ -18,7 +18,7 @@ from sqsd_lint.explain.model import Explanation, Spans
 from sqsd_lint.report import Options
 from sqsd_lint.report.views.explanation import write
 from sqsd_lint.resources import load_schema
-from sqsd_lint.types import AnswerPart
+from sqsd_lint.types import AnswerPart, AnswerWindow
 from tests.report.explanation.explanations import ANSWER, FULL, HOSTILE, PLAIN, PROMPT, explanation
 from tests.report.golden import assert_golden
 
@@ -143,10 +143,20 @@ def test_a_part_that_was_cut_off_is_said_to_be_missing() -> None:
     left = len(ANSWER) - tokens.parts[-1].end
     assert f"{left} further characters not scored" in render(value)
     assert f"{left} further characters not scored" in render(value, "html")
-    score = replace(value.row.score, window=AnswerPart(1, 2, 0, 5, 9, 1), whole=value.row.score)
-    part = replace(value, row=replace(value.row, score=score))
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [(AnswerPart(1, 2, 0, 5, 9, 1), "part"), (AnswerWindow(1, 2, 0, 5, 9), "window")],
+)
+def test_what_other_parts_or_windows_hold_is_scored(window: AnswerWindow, said: str) -> None:
+    tokens = replace(PLAIN.tokens, parts=PLAIN.tokens.parts[:5])
+    left = len(ANSWER) - tokens.parts[-1].end
+    score = replace(PLAIN.row.score, window=window, whole=PLAIN.row.score)
+    value = replace(PLAIN, tokens=tokens, row=replace(PLAIN.row, score=score))
     for format in ("text", "html"):
-        assert f"{left} further characters outside of the part" in render(part, format)
+        assert f"{left} further characters outside of the {said} that is explained" in render(value, format)
+        assert "not scored" not in render(value, format)
 
 
 def test_an_answer_without_words_of_its_own_still_sums() -> None:
@@ -204,3 +214,12 @@ def test_a_label_is_not_to_be_rewritten(answer: str, is_label: bool) -> None:
         shown = " ".join(render(row, format).split())
         assert ("there is nothing to rewrite" in shown) is is_label, format
         assert ("rewrite it, or remove the row" in shown) is not is_label, format
+
+
+def test_what_explains_numbers_stands_between_the_answer_and_what_helps() -> None:
+    told = "p99.9: 1 of 1,000 benign rows"
+    head = replace(FULL.head, notes=(*FULL.head.notes, told), details=(told,))
+    shown = render(replace(FULL, head=head))
+    assert shown.index(FULL.head.notes[0]) < shown.index("Layers") < shown.index(f"note: {told}")
+    assert shown.index(f"note: {told}") < shown.index("What would bring it")
+    assert shown.count(told) == 1

@@ -36,7 +36,10 @@ def signed(value: float, beside: float) -> str:
 
 def rest_text(explanation: Explanation, left: int) -> str:
     """Return what is said of the characters of an answer behind those that are explained."""
-    what = "outside of the part that is explained" if explanation.row.score.part else "not scored"
+    score = explanation.row.score
+    what = "not scored"
+    if score.window:  # the rest is scored, too: other parts or windows hold it
+        what = f"outside of the {'part' if score.part else 'window'} that is explained"
     return f"{numbers.count(left, 'further character')} {what}"
 
 

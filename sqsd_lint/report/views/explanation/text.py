@@ -11,7 +11,7 @@ from sqsd_lint.common import numbers
 from sqsd_lint.common.escape import escape, excerpt
 from sqsd_lint.explain.model import Explanation, Neighbour, Share, Span, by_block, by_kind
 from sqsd_lint.report import Options
-from sqsd_lint.report.head import STYLES, bar_width, print_head
+from sqsd_lint.report.head import STYLES, bar_width, print_details, print_head
 from sqsd_lint.report.style.bar import bar, scale_of
 from sqsd_lint.report.style.page import Page, open_page
 from sqsd_lint.report.views.explanation import heat
@@ -34,6 +34,9 @@ def write(explanation: Explanation, stream: IO[str], options: Options, top: int)
     _print_layers(page, explanation)
     if explanation.nearest is not None:
         _print_nearest(page, explanation)
+    if explanation.head.details:
+        page.line()
+    print_details(page, explanation.head)
     _print_remedy(page, explanation, options)
 
 
