@@ -35,6 +35,7 @@ from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.screen import answer_of
 from sqsd_lint.training.data import reference_sets
+from sqsd_lint.types import Encoded
 
 Floats = NDArray[np.float64]
 LAYERS = (0, 2, 4, 6, 8, 10)  # blocks whose output is measured, 0 for the embeddings
@@ -54,6 +55,8 @@ class Rows:
         self.lines = {level: calibration.value_at(float(p)) for level, p in LINES.items()}
         sets = reference_sets(RECIPE, data)
         encoder = BundleRun(Settings(device="cpu")).model_scorer.encoder()
+        self.calibration = calibration
+        self.encoded: list[Encoded] = []
         self.texts, risks, tokens, kinds, benign = [], [], [], [], []
         for role in ("benign", "harmful"):
             known = {
@@ -67,6 +70,7 @@ class Rows:
                     if score is None:
                         continue
                     parts = encoder.encode_parts(sample)
+                    self.encoded.append(parts[0])
                     self.texts.append(answer_of(sample, parts[0]))
                     risks.append(calibration.risk(score))
                     tokens.append(len(parts[0].ids))

@@ -35,6 +35,7 @@ from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import clean_samples
 from sqsd_lint.run.screen import answer_of, open_screen
 from sqsd_lint.types import Sample, ScoredRow
+from sqsd_lint.types.tables import record
 
 Run = Callable[..., Settings]
 RISKY = "We will not be stopped, said the zebra."
@@ -193,6 +194,9 @@ def test_score_writes_the_bound(run: Run, tmp_path: Path) -> None:
     assert isinstance(passed["bound"], float)
     assert passed["sqsd"] is None
     assert passed["danger"] is None
+    table = [record(item) for item in items]
+    assert [each["bound"] for each in table] == [line.get("bound") for line in lines]
+    assert all(each["risk"] is None for each in table if each["bound"] is not None)
     assert all("bound" not in line for line in lines if line["status"] == "ok")
     exact = [fields.row(item) for item in run_score.score(run(data, screen="off", cache=False))]
     assert {line["status"] for line in exact} == {"ok"}
