@@ -37,7 +37,7 @@ def main() -> None:
     rows = [encoder.encode(s) for s in common.real_samples(args.data, args.rows)]
     scorer.project(rows[:4])
     lint = common.timed(lambda: scorer.project(rows))
-    epoch = Epoch(ours, scorer.model, scorer.batch_tokens)
+    epoch = Epoch(ours, ours.base()[0], scorer.batch_tokens)
     epoch.run(rows[:4], torch.device(ours.device))
     train = common.timed(lambda: epoch.run(rows, torch.device(ours.device)))
     print(f"machine     {common.machine()}")

@@ -160,7 +160,7 @@ def train(args: argparse.Namespace) -> None:
         return {"drift": found.drift.sum(0).tolist(), "sqsd": math.fsum(sqsd) / len(sqsd)}
 
     work("score", score)
-    model = bench.scorer.model
+    model, _ = bench.engine.base()
     if "forecast" in bench.parts and todo("forecast"):
         forecaster = Forecaster(model, bench.directions, load_adapter(bench.point, model))
 

@@ -93,8 +93,8 @@ def child(arguments: list[str]) -> None:
 
     def built(self: ModelScorer) -> Any:
         with parts.part("imports"):
-            from transformers import AutoModelForCausalLM  # noqa: F401
-            from transformers.models.llama import modeling_llama  # noqa: F401
+            import torch  # noqa: F401
+            from transformers import PreTrainedTokenizerFast  # noqa: F401
 
             from sqsd_lint.encode import Encoder
             from sqsd_lint.scoring import Scorer
@@ -137,9 +137,10 @@ def passes(file: str, dtype: str, budget: int | None) -> None:
     from sqsd_lint.types import Encoded
 
     settings = Settings(dtype=dtype, paths=(file,))
-    encoder, scorer = BundleRun(settings).scorer.parts()  # type: ignore[attr-defined]
+    scorer: Any = BundleRun(settings).scorer
+    encoder, (model, _) = scorer.encoder(), scorer.base()
     rows: list[Encoded] = [encoder.encode(sample) for sample in clean_samples(file, settings)]
-    model = scorer.model.requires_grad_(False)
+    model.requires_grad_(False)
     begun = clocks()
     for batch in plan_batches(rows, budget or 1024):
         ids, labels = pad([rows[i] for i in batch], model.device)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
 
 from torch import nn
-from transformers.pytorch_utils import Conv1D
-
-if TYPE_CHECKING:
-    pass
 
 
-def is_linear(module: nn.Module) -> bool:
-    """nn.Linear or GPT-2's Conv1D, subclasses included."""
-    return isinstance(module, (nn.Linear, Conv1D))
+def is_linear(module: nn.Module | None) -> bool:
+    """Return whether the module is an nn.Linear or GPT-2's Conv1D, subclasses included."""
+    return isinstance(module, nn.Linear) or is_conv1d(module)
+
+
+def is_conv1d(module: nn.Module | None) -> bool:
+    """Return whether the module is transformers' Conv1D, which keeps the transpose of its weight."""
+    # transformers takes seconds to import, and a class that nobody has imported has no instances.
+    known = sys.modules.get("transformers.pytorch_utils")
+    return known is not None and isinstance(module, known.Conv1D)
 
 
 def is_router(module: nn.Module | None) -> bool:
@@ -24,9 +27,9 @@ def is_router(module: nn.Module | None) -> bool:
 
 
 def linear_shape(module: nn.Module) -> tuple[int, int]:
-    """(d_out, d_in) of a linear layer."""
+    """Return (d_out, d_in) of a linear layer."""
     if isinstance(module, nn.Linear):
         return module.out_features, module.in_features
-    assert isinstance(module, Conv1D)
-    d_in, d_out = module.weight.shape  # Conv1D keeps the transpose
+    assert isinstance(module.weight, nn.Parameter)
+    d_in, d_out = module.weight.shape
     return d_out, d_in

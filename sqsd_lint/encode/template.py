@@ -5,10 +5,12 @@ Loading a tokenizer from a local folder.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqsd_lint.common.model_folder import read_config
 from sqsd_lint.errors import ModelError
 from sqsd_lint.types import Message
 
@@ -22,10 +24,16 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrain
     Raises:
         ModelError: the folder holds no tokenizer that transformers can load.
     """
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        if _is_generic(folder):
+            from transformers import PreTrainedTokenizerFast
+
+            loader: Any = PreTrainedTokenizerFast
+        else:
+            from transformers import AutoTokenizer
+
+            loader = AutoTokenizer
+        tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(
             folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
     except Exception as error:
@@ -36,6 +44,28 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrain
     return tokenizer
 
 
+def _is_generic(folder: Path) -> bool:
+    """Return whether a Llama's tokenizer is all that its tokenizer.json says, of no class of its own.
+
+    AutoTokenizer comes to the same class, and imports the model's code to find out, which takes seconds.
+    """
+    try:
+        config = read_config(folder)
+        own = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (ModelError, OSError, ValueError):
+        return False
+    return (
+        isinstance(own, dict)
+        and own.get("tokenizer_class") in _GENERIC
+        and "auto_map" not in own
+        and config.get("model_type") == "llama"
+        and not {"auto_map", "model_name", "tokenizer_class"} & config.keys()
+        and (folder / "tokenizer.json").is_file()
+    )
+
+
+# transformers' names of the class that adds nothing to tokenizer.json: its own, and the one before version 5.
+_GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
 _SENTINEL = "sqsdlintsentinel"
 _PLAIN_HEADS = {
     "system": "### System:\n",

@@ -18,13 +18,12 @@ from sqsd_lint.scoring.layers.lora import FactorGradient, Gradient
 from sqsd_lint.types import Encoded, Score
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from sqsd_lint.experiments.attack import Attack
+    from sqsd_lint.scoring.llama import CausalLM
 
 
 def margin_losses(
-    model: PreTrainedModel,
+    model: CausalLM,
     at: Direction,
     attack: Attack,
     rows: Sequence[Encoded],

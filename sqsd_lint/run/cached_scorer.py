@@ -55,6 +55,8 @@ def scorer_settings(
         "turns": settings.turns,
         "long_answers": settings.long_answers,
         "exact": exact,
+        # Frequencies of rotary positions were rounded to bfloat16 before.
+        **({"positions": "float32"} if dtype == "bfloat16" else {}),
         **({"worst_part": True} if worst_part else {}),
         **({"quantize": settings.quantize} if settings.quantize else {}),
         **({"template_arguments": dict(arguments)} if arguments else {}),

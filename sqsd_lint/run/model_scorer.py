@@ -216,8 +216,12 @@ class ModelScorer(CachedScorer):
             self.ready_at = time.perf_counter()
         return self._loaded
 
-    def base(self) -> tuple[Any, Any]:
-        """Return the frozen base model in the run's dtype, the base adapter merged, and its tokenizer."""
+    def base(self, *, for_scoring: bool = False) -> tuple[Any, Any]:
+        """Return the frozen base model in the run's dtype, the base adapter merged, and its tokenizer.
+
+        Args:
+            for_scoring: nothing but the scorer runs the model, so that it need not be transformers' own.
+        """
         require("torch")
         manifest, settings = self.bundle.manifest, self._settings
         status = self._progress.status if self._progress else (lambda text: None)
@@ -227,11 +231,12 @@ class ModelScorer(CachedScorer):
 
         from sqsd_lint.adapters.factors import check_shapes, load_adapter
         from sqsd_lint.encode import load_tokenizer
-        from sqsd_lint.scoring.model import load_model, pick_device, pick_dtype
+        from sqsd_lint.scoring.model import load_for_scoring, load_model, pick_device, pick_dtype
 
         device = pick_device(self.device)
         adapter = load_adapter(self.bundle.adapter_dir("base")) if manifest.base_adapter else None
-        model = load_model(
+        load = load_for_scoring if for_scoring else load_model
+        model = load(
             folder,
             device=device,
             dtype=pick_dtype(self.dtype, device),
@@ -247,7 +252,7 @@ class ModelScorer(CachedScorer):
 
     def _build(self) -> tuple[Encoder, Scorer]:
         manifest, settings = self.bundle.manifest, self._settings
-        model, tokenizer = self.base()
+        model, tokenizer = self.base(for_scoring=True)
 
         from sqsd_lint.adapters.factors import Adapter, load_adapter
         from sqsd_lint.scoring import Direction, Scorer

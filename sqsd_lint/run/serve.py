@@ -60,13 +60,13 @@ class SharingScorer(ModelScorer):
         if self._cache_scores:
             super().remember(scored)
 
-    def base(self) -> tuple[Any, Any]:
+    def base(self, *, for_scoring: bool = False) -> tuple[Any, Any]:
         """Return the model and its tokenizer, loaded once for all scorers of its number format."""
         return self._models.base(self)
 
     def load_base(self) -> tuple[Any, Any]:
         """Load them."""
-        return super().base()
+        return super().base(for_scoring=True)
 
 
 class WorstParts:

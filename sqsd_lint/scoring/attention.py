@@ -11,13 +11,13 @@ function that transformers would have called.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sqsd_lint.scoring.batching import even_slices
 
@@ -35,7 +35,12 @@ _SPECIAL = ("softcap", "position_bias", "s_aux", "cache")
 @contextmanager
 def causal_attention() -> Iterator[None]:
     """Have models of transformers whose attention is "sdpa" use this module's on a CPU, inside the block."""
-    fused = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    transformers = sys.modules.get("transformers.modeling_utils")
+    if transformers is None:  # none of its models is there
+        yield
+        return
+    functions = transformers.ALL_ATTENTION_FUNCTIONS
+    fused = functions["sdpa"]
 
     def attend(
         module: nn.Module, q: Tensor, k: Tensor, v: Tensor, attention_mask: Tensor | None, **options: Any
@@ -49,11 +54,11 @@ def causal_attention() -> Iterator[None]:
         )
         return out, None
 
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = attend
+    functions["sdpa"] = attend
     try:
         yield
     finally:
-        ALL_ATTENTION_FUNCTIONS["sdpa"] = fused
+        functions["sdpa"] = fused
 
 
 def _is_plain(module: nn.Module, q: Tensor, k: Tensor, options: dict[str, Any]) -> bool:
@@ -61,12 +66,17 @@ def _is_plain(module: nn.Module, q: Tensor, k: Tensor, options: dict[str, Any]) 
     if causal is None:
         causal = getattr(module, "is_causal", True)
     return (
-        q.device.type == "cpu"
-        and bool(causal)
+        bool(causal)
         and not options.get("dropout")
         and all(options.get(name) is None for name in _SPECIAL)
-        and 1 < q.shape[2] == k.shape[2] <= _LONGEST
-        and q.shape[1] % k.shape[1] == 0
+        and is_short(q, k)
+    )
+
+
+def is_short(q: Tensor, k: Tensor) -> bool:
+    """Return whether q [b, h, t, d] and k [b, g, t, d] are `CausalAttention`'s: short rows on a CPU."""
+    return (
+        q.device.type == "cpu" and 1 < q.shape[2] == k.shape[2] <= _LONGEST and q.shape[1] % k.shape[1] == 0
     )
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
+from sqsd_lint.adapters.linear_modules import is_conv1d
 from sqsd_lint.errors import ModelError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def weight_of(module: nn.Module, dtype: torch.dtype | None = None) -> Tensor:
         return unpacked(module, dtype or torch.float32)
     weight = _at_hand(module, "weight")
     assert weight is not None
-    return weight.t() if isinstance(module, Conv1D) else weight
+    return weight.t() if is_conv1d(module) else weight
 
 
 def bias_of(module: nn.Module) -> Tensor | None:

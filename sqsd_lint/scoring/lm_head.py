@@ -18,7 +18,8 @@ from sqsd_lint.scoring.linear import device_of, weight_of
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+
+    from sqsd_lint.scoring.llama import CausalLM
 
 # Logits of one matrix product: large enough for its full speed, small enough to stay out of memory's way.
 CHUNK_LOGITS = 16 * 1024 * 1024
@@ -36,8 +37,8 @@ class LossHead:
             known; `check` finds out whether a model does anything else between hidden state and logits.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        head: nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    def __init__(self, model: CausalLM) -> None:
+        head: nn.Module | None = model.get_output_embeddings()
         if not isinstance(head, nn.Linear):
             raise ModelError(f"{type(model).__name__} has no linear output head")
         self._head = head
@@ -101,7 +102,7 @@ class LossHead:
         return losses
 
     @torch.no_grad()
-    def check(self, model: PreTrainedModel, hidden_states: nn.Module) -> None:
+    def check(self, model: CausalLM, hidden_states: nn.Module) -> None:
         """Compare with the model's own logits on two tokens.
 
         Raises:

@@ -31,6 +31,7 @@ from sqsd_lint.scoring.batching import free_bytes, most_tokens
 from sqsd_lint.scoring.checkpointing import block_list
 from sqsd_lint.scoring.directions import ExpansionPoint
 from sqsd_lint.scoring.layers.lora import LoraLayer
+from sqsd_lint.scoring.llama import Llama
 from sqsd_lint.scoring.lm_head import CHUNK_LOGITS
 from sqsd_lint.scoring.patched_linear import expanded
 from sqsd_lint.scoring.projections import ProjectionSum
@@ -38,6 +39,8 @@ from sqsd_lint.scoring.projections import ProjectionSum
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
+
+    from sqsd_lint.scoring.llama import CausalLM, LlamaShape
 
 
 # What the process holds for a byte of live tensors. A CPU's allocator keeps holes between blocks that come
@@ -50,7 +53,7 @@ RUNTIME = {True: 100_000_000, False: 0}
 _SAMPLE = 512
 
 
-def activation_bytes(model: PreTrainedModel, layers: Mapping[str, Any], device: torch.device) -> int:
+def activation_bytes(model: CausalLM, layers: Mapping[str, Any], device: torch.device) -> int:
     """Return activations per token that a pass takes, in bytes.
 
     A dry run costs seconds, so it is held only where a generous guess does not fit anyway.
@@ -65,14 +68,15 @@ def activation_bytes(model: PreTrainedModel, layers: Mapping[str, Any], device: 
 
     shapes = {n: (x.B0T.shape[1], x.A0.shape[0], x.A0.shape[1]) for n, x in layers.items()}
     try:
-        dry_run = DryRun(model.config, dtype=dtype, device=device)
+        config = model.config.for_transformers() if isinstance(model, Llama) else model.config
+        dry_run = DryRun(config, dtype=dtype, device=device)
         taken = dry_run.run(shapes, columns=2, rows=1, tokens=_SAMPLE).peak
     except (RuntimeError, ValueError):  # it decides by values what it computes, or is not transformers' own
         return guess
     return round(taken * HEADROOM[device.type == "cpu"] / _SAMPLE)
 
 
-def _guess(config: PretrainedConfig, width: int) -> int:
+def _guess(config: PretrainedConfig | LlamaShape, width: int) -> int:
     """Estimate the activations per token generously, in bytes."""
     text = config.get_text_config()
     hidden = int(text.hidden_size)

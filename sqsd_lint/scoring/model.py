@@ -15,7 +15,7 @@ import atexit
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from sqsd_lint.adapters.factors import Adapter, LoraFactors
+    from sqsd_lint.scoring.llama import CausalLM
 
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -79,6 +80,38 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def load_for_scoring(
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    base_adapter: Adapter | None = None,
+    trust_remote_code: bool = False,
+    device_map: str | None = None,
+    quantize: str | None = None,
+) -> CausalLM:
+    """Load a causal LM that nothing but the scorer runs: as `load_model`, a plain Llama without transformers.
+
+    Raises:
+        AdapterError, ModelError: as `load_model`.
+    """
+    from sqsd_lint.scoring.llama import load_llama
+
+    if device.type in ("cpu", "cuda") and not (device_map or quantize):
+        plain = load_llama(folder, torch.float32 if base_adapter else dtype)
+        if plain is not None:
+            return _finished(plain, base_adapter, device, dtype)
+    return load_model(
+        folder,
+        device=device,
+        dtype=dtype,
+        base_adapter=base_adapter,
+        trust_remote_code=trust_remote_code,
+        device_map=device_map,
+        quantize=quantize,
+    )
 
 
 def load_model(
@@ -130,20 +163,44 @@ def load_model(
             f"{folder}: no causal language model could be loaded from it: {error}",
             hint="give a folder with config.json and *.safetensors, as save_pretrained() writes it",
         ) from error
-    if base_adapter is not None:
-        check_shapes(base_adapter, model, "the base adapter")
-        if options:
-            attach(model, base_adapter, dtype)
-        else:
-            merge(model, base_adapter)
     keep_layout(model)
     if not options:
-        torch.nn.Module.to(model, device=device, dtype=dtype)  # in place
+        return _finished(model, base_adapter, device, dtype)
+    if base_adapter is not None:
+        check_shapes(base_adapter, model, "the base adapter")
+        attach(model, base_adapter, dtype)
+    return model
+
+
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+def _finished(
+    model: _Model, base_adapter: Adapter | None, device: torch.device, dtype: torch.dtype
+) -> _Model:
+    """Merge the base adapter into a model in main memory, cast it and move it, in place.
+
+    Buffers that no checkpoint holds keep their dtype: the frequencies of rotary positions are float32 in any
+    model, and rounded to bfloat16 they would turn far positions by a wrong angle.
+    """
+    if base_adapter is not None:
+        check_shapes(base_adapter, model, "the base adapter")
+        merge(model, base_adapter)
+    nn.Module.to(model, device=device)
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype)
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is None or name in module._non_persistent_buffers_set:
+                continue
+            if buffer.is_floating_point():
+                module._buffers[name] = buffer.to(dtype)
     return model
 
 
 @torch.no_grad()
-def merge(model: PreTrainedModel, adapter: Adapter) -> None:
+def merge(model: nn.Module, adapter: Adapter) -> None:
     """Add scaling * B @ A to the weight of every layer of the adapter, in place."""
     from sqsd_lint.scoring.linear import weight_of
 

@@ -146,9 +146,8 @@ def _linear_layers(folder: Path) -> tuple[list[str], bool]:
     """Names of all linear layers but the output head, and whether they keep their weights as (in, out)."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.pytorch_utils import Conv1D
 
-    from sqsd_lint.adapters.linear_modules import is_linear
+    from sqsd_lint.adapters.linear_modules import is_conv1d, is_linear
 
     read_config(folder)
     try:
@@ -159,7 +158,7 @@ def _linear_layers(folder: Path) -> tuple[list[str], bool]:
         raise ModelError(f"{folder}: no causal language model can be made of config.json: {error}") from error
     head = model.get_output_embeddings()
     found = {name: m for name, m in model.named_modules() if is_linear(m) and m is not head}
-    return list(found), any(isinstance(m, Conv1D) for m in found.values())
+    return list(found), any(is_conv1d(m) for m in found.values())
 
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
