@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -265,7 +266,9 @@ def write_states(rows: Rows, path: Path) -> None:
 def add_to(path: Path, name: str, found: Any) -> None:
     """Write results beside those that are there."""
     before = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**before, name: found}, indent=1) + "\n")
+    text = json.dumps({**before, name: found}, indent=1)
+    flat = re.sub(r"\[[^\[\]{}]*\]", lambda numbers: " ".join(numbers[0].split()), text)
+    path.write_text(flat + "\n")
 
 
 def main() -> None:

@@ -345,7 +345,7 @@ def fitted(known: Known, rows: Rows, passes: Passes, tokens: Tokens | None, sour
 def recalls(
     estimate: Floats, cost: Floats, rows: Rows, passes: Passes, kept: Bools | None = None
 ) -> dict[str, Any]:
-    """Return recall by budget, line and kind.
+    """Return recall by budget, line and kind: rows found, of so many, and a 95 % interval.
 
     Args:
         estimate: [n], NaN where not measured.
@@ -373,8 +373,10 @@ def recalls(
                 "benign": rows.benign,
                 **{str(k): rows.kind == k for k in np.unique(rows.kind[~rows.benign])},
             }
-            by_line[level] = {name: share(caught & above & one, above & one) for name, one in groups.items()}
-            by_line[level]["all"]["drawn"] = low[level]
+            found_of = {name: share(caught & above & one, above & one) for name, one in groups.items()}
+            by_line[level] = {name: list(each.values()) for name, each in found_of.items()}
+            hits, of, *wilson = by_line[level]["all"]  # the wider of the two intervals
+            by_line[level]["all"] = [hits, of, min(wilson[0], low[level][0]), max(wilson[1], low[level][1])]
         found[f"{budget:g}"] = by_line
     return found
 
@@ -486,7 +488,14 @@ def measured(rows: Rows, passes: Passes) -> dict[str, Any]:
                 kept = first[source] >= cut_at(first[source], passes.weight, first_share)
             own = recalls(estimate, cost, rows, passes, kept)
             if not source:
-                found = {"net": own, "free": recalls(estimate, free, rows, passes, kept), "unseen": {}}
+                found = {"net": own, "unseen": {}}
+                if kept is None:  # as a ranking, whatever it costs
+                    ranked = recalls(estimate, free, rows, passes)
+                    del ranked["cost"]
+                    found["free"] = {
+                        b: {level: {"all": each["all"]} for level, each in levels.items()}
+                        for b, levels in ranked.items()
+                    }
             else:
                 found["unseen"][source] = {
                     budget: {level: each[level][source] for level in LINES}
@@ -521,13 +530,13 @@ def show(name: str, found: dict[str, Any]) -> None:
     """Print recalls at the warning line (all, benign, sources), at the error line, and of unseen sources."""
     print(f"{name}: cost {found['net']['cost']:g}")
     for kind in ("net", "free"):
-        for budget, levels in found[kind].items():
+        for budget, levels in found.get(kind, {}).items():
             if budget == "cost":
                 continue
             own, unseen = levels["warning"], [each.get(budget) for each in found["unseen"].values()]
-            texts = [f"{each['found']}/{each['of']}" for each in (*own.values(), levels["error"]["all"])]
-            left = [f"{each['warning']['found']}/{each['warning']['of']}" for each in unseen if each]
-            print(f"  {kind} {budget}: {' '.join(texts)} {own['all']['drawn']}; {' '.join(left)}", flush=True)
+            texts = [f"{hits}/{of}" for hits, of, *_ in (*own.values(), levels["error"]["all"])]
+            left = [f"{each['warning'][0]}/{each['warning'][1]}" for each in unseen if each and kind == "net"]
+            print(f"  {kind} {budget}: {' '.join(texts)} {own['all'][2:]}; {' '.join(left)}", flush=True)
 
 
 def main() -> None:
