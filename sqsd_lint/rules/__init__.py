@@ -13,6 +13,7 @@ from sqsd_lint.rules.next_steps import next_steps
 from sqsd_lint.rules.packs import Pack, load_pack, parse_pack
 from sqsd_lint.rules.policy import Policy
 from sqsd_lint.rules.policy_settings import make_policy
+from sqsd_lint.rules.second_look import SecondLook
 from sqsd_lint.rules.suppressions import (
     DEFAULT_SUPPRESSIONS,
     Suppressions,
@@ -38,6 +39,7 @@ __all__ = [
     "Policy",
     "RemainingFindings",
     "ScoreCalibration",
+    "SecondLook",
     "Suppressions",
     "count_coverage",
     "evaluate",

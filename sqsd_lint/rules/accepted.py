@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqsd_lint.errors import ConfigError
 from sqsd_lint.rules.baseline import (
@@ -42,12 +43,28 @@ class Accepted:
 
     def answers(self, violation: Violation, row: ScoredRow | None = None) -> bool:
         """Tell whether a finding is accepted: by its row, by a suppression or by the baseline."""
+        return bool(self.answer_to(violation, row))
+
+    def answer_to(
+        self, violation: Violation, row: ScoredRow | None = None
+    ) -> Literal["", "suppressed", "baselined"]:
+        """Return what a finding is counted as: a suppression comes first, "" if nothing accepts it."""
         suppression = row.suppression if row and self.inline else None
         own = suppression.codes if suppression and not inline_fault(suppression) else ()
+        if violation.rule in RULES.row_findings and is_silenced(violation.rule, own):
+            return "suppressed"
+        if violation in (self.suppressions or ()):
+            return "suppressed"
+        accepted = violation.rule in RULES.acceptable and violation in (self.baseline or ())
+        return "baselined" if accepted else ""
+
+    def names(self, row: ScoredRow, rule: str) -> bool:
+        """Tell whether the row, a suppression or the baseline has a rule's finding in the row."""
+        entry = self.suppressions.entries.get(row.fingerprint) if self.suppressions else None
         return (
-            (violation.rule in RULES.row_findings and is_silenced(violation.rule, own))
-            or violation in (self.suppressions or ())
-            or (violation.rule in RULES.acceptable and violation in (self.baseline or ()))
+            (row.suppression is not None and rule in row.suppression.codes)
+            or (entry is not None and rule in entry.suppression.codes)
+            or (self.baseline is not None and self.baseline.names(row.fingerprint, rule))
         )
 
     def concerns(self, row: ScoredRow) -> bool:

@@ -107,6 +107,10 @@ class Baseline:
         rules = (violation.rule, RULES.graver_than(violation.rule))
         return any((violation.fingerprint, rule) in self._keys for rule in rules)
 
+    def names(self, fingerprint: str, rule: str) -> bool:
+        """Tell whether there is an entry of that fingerprint and rule, for whatever file."""
+        return (fingerprint, rule) in self._keys
+
     def entry_of(self, violation: Violation) -> BaselineEntry:
         """Return the entry that would accept a finding."""
         return BaselineEntry(

@@ -160,9 +160,12 @@ class FileRule(Rule):
         check: begins the check of a file under a policy.
         needs: what every row must have for the check, as the report names it; "" for nothing but a score.
         has: whether a row has it.
+        counts: whether a row is one of those that the check counts, where its findings depend on the risks of
+            rows, and then by this alone; None where they do not.
     """
 
     scope: Scope = Scope.FILE
     check: Callable[[Policy], FileCheck]
     needs: str = ""
     has: Callable[[ScoredRow], bool] = lambda row: True
+    counts: Callable[[ScoredRow, Policy], bool] | None = None

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqsd_lint.bundle.cache import cache_root
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import UsageError
-from sqsd_lint.rules import FineTuneSettings, Pack, Policy, is_near, make_policy
+from sqsd_lint.rules import FineTuneSettings, Pack, Policy, SecondLook, is_near, make_policy
 from sqsd_lint.run.cached_scorer import calibration_of
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.parts import PartJudge
 from sqsd_lint.run.rows import CLEAN_REFERENCE
 from sqsd_lint.run.scorers import SampleScorer, as_model, open_source
 from sqsd_lint.run.screen import RowScreen, open_screen
-from sqsd_lint.run.shards import score_rows
+from sqsd_lint.run.shards import SHARD_ROWS, score_rows
 from sqsd_lint.run.speed import Stopwatch
 from sqsd_lint.samples import excerpt, trained_form
 from sqsd_lint.samples.invisible import invisible_characters
-from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold
+from sqsd_lint.types import Problem, Sample, Score, ScoredRow, Threshold, Where
 
 # How many rows the tolerance between dtypes is measured on.
 _TOLERANCE_ROWS = 100
@@ -30,8 +31,20 @@ _TOLERANCE_ROWS = 100
 # Rows near a threshold whose exact scores are looked up together.
 _LOOK_UP = 256
 
-# Float32 scores differ between devices and batch shapes by rounding alone, far below this.
+# Rows near a threshold that are held until they are scored exactly, all at once: a file may have any number.
+_HELD = SHARD_ROWS
+
+# Float32 scores differ between devices and batch shapes by rounding alone: most by less than 1e-6; those of
+# answers of two or three tokens, by the default bundle, by up to 2e-4 in risk and 9e-4 in SQSD (24 rows).
 _FLOAT32_TOLERANCE = 1e-3
+
+
+@dataclass(slots=True)
+class _NearRows:
+    """The rows with one fingerprint that are still to be scored again, counted by their places."""
+
+    sample: Sample
+    left: Counter[Where] = field(default_factory=Counter)
 
 
 class BundleRun:
@@ -54,10 +67,13 @@ class BundleRun:
         self.cached = 0
         self.parts_missing = ""
         self.parts = self._part_judge()
-        self._near: dict[str, Sample] = {}
+        self._thresholds: tuple[Threshold, ...] = ()
+        self._second_look: SecondLook | None = None
+        self._near: dict[str, _NearRows] = {}  # by fingerprint
+        self._again: list[SampleScorer] = []  # of rows near a threshold, the exact one last
+        self._exact = self._in_float32 = self._indifferent = 0  # rows near a threshold, by what judges them
         self._in_parts = self._by_part = 0  # rows, of which the last are judged by one
         self._in_windows = self._with_earlier = 0  # rows
-        self._cache_notes: tuple[str, ...] = ()  # of the exact scorer
         self._screen: RowScreen | None = None
         self._screen_note = ""
 
@@ -114,77 +130,133 @@ class BundleRun:
         )
 
     def score(
-        self, rows: Iterable[Sample | Problem], thresholds: Sequence[Threshold] = ()
+        self,
+        rows: Iterable[Sample | Problem],
+        thresholds: Sequence[Threshold] = (),
+        second_look: SecondLook | None = None,
     ) -> Iterator[ScoredRow | Problem]:
         """Yield the rows with their scores, in their order; problems pass through. Lets go of the model then.
 
         Args:
-            thresholds: samples that score near one of them are kept for `settle`.
+            thresholds: samples that score near one of them are kept until `settle` has taken their rows.
+            second_look: tells which of these an exact score can change the verdict of; the others are not
+                scored again. None takes all.
         """
-        tolerance = self._tolerance()
+        self._thresholds, self._second_look = tuple(thresholds), second_look
         for item in score_rows(rows, self.scores):
             if isinstance(item, Problem):
                 yield item
                 continue
             sample, score = item
             row = self.scored_row(sample, score)
-            near = is_near(row.score, thresholds, tolerance)
-            if near or self.parts.is_near(row.score, thresholds, tolerance):
-                self._near[sample.fingerprint] = sample
+            if self._is_in_doubt(row, self.scorer):
+                self._near.setdefault(row.fingerprint, _NearRows(sample)).left[row.where] += 1
+            elif self._is_near(row, self.scorer):
+                self._indifferent += 1
             yield row
         if self.progress:
             self.progress.stop()
         self.scorer.release()
 
+    def _is_near(self, row: ScoredRow, scorer: SampleScorer) -> bool:
+        lines, tolerance = self._thresholds, self._tolerance(scorer)
+        # As a whole a row is counted by SQSD202, and told from one of which a part alone reaches a line.
+        near = any(is_near(score, lines, tolerance) for score in (row.score, row.score.of_row))
+        return near or self.parts.is_near(row.score, lines, tolerance)
+
+    def _is_in_doubt(self, row: ScoredRow, scorer: SampleScorer) -> bool:
+        """Tell whether an exact score can change the verdict on a row, as the scorer has scored it."""
+        if not self._is_near(row, scorer):
+            return False
+        return self._second_look is None or self._second_look.decides(row, self._tolerance(scorer))
+
     def settle(self, rows: Iterable[ScoredRow | Problem]) -> Iterator[ScoredRow | Problem]:
         """Yield rows, those near a threshold scored again in exact mode, so that no device decides a verdict.
 
-        Rows near a threshold come later than the others, unless their exact scores are known; no other row
-        is held.
+        Where the run does not compute in float32, they are first scored in that, in batches, and only those
+        that are still near a threshold in exact mode.
+
+        Rows near a threshold come later than the others, unless their scores are known. Of however many
+        there are, some thousands are held until they are scored together; no other row is held.
 
         Args:
             rows: what `score` yields.
         """
-        exact: SampleScorer | None = None
-        held: list[ScoredRow] = []  # of them, what is still to be looked up comes last
-        looked_up = 0
-        known: dict[str, Score] = {}  # exact scores that were known before
+        fresh: list[ScoredRow] = []  # scores still to be looked up
+        held: list[ScoredRow] = []  # not known
         for row in rows:
-            if isinstance(row, Problem):
+            near = None if isinstance(row, Problem) else self._near.get(row.fingerprint)
+            if isinstance(row, Problem) or near is None or row.where not in near.left:
                 yield row
                 continue
-            if row.fingerprint not in self._near:
-                yield self._settled(row, known.get(row.fingerprint))
+            fresh.append(row)
+            if len(fresh) < _LOOK_UP:
                 continue
-            held.append(row)
-            if len(held) - looked_up == _LOOK_UP:
-                exact = exact or self.new_scorer(exact=True)
-                fresh = held[looked_up:]
-                found = self._recall(
-                    exact, {each.fingerprint: self._near[each.fingerprint] for each in fresh}
-                )
-                known.update(found)
-                del held[looked_up:]
-                for each in fresh:
-                    if each.fingerprint in found:
-                        self._near.pop(each.fingerprint, None)  # its sample is not needed any more
-                        yield self._settled(each, found[each.fingerprint])
-                    else:
-                        held.append(each)
-                looked_up = len(held)
-        if not held:
-            return
+            known, unknown = self._score_again(fresh, recall=True)
+            yield from known
+            held += unknown
+            fresh = []
+            if len(held) >= _HELD:
+                yield from self._score_again(held)[0]
+                held = []
+        if held or fresh:
+            yield from self._score_again(held + fresh)[0]
+
+    def _score_again(
+        self, rows: list[ScoredRow], *, recall: bool = False
+    ) -> tuple[list[ScoredRow], list[ScoredRow]]:
+        """Return rows as they are judged, and those of which a score that it takes is not known.
+
+        Args:
+            recall: compute nothing.
+        """
+        if not self._again:
+            cache_scores = self.settings.cache
+            float32 = None
+            if self.scorer.dtype != "float32":
+                float32 = self._source.float32_scorer(cache_scores=cache_scores)
+            self._again = [*([float32] if float32 else []), self.new_scorer(exact=True)]
+        judged: list[ScoredRow] = []
+        unknown: list[ScoredRow] = []
+        for scorer in self._again:
+            samples = {row.fingerprint: self._near[row.fingerprint].sample for row in rows}
+            if not samples:
+                break
+            scores = self._recall(scorer, samples) if recall else self._score_alone(scorer, samples)
+            near = []
+            for row in rows:
+                score = scores.get(row.fingerprint)
+                settled = self._settled(row, score)
+                if score is None:
+                    unknown.append(row)
+                elif scorer.exact or isinstance(score, Problem) or not self._is_in_doubt(settled, scorer):
+                    judged.append(settled)
+                else:
+                    near.append(row)
+            rows = near
+        for row in judged:
+            self._exact += row.score.exact
+            self._in_float32 += not self._again[0].exact and not row.score.exact
+            self._let_go(row)
+        return judged, unknown
+
+    def _score_alone(self, scorer: SampleScorer, samples: Mapping[str, Sample]) -> dict[str, Score | Problem]:
+        """Return scores of samples by fingerprint; no model is in memory but for that."""
         if self.progress:
-            self.progress.status(f"scoring {len(held)} rows near a line again, exactly")
-        exact = exact or self.new_scorer(exact=True)
-        left = {key: self._near[key] for row in held if (key := row.fingerprint) in self._near}
-        scores, _ = self._judged_with(exact, list(left.values()))
-        self._cache_notes = exact.cache_notes
-        exact.release()
+            how = "exactly" if scorer.exact else "in float32"
+            self.progress.status(f"scoring {len(samples):,} rows near a line again, {how}")
+        self.scorer.release()  # it is loaded anew for the rest of the rows, if there are any
+        scores, _ = self._judged_with(scorer, list(samples.values()))
+        scorer.release()
         if self.progress:
             self.progress.stop()
-        for row in held:
-            yield self._settled(row, scores.get(row.fingerprint) or known.get(row.fingerprint))
+        return scores
+
+    def _let_go(self, row: ScoredRow) -> None:
+        near = self._near[row.fingerprint]
+        near.left -= Counter((row.where,))
+        if not near.left:  # the sample is not needed any more
+            del self._near[row.fingerprint]
 
     def _settled(self, row: ScoredRow, score: Score | Problem | None) -> ScoredRow:
         if not isinstance(score, Score):
@@ -248,7 +320,7 @@ class BundleRun:
         return scores, cached
 
     def _slack(self, scorer: SampleScorer) -> float:
-        return 0.0 if scorer.exact else self._tolerance()
+        return 0.0 if scorer.exact else self._tolerance(scorer)
 
     def _score_with(
         self, scorer: SampleScorer, samples: Sequence[Sample]
@@ -341,9 +413,9 @@ class BundleRun:
         self.cached += len(cached)
         return [(fast, a) for f, fast in picked if isinstance(a := exact[f], Score)]
 
-    def _tolerance(self) -> float:
-        """Return how far a fast score may lie from the exact one, in score units."""
-        if self.scorer.dtype == "float32":
+    def _tolerance(self, scorer: SampleScorer) -> float:
+        """Return how far a scorer's score may lie from the exact one, in score units."""
+        if scorer.dtype == "float32":
             return _FLOAT32_TOLERANCE
         return self.calibration.tolerance if self.calibration else 0.0
 
@@ -351,6 +423,7 @@ class BundleRun:
     def row_notes(self) -> tuple[str, ...]:
         """How rows were scored that are not scored in one piece, with counts."""
         notes = [self._screen_note] if self._screen_note else []
+        notes += self._near_notes()
         if count := self._in_windows:
             have = "row has an answer" if count == 1 else "rows have answers"
             notes.append(
@@ -367,7 +440,24 @@ class BundleRun:
             notes.append(f"{count:,} {have} earlier answers, which `turns = last` leaves unscored")
         return tuple(notes)
 
+    def _near_notes(self) -> Iterator[str]:
+        if count := self._exact + self._in_float32:
+            lie, their = ("row lies", "its") if count == 1 else ("rows lie", "their")
+            scores = "score" if count == 1 else "scores"
+            how = f"exact {scores}"
+            if self._in_float32:
+                exact = f", of which {self._exact:,} {'is' if self._exact == 1 else 'are'} exact"
+                how = f"{scores} in float32{exact if self._exact else ''}"
+            yield (
+                f"{count:,} {lie} so near a line that another device may decide otherwise:"
+                f" judged by {their} {how}"
+            )
+        if count := self._indifferent:
+            lies = "row near a line was" if count == 1 else "rows near a line were"
+            yield f"{count:,} {lies} not scored again exactly: the verdict is the same on either side of it"
+
     @property
     def cache_notes(self) -> tuple[str, ...]:
         """What the reader has to know about the state of the score cache."""
-        return tuple(dict.fromkeys((*self.scorer.cache_notes, *self._cache_notes)))
+        scorers = (self.scorer, *self._again)
+        return tuple(dict.fromkeys(note for scorer in scorers for note in scorer.cache_notes))

@@ -53,7 +53,9 @@ def check(
         SqsdLintError: wrong settings, a missing bundle, model or commit. Rows and files that cannot be scored
             are no errors but findings.
     """
-    return examine(settings, progress=progress, keep_rows=keep_rows, findings=findings, given=given)[0]
+    return examine(
+        settings, progress=progress, keep_rows=keep_rows, findings=findings, given=given, accepted=False
+    )[0]
 
 
 def examine(
@@ -63,10 +65,12 @@ def examine(
     keep_rows: bool = False,
     findings: int | None = None,
     given: Given | None = None,
+    accepted: bool = True,
 ) -> tuple[Report, RemainingFindings]:
     """Return what `check` reports, and the judgement behind it, with the findings that were accepted before.
 
-    Args and errors as for `check`.
+    Args and errors as for `check`, and:
+        accepted: whether these matter: if not, a row is not scored again exactly for their sake alone.
     """
     begun = time.perf_counter()
     settings = with_parts(settings)
@@ -81,7 +85,7 @@ def examine(
         stack.enter_context(closing(selection))
         rows = every_row if settings.sample is None else SampledRows(every_row, settings.sample)
         policies = panel.policies(source.pack)
-        scored = panel.score(rows, policies)
+        scored = panel.score(rows, policies, None if accepted else source.accepted)
         settled = panel.settle(scored, in_order=keep_rows)
         files = [file.name for file in selection.files]
         scores = [

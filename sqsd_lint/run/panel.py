@@ -10,7 +10,7 @@ from sqsd_lint.bundle.load import BundleInfo
 from sqsd_lint.common.progress import Progress
 from sqsd_lint.config import Settings
 from sqsd_lint.errors import BundleError, UsageError
-from sqsd_lint.rules import Pack, Policy
+from sqsd_lint.rules import Accepted, Pack, Policy, SecondLook
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.report_head import join_heads, make_head
 from sqsd_lint.types import Head, Problem, Sample, ScoredRow
@@ -47,7 +47,10 @@ class Panel:
         return [self._policy(name, pack) for name in self.runs]
 
     def score(
-        self, rows: Iterable[Sample | Problem], policies: Sequence[Policy] = ()
+        self,
+        rows: Iterable[Sample | Problem],
+        policies: Sequence[Policy] = (),
+        accepted: Accepted | None = None,
     ) -> list[Iterable[ScoredRow | Problem]]:
         """Return the rows as each bundle scores them, in their order.
 
@@ -56,7 +59,9 @@ class Panel:
 
         Args:
             rows: can be gone through once for each bundle; rows of standard input are held.
-            policies: rows near their thresholds are kept for `settle`.
+            policies: rows near their thresholds are kept for `settle`, those whose verdict an exact score can
+                change; of several bundles all, since a report shows the opinion of each.
+            accepted: findings that were accepted before, if the verdict leaves them out.
 
         Raises:
             UsageError: rows are not the same the second time; the last bundle's raise it as they are taken.
@@ -72,7 +77,8 @@ class Panel:
             items = run.score(rows, own)
             scored.append(list(_checked(scored[0], items) if scored else items))
         run, own = last
-        items = run.score(rows, own)
+        second_look = SecondLook(policies[0], accepted) if len(policies) == 1 else None
+        items = run.score(rows, own, second_look)
         return [*scored, _checked(scored[0], items) if scored else items]
 
     def settle(
@@ -86,8 +92,7 @@ class Panel:
         """
         if len(scored) == 1 and not in_order:
             return [run.settle(items) for run, items in zip(self.runs.values(), scored, strict=True)]
-        taken = [list(items) for items in scored]
-        return [_settled_in_order(run, items) for run, items in zip(self.runs.values(), taken, strict=True)]
+        return [_settled_in_order(run, items) for run, items in zip(self.runs.values(), scored, strict=True)]
 
     def head(self, policies: Sequence[Policy]) -> Head:
         """Return the head of the report, once all rows are scored."""
@@ -118,9 +123,16 @@ class Panel:
             raise type(error)(f"{name}: {error.message}", hint=error.hint) from None
 
 
-def _settled_in_order(run: BundleRun, items: Sequence[ScoredRow | Problem]) -> list[ScoredRow | Problem]:
-    settled = {row.where: row for row in run.settle(items) if isinstance(row, ScoredRow)}
-    return [settled[item.where] if isinstance(item, ScoredRow) else item for item in items]
+def _settled_in_order(run: BundleRun, items: Iterable[ScoredRow | Problem]) -> list[ScoredRow | Problem]:
+    taken: list[ScoredRow | Problem] = []
+
+    def taking() -> Iterator[ScoredRow | Problem]:
+        for item in items:
+            taken.append(item)
+            yield item
+
+    settled = {row.where: row for row in run.settle(taking()) if isinstance(row, ScoredRow)}
+    return [settled[item.where] if isinstance(item, ScoredRow) else item for item in taken]
 
 
 def _names(bundles: Sequence[BundleInfo]) -> list[str]:

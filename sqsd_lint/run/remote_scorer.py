@@ -217,6 +217,9 @@ class ScoringService:
             exact=exact,
         )
 
+    def float32_scorer(self, *, cache_scores: bool) -> None:
+        """Return none: the service chooses what it computes in."""
+
     def _as_served(self, settings: Settings) -> Settings:
         """Return the settings with what is the service's to choose: number format and quantization.
 

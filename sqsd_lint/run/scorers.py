@@ -1,13 +1,14 @@
 """Where the scores of a run come from: one function picks the source, and one Protocol says what it gives.
 
-A source knows its bundle before any row is scored, and makes scorers under it: the one of the run, and an
-exact one for rows near a threshold. Whoever adds a source adds a class with the two members of `ScoreSource`,
-and a line to `open_source`; nothing else asks where scores come from.
+A source knows its bundle before any row is scored, and makes scorers under it: the one of the run, and those
+for rows near a threshold. Whoever adds a source adds a class with the members of `ScoreSource`, and a line to
+`open_source`; nothing else asks where scores come from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -107,6 +108,9 @@ class ScoreSource(Protocol):
             cache_scores: keep scores on disk, and use those that are there.
         """
 
+    def float32_scorer(self, *, cache_scores: bool) -> SampleScorer | None:
+        """Return a scorer in float32 and batches of any shape; None where that is not to be chosen here."""
+
 
 class LocalModel:
     """Scores by a model of this machine, with the bundle that the settings name.
@@ -124,11 +128,19 @@ class LocalModel:
 
     def scorer(self, *, exact: bool, cache_scores: bool) -> ModelScorer:
         """Return a scorer; its model is loaded once a row needs it."""
+        return self._scorer(self._settings, exact=exact, cache_scores=cache_scores)
+
+    def float32_scorer(self, *, cache_scores: bool) -> ModelScorer:
+        """Return a scorer as the run's own is, but in float32."""
+        settings = replace(self._settings, dtype="float32")
+        return self._scorer(settings, exact=False, cache_scores=cache_scores)
+
+    def _scorer(self, settings: Settings, *, exact: bool, cache_scores: bool) -> ModelScorer:
         # The few rows that are scored exactly need one device.
-        kind = ModelScorer if exact or self._settings.workers == "1" else SpreadScorer
+        kind = ModelScorer if exact or settings.workers == "1" else SpreadScorer
         return kind(
             self.bundle,
-            self._settings,
+            settings,
             cache_dir=self._cache_dir,
             cache_scores=cache_scores,
             progress=self._progress,

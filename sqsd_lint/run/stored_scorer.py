@@ -154,6 +154,9 @@ class StoredSource:
         """Return a scorer; nothing is read for it yet."""
         return StoredScorer(self, self._settings, exact=exact)
 
+    def float32_scorer(self, *, cache_scores: bool) -> None:
+        """Return none: no score is computed."""
+
     def _check_settings(self, settings: Settings) -> None:
         """Refuse scores under other settings than these.
 

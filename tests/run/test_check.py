@@ -159,6 +159,23 @@ def test_rows_near_a_line_are_scored_again_exactly(run: Run, tmp_path: Path) -> 
     assert report.rows[4].score.sqsd == pytest.approx(near.score.sqsd, abs=1e-4)
 
 
+def test_an_accepted_row_is_scored_again_only_for_who_looks_at_what_was_accepted(
+    run: Run, tmp_path: Path
+) -> None:
+    """Either finding of the row is suppressed; a new baseline has to know which it is."""
+    data, source = write(tmp_path / "a.jsonl", *ROWS), tmp_path / "suppressions.toml"
+    near = run_check.check(run(data)).rows[4]
+    source.write_text(f'[{near.fingerprint}]\nignore = ["SQSD101"]\nreason = "why"\n', encoding="utf-8")
+    lines = {"threshold": repr(near.score.sqsd + 1e-5), "warning_threshold": repr(near.score.sqsd - 1)}
+    settings = run(data, suppressions=str(source), **lines)
+    report, (behind, _) = run_check.check(settings), run_check.examine(settings, keep_rows=True)
+    assert not any(row.score.exact for row in report.rows)
+    assert [row.fingerprint for row in behind.rows if row.score.exact] == [near.fingerprint]
+    assert report.suppressed == behind.suppressed == 1
+    found = [[(each.rule, each.fingerprint) for each in one.violations] for one in (report, behind)]
+    assert found[0] == found[1]
+
+
 def test_notes_on_rendering_outlive_the_exact_second_look(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -318,6 +318,16 @@ def test_exact_mode_decides_which_rows_are_cut_where_a_part_decides(
         assert row.score.exact == (abs(bound - whole) < 1e-3)
 
 
+def test_a_row_judged_by_a_part_is_scored_again_if_it_is_near_a_line_as_a_whole(settings: Settings) -> None:
+    one = judged_by_part(run_check.check(settings))[0]
+    whole, part = one.score.of_row.risk, one.score.risk
+    assert part - whole > 1e-2
+    for line, exact in ((whole + 1e-5, True), ((whole + part) / 2, False)):
+        report = run_check.check(replace(settings, threshold=repr(line)))
+        (row,) = [row for row in report.rows if row.where == one.where]
+        assert (row.score.part, row.score.exact) == (one.score.part, exact)
+
+
 def test_a_service_scores_parts_as_a_model_here_does(
     settings: Settings, placed: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

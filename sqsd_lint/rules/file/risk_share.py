@@ -15,6 +15,16 @@ from sqsd_lint.types import ScoredRow, Severity
 _CODE = "SQSD202"
 
 
+def _counts(row: ScoredRow, policy: Policy) -> bool:
+    threshold = policy.thresholds.get(_CODE)
+    # The benign rate is one of whole rows.
+    row = replace(row, score=row.score.of_row)
+    if threshold is None or not reaches(row.score, threshold):
+        return False
+    # Like with like: the benign rate says nothing of rows unlike all benign rows; SQSD102 names those.
+    return not why_no_error(row, threshold, policy)
+
+
 class _Share:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -24,12 +34,7 @@ class _Share:
 
     def add(self, row: ScoredRow) -> None:
         self._rows += 1
-        # The benign rate is one of whole rows.
-        row = replace(row, score=row.score.of_row)
-        if self._threshold is None or not reaches(row.score, self._threshold):
-            return
-        # Like with like: the benign rate says nothing of rows unlike all benign rows; SQSD102 names those.
-        if not why_no_error(row, self._threshold, self._policy):
+        if _counts(row, self._policy):
             self._above.append(row.fingerprint)
 
     def findings(self) -> Iterator[FileFinding]:
@@ -126,4 +131,5 @@ RULE = FileRule(
     strict={"significance": 0.01},
     next_step=read_file_step(_CODE),
     check=_Share,
+    counts=_counts,
 )
