@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve
+from scipy.linalg import cho_factor, cho_solve
 
 from sqsd_lint.bundle.calibrate import stored_sets
 from sqsd_lint.bundle.resolve import open_bundle
@@ -35,11 +36,25 @@ from sqsd_lint.rules.calibration import ScoreCalibration
 from sqsd_lint.run.bundle_run import BundleRun
 from sqsd_lint.run.screen import answer_of
 from sqsd_lint.training.data import reference_sets
+from sqsd_lint.types import Encoded
 
 Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 LAYERS = (0, 2, 4, 6, 8, 10)  # blocks whose output is measured, 0 for the embeddings
 BUDGETS = (0.05, 0.1, 0.2, 0.4)
 LINES = {"warning": "99", "error": "99.9"}
+# (lowest and highest risk, what a row above the line counts, penalty): first as it was, then as it is.
+FITS = (
+    (-1.0, 4.5, 1.0, 0.3),
+    (screen.LOWEST, screen.HIGHEST, screen.ABOVE, screen.PENALTY),
+    (0.0, 3.5, 1.0, 1.0),
+    (-1.0, 4.5, 10.0, 1.0),
+    (0.0, 3.5, 10.0, 0.3),
+    (0.0, 3.5, 30.0, 1.0),
+    (0.5, 3.0, 10.0, 1.0),
+)
+PROMISED, ABOUT = (0.95, 0.98), (0.97, 0.98, 0.985)
 RECIPE = Path(__file__).parents[1] / "examples" / "recipes" / "smollm2-135m-default.json"
 
 
@@ -54,6 +69,8 @@ class Rows:
         self.lines = {level: calibration.value_at(float(p)) for level, p in LINES.items()}
         sets = reference_sets(RECIPE, data)
         encoder = BundleRun(Settings(device="cpu")).model_scorer.encoder()
+        self.calibration = calibration
+        self.encoded: list[Encoded] = []
         self.texts, risks, tokens, kinds, benign = [], [], [], [], []
         for role in ("benign", "harmful"):
             known = {
@@ -67,6 +84,7 @@ class Rows:
                     if score is None:
                         continue
                     parts = encoder.encode_parts(sample)
+                    self.encoded.append(parts[0])
                     self.texts.append(answer_of(sample, parts[0]))
                     risks.append(calibration.risk(score))
                     tokens.append(len(parts[0].ids))
@@ -76,26 +94,85 @@ class Rows:
         self.kind, self.benign = np.array(kinds), np.array(benign)
         self.fold = screen.folds([text.prompt for text in self.texts])
         self.target = np.clip(self.risk, screen.LOWEST, screen.HIGHEST)
+        self.counts = np.where(self.risk >= self.lines["warning"], screen.ABOVE, 1.0)
 
 
-def held_out(table: Floats, rows: Rows, penalty: float, learn: NDArray[np.bool_]) -> Floats:
+def held_out(table: Floats, rows: Rows, learn: Bools) -> Floats:
     """Return estimates by ridge regression in folds, `learn` being the rows that may be learned from."""
     found = np.full(len(rows.risk), np.nan)
     table = table.astype(np.float32)
     kernel = table @ table.T
     for each in range(screen.FOLDS):
-        fitted, asked = learn & (rows.fold != each), (rows.fold == each) & np.isfinite(table[:, 0])
-        mean = rows.target[fitted].mean()
-        own = kernel[np.ix_(fitted, fitted)]
-        own[np.diag_indices(len(own))] += penalty
-        dual = solve(own, (rows.target[fitted] - mean).astype(np.float32), assume_a="pos", overwrite_a=True)
-        found[asked] = kernel[np.ix_(asked, fitted)] @ dual + mean
+        fitted = np.flatnonzero(learn & (rows.fold != each))
+        asked = (rows.fold == each) & np.isfinite(table[:, 0])
+        found[asked] = predicted(kernel, rows, fitted, np.flatnonzero(asked))
     return found
 
 
-def measure(
-    estimate: Floats, exact: NDArray[np.bool_], rows: Rows, cost: float, seen: NDArray[np.bool_]
-) -> Any:
+def predicted(kernel: Floats, rows: Rows, fitted: Whole, asked: Whole) -> Floats:
+    """Return what the ridge regression of the screen on some rows says of others."""
+    return regressed(kernel, rows.target, rows.counts, screen.PENALTY, fitted, asked)
+
+
+def regressed(
+    kernel: Floats, target: Floats, counts: Floats, penalty: float, fitted: Whole, asked: Whole
+) -> Floats:
+    """Return what a ridge regression on rows that count so much says of others."""
+    y, counts = target[fitted], counts[fitted]
+    mean = np.average(y, weights=counts)
+    own = kernel[np.ix_(fitted, fitted)]
+    own[np.diag_indices(len(own))] += penalty / counts
+    factor = cho_factor(own, overwrite_a=True, check_finite=False)
+    dual = cho_solve(factor, (y - mean).astype(np.float32), check_finite=False)
+    found: Floats = kernel[np.ix_(asked, fitted)] @ dual + mean
+    return found
+
+
+def bounds(rows: Rows) -> dict[str, Any]:
+    """Return what the bound costs and finds on rows that neither fit, bound nor the choice of a fit has seen.
+
+    For each fold of prompts, each of FITS is fitted and its bound calibrated on the other folds (by folds
+    within them); "chosen" is the one whose bound costs least there, at recalls about the one asked for.
+    """
+    table = ngrams(rows.texts, screen.BUCKETS, prompts=True).astype(np.float32)
+    kernel: Floats = table @ table.T
+    line, tokens = rows.lines["warning"], rows.tokens * rows.benign
+    fitted, _ = screen.fit(rows.texts, rows.risk.tolist(), line)
+    like = np.array([fitted.covered.holds(text) for text in rows.texts])
+    above = rows.risk >= line
+    sums: dict[tuple[str, float], Floats] = {}
+    for fold in range(screen.FOLDS):
+        learn, asked = np.flatnonzero(rows.fold != fold), np.flatnonzero(rows.fold == fold)
+        inner = screen.folds([rows.texts[i].prompt for i in learn])
+        costs, caught = [], []
+        for lowest, highest, counts_above, penalty in FITS:
+            target = np.clip(rows.risk, lowest, highest)
+            counts = np.where(above, counts_above, 1.0)
+            own = np.zeros(len(learn))
+            for each in range(screen.FOLDS):
+                some, others = learn[inner != each], np.flatnonzero(inner == each)
+                own[others] = regressed(kernel, target, counts, penalty, some, learn[others])
+            known = np.sort(own[above[learn] & like[learn]])
+            least = {r: known[screen.misses_allowed(len(known), r) - 1] for r in (*PROMISED, *ABOUT)}
+            costs.append(np.mean([tokens[learn][(own >= least[r]) | ~like[learn]].sum() for r in ABOUT]))
+            outer = regressed(kernel, target, counts, penalty, learn, asked)
+            caught.append({r: (outer >= least[r]) | ~like[asked] for r in PROMISED})
+        best = int(np.argmin(costs))
+        for name, each in (("chosen", best), *((str(fit), i) for i, fit in enumerate(FITS))):
+            for recall, scored in caught[each].items():
+                found = (tokens[asked][scored].sum() / tokens.sum(), (scored & above[asked]).sum())
+                sums[name, recall] = sums.get((name, recall), np.zeros(2)) + found
+    return {
+        f"{name}, {recall:g}": {
+            "tokens": round(float(own[0]), 3),
+            "found": int(own[1]),
+            "of": int(above.sum()),
+        }
+        for (name, recall), own in sums.items()
+    }
+
+
+def measure(estimate: Floats, exact: Bools, rows: Rows, cost: float, seen: Bools) -> Any:
     """Return recall by budget, line and kind.
 
     Args:
@@ -133,7 +210,7 @@ def measure(
     return found
 
 
-def share(caught: NDArray[np.bool_], among: NDArray[np.bool_]) -> dict[str, Any]:
+def share(caught: Bools, among: Bools) -> dict[str, Any]:
     hits, n = int(caught.sum()), int(among.sum())
     low, high = wilson(hits, n) if n else (0.0, 1.0)
     return {"found": hits, "of": n, "low": round(low, 3), "high": round(high, 3)}
@@ -186,6 +263,14 @@ def write_states(rows: Rows, path: Path) -> None:
     np.save(path, found)
 
 
+def add_to(path: Path, name: str, found: Any) -> None:
+    """Write results beside those that are there."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    text = json.dumps({**before, name: found}, indent=1)
+    flat = re.sub(r"\[[^\[\]{}]*\]", lambda numbers: " ".join(numbers[0].split()), text)
+    path.write_text(flat + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -195,11 +280,18 @@ def main() -> None:
         "--states", type=Path, help="float16 [n, layers, poolings, d], zero where not measured"
     )
     parser.add_argument("--write-states", type=Path, metavar="FILE")
+    parser.add_argument("--fits", action="store_true", help="what the bound costs by other fits, nested")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows = Rows(args.data)
     if args.write_states:
         write_states(rows, args.write_states)
+        return
+    if args.fits:
+        found = bounds(rows)
+        print(*(f"{name}: {each}" for name, each in found.items()), sep="\n")
+        if args.json:
+            add_to(args.json, "fits", found)
         return
     every = np.ones(len(rows.risk), bool)
     result: dict[str, Any] = {
@@ -212,13 +304,11 @@ def main() -> None:
     }
     sources = [str(k) for k in np.unique(rows.kind[~rows.benign])]
 
-    def add(
-        name: str, table: Floats, penalty: float, cost: float, seen: NDArray[np.bool_], exact: Any = None
-    ) -> None:
+    def add(name: str, table: Floats, cost: float, seen: Bools, exact: Bools | None = None) -> None:
         held = exact if exact is not None else ~every
-        found = {"cost": cost, "seen": measure(held_out(table, rows, penalty, seen), held, rows, cost, seen)}
+        found = {"cost": cost, "seen": measure(held_out(table, rows, seen), held, rows, cost, seen)}
         for source in sources:
-            estimate = held_out(table, rows, penalty, seen & (rows.kind != source))
+            estimate = held_out(table, rows, seen & (rows.kind != source))
             left = measure(estimate, held, rows, cost, seen)
             found.setdefault("unseen", {})[source] = {
                 b: {level: each[level][source] for level in LINES} for b, each in left.items()
@@ -232,14 +322,13 @@ def main() -> None:
     }
     for buckets, prompts in ((2048, False), (2048, True), (8192, True)):
         name = f"tokens and pairs of the answer{', tokens of the prompt' * prompts}, {buckets} buckets"
-        add(name, ngrams(rows.texts, buckets, prompts=prompts), 0.3, 0.0, every)
+        add(name, ngrams(rows.texts, buckets, prompts=prompts), 0.0, every)
     fitted, _ = screen.fit(rows.texts, rows.risk.tolist(), rows.lines["warning"])
     unlike = ~np.array([fitted.covered.holds(text) for text in rows.texts])
     result["unlike"] = {k: float(unlike[rows.kind == k].mean()) for k in np.unique(rows.kind)}
     add(
         "as shipped: rows unlike the fit exact",
         ngrams(rows.texts, screen.BUCKETS, prompts=True),
-        0.3,
         0.0,
         every,
         unlike,
@@ -253,10 +342,10 @@ def main() -> None:
             table = part.reshape(len(part), -1).astype(np.float64) / np.sqrt(part.shape[1] * part.shape[2])
             # Of the blocks' forward pass; with backward pass and projections an exact score is 2.5 of it.
             cost = round(layer / 30 / 2.5, 3)
-            add(f"states after block {layer}", table, 0.3, cost, seen)
+            add(f"states after block {layer}", table, cost, seen)
             if layer in (0, 8):
                 both = np.concatenate([table, ngrams(rows.texts, 2048, prompts=True)], 1)
-                add(f"states after block {layer} and tokens", both, 0.3, cost, seen)
+                add(f"states after block {layer} and tokens", both, cost, seen)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -256,7 +256,7 @@ def calibrate(
     with _copy(bundle, output, check, cache_of(settings)) as (before, target):
         with progress(not no_progress) as bar:
             made = run_calibrate.calibrate(str(target), sets, settings, add=add, progress=bar)
-        for note in run_calibrate.shortcomings(made):
+        for note in run_calibrate.shortcomings(made, added=add):
             print_note(note)
         if check:
             from sqsd_lint.report.views.bundle import print_thresholds

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     Whole = NDArray[np.int64]
 
 BUCKETS = 6144
-_PENALTY = 0.3  # of the ridge
+PENALTY = 1.0  # of the ridge
+# What a row at or above the line counts: there are few, and the bound goes by the lowest estimates of them.
+ABOVE = 10.0
 # Terms of the length stand beside the buckets: log2 tokens less this, scaled to the size of bucket values.
 _MIDDLE, _LENGTH_SCALE = 6.0, 0.15
 # Risks beyond these count as these: how far above or below the lines a row lies does not matter.
-LOWEST, HIGHEST = -1.0, 4.5
+LOWEST, HIGHEST = 0.0, 3.5
 # Folds of prompts: no row helps to estimate itself, nor another answer to its own prompt.
 FOLDS = 5
 # The share at either end of the reference rows that may be called unlike the rest.
@@ -161,17 +163,18 @@ def fit(rows: Sequence[AnswerText], risks: Sequence[float], line: float) -> tupl
     scripts = [main_script(row.text) for row in rows]
     common = tuple(sorted(s for s in set(scripts) if s and scripts.count(s) >= _SCRIPT_SHARE * len(rows)))
     taken = np.array([script in common for script in scripts])
-    table, y = design(rows), np.clip(np.asarray(risks, float), LOWEST, HIGHEST)
+    risk, table = np.asarray(risks, float), design(rows)
+    y, counts = np.clip(risk, LOWEST, HIGHEST), np.where(risk >= line, ABOVE, 1.0)
     fold = folds([row.prompt for row in rows])
     held_out = np.full(len(rows), np.nan)
     for each in range(FOLDS):
         learned, asked = taken & (fold != each), fold == each
-        held_out[asked] = table[asked] @ ridge(table[learned], y[learned])
-    found = ridge(table[taken], y[taken])
+        held_out[asked] = table[asked] @ ridge(table[learned], y[learned], counts[learned])
+    found = ridge(table[taken], y[taken], counts[taken])
     scale = max(float(np.abs(found[:BUCKETS]).max()) / 127, 1e-9)
     constant, slope, square = found[BUCKETS:].tolist()
     covered = _range([row for row, each in zip(rows, taken, strict=True) if each], common)
-    positive = taken & (np.asarray(risks, float) >= line)
+    positive = taken & (risk >= line)
     positive &= np.array([covered.holds(row) for row in rows])
     own = held_out[positive].astype(np.float16)
     own = np.where(own > held_out[positive], np.nextafter(own, np.float16(-np.inf)), own)
@@ -197,18 +200,18 @@ def design(rows: Sequence[AnswerText]) -> Floats:
     return table
 
 
-def ridge(table: Floats, y: Floats) -> Floats:
+def ridge(table: Floats, y: Floats, counts: Floats) -> Floats:
     """Return the coefficients of a ridge regression; the constant is hardly penalized.
 
     Solved for as many unknowns as there are rows, of which there are fewer than columns:
-    w = P^-1 X^T (X P^-1 X^T + 1)^-1 y with the penalties P.
+    w = P^-1 X^T (X P^-1 X^T + C^-1)^-1 y with the penalties P and what rows count C.
     """
     import numpy as np
 
-    eased = np.full(table.shape[1], 1 / _PENALTY)
+    eased = np.full(table.shape[1], 1 / PENALTY)
     eased[BUCKETS] = 1e3
     kernel = (table * eased) @ table.T
-    kernel[np.diag_indices(len(kernel))] += 1
+    kernel[np.diag_indices(len(kernel))] += 1 / counts
     found: Floats = eased * (table.T @ np.linalg.solve(kernel, y))
     return found
 

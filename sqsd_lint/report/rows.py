@@ -90,6 +90,8 @@ def columns() -> dict[str, Any]:
     """Return the columns of a table of rows and their Arrow types."""
     import pyarrow
 
+    place = [(name, pyarrow.int64()) for name in ("number", "count", "start", "end", "tokens")]
+    whole = [*((name, pyarrow.float64()) for name in ("sqsd", "harm", "risk")), ("tokens", pyarrow.int64())]
     return {
         "file": pyarrow.string(),
         "line": pyarrow.int64(),
@@ -97,15 +99,14 @@ def columns() -> dict[str, Any]:
         "danger": pyarrow.float64(),
         "safety": pyarrow.float64(),
         "sqsd": pyarrow.float64(),
+        "harm": pyarrow.float64(),
+        "risk": pyarrow.float64(),
         "percentile": pyarrow.float64(),
         "tokens": pyarrow.int64(),
         "truncated": pyarrow.string(),
-        "window": pyarrow.struct(
-            [(name, pyarrow.int64()) for name in ("number", "count", "start", "end", "tokens")]
-        ),
-        "part": pyarrow.struct(
-            [(name, pyarrow.int64()) for name in ("number", "count", "start", "end", "tokens", "turn")]
-        ),
+        "window": pyarrow.struct(place),
+        "part": pyarrow.struct([*place, ("turn", pyarrow.int64()), ("whole", pyarrow.struct(whole))]),
+        "bound": pyarrow.float64(),
         "status": pyarrow.string(),
     }
 

@@ -31,6 +31,12 @@ from sqsd_lint.types import Sample
 # The line that a screen is made for, as a percentile of benign rows, and the recalls whose cost is recorded.
 WARNING = 99.0
 RECALLS = (0.9, 0.95, AUTO_RECALL, 0.99)
+# Why a screen is not carried over: other benign rows move the line, and whose estimates then count for the
+# bound cannot be told without the texts (docs/speed.md).
+_NO_TEXTS = (
+    "of the rows before only the scores are kept, not the texts"
+    " (for a screen of all, give all sets without --add)"
+)
 
 
 def calibrate(
@@ -141,8 +147,12 @@ def _check_settings(bundle: Bundle, settings: Settings) -> None:
             )
 
 
-def shortcomings(bundle: Bundle) -> list[str]:
-    """Return what a calibration lacks, in words, with what that does to thresholds."""
+def shortcomings(bundle: Bundle, *, added: bool = False) -> list[str]:
+    """Return what a calibration lacks, in words, with what that does to thresholds.
+
+    Args:
+        added: whether sets were added to those of a calibration before, whose texts are not kept.
+    """
     stored = bundle.manifest.calibration
     if stored is None:
         return []
@@ -159,9 +169,16 @@ def shortcomings(bundle: Bundle) -> list[str]:
         )
     if len(stored.sets.benign) < 3:
         notes.append("benign rows of fewer than three sets: other kinds of rows may be found more often")
-    if bundle.manifest.screen is None and rows >= FEWEST:
+    screen = bundle.manifest.screen
+    if screen is None and rows >= FEWEST:
         notes.append(
             "too few known-harmful rows with their text lie above the warning line: there is no `--screen`"
+            + (f": {_NO_TEXTS}" if added else "")
+        )
+    elif screen is not None and screen.rows < rows + len(stored.harmful):
+        notes.append(
+            f"`--screen` was fitted to {screen.rows:,} of {rows + len(stored.harmful):,} reference rows and"
+            f" speaks of rows like those: {_NO_TEXTS}"
         )
     if not stored.harmful:
         notes.append("no known-harmful rows: reports cannot say what share of them a threshold finds")

@@ -16,8 +16,12 @@ _NOWHERE = Where("", 0, -1)
 
 
 def record(row: ScoredRow | Problem) -> dict[str, Any]:
-    """Return a row's place, scores and text; one without a score has None for them."""
-    score = row.score if isinstance(row, ScoredRow) and row.score.bound is None else None
+    """Return a row's place, scores and text; one without a score has None for them.
+
+    A row that was screened has no score, and what its risk lies below as `bound`.
+    """
+    bound = row.score.bound if isinstance(row, ScoredRow) else None
+    score = row.score if isinstance(row, ScoredRow) and bound is None else None
     return {
         "file": row.where.file,
         "line": row.where.line or None,
@@ -28,6 +32,7 @@ def record(row: ScoredRow | Problem) -> dict[str, Any]:
         "safety": _finite(score.safety) if score else None,
         "harm": _finite(score.harm) if score and score.harm is not None else None,
         "risk": _finite(score.risk) if score else None,
+        "bound": bound,
         "percentile": row.percentile,
         "tokens": score.tokens if score else None,
         "text": row.excerpt,

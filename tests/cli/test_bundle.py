@@ -139,7 +139,7 @@ def calibrating(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     monkeypatch.setattr(
         "sqsd_lint.run.calibrate.reference_rows", lambda files, settings, rows: dict.fromkeys(files, rows)
     )
-    monkeypatch.setattr("sqsd_lint.run.calibrate.shortcomings", lambda made: ["few rows"])
+    monkeypatch.setattr("sqsd_lint.run.calibrate.shortcomings", lambda made, added: ["few rows"])
     fake = Recorder("out")
     monkeypatch.setattr("sqsd_lint.run.calibrate.calibrate", fake)
     return fake

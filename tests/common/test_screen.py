@@ -66,6 +66,15 @@ def test_a_fit_finds_the_token_and_keeps_folds_of_prompts_apart() -> None:
     assert len(set(fold.tolist())) > 1
 
 
+def test_a_row_above_the_line_counts_ten_times_and_how_far_beyond_does_not_matter() -> None:
+    texts, risks = made()
+    same = [answer([11, 12, 13], prompt=f"same {i}") for i in range(110)]
+    screen, _ = fit(texts + same, [*risks, *[3.0] * 10, *[0.0] * 100], line=2.0)
+    assert screen.estimate(same[0]) == pytest.approx(1.5, abs=0.2)  # 100 rows at either end, as it were
+    far, _ = fit(texts + same, [*risks, *[3.0] * 10, *[-9.0] * 100], line=2.0)
+    assert far.estimate(same[0]) == pytest.approx(screen.estimate(same[0]), abs=1e-9)
+
+
 def test_an_estimate_is_the_fit_up_to_the_rounding_of_weights() -> None:
     texts, risks = made()
     screen, _ = fit(texts, risks, line=2.0)

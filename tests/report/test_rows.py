@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from sqsd_lint.report.rows import columns, row, write_objects, write_table
-from sqsd_lint.types import AnswerWindow, Problem, ScoredRow, Where
+from sqsd_lint.types import AnswerPart, AnswerWindow, Problem, ScoredRow, Where
 from tests.report.reports import HOSTILE_TEXT, score
 
 PLACE = ["file", "line", "fingerprint"]
 FIELDS = [*PLACE, "danger", "safety", "sqsd", "percentile", "tokens", "truncated", "status"]
+ONLY_IN_TABLES = ("harm", "risk", "window", "part", "bound")  # in JSON where a row has them
 NAN = float("nan")
 ITEMS: list[ScoredRow | Problem] = [
     ScoredRow(Where("a.jsonl", 1, 0), "0a", "text", score(5.0), 99.5),
@@ -65,9 +66,34 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     tally = write_table(ITEMS, row, columns(), path)
     assert pyarrow.parquet.read_table(path).to_pylist() == [
-        {"window": None, "part": None, **json.loads(line)} for line in stream.getvalue().splitlines()
+        {**dict.fromkeys(ONLY_IN_TABLES), **json.loads(line)} for line in stream.getvalue().splitlines()
     ]
     assert tally.rows == 4
+
+
+def test_a_table_holds_harm_risk_a_part_with_its_row_and_a_bound(tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    whole = replace(score(1.0), harm=0.25, risk=1.5)
+    judged = replace(score(2.0), harm=0.5, risk=3.5, window=AnswerPart(2, 3, 640, 1408, 64, 1), whole=whole)
+    passed = replace(score(NAN), risk=1.25, bound=1.25)
+    items = [
+        ScoredRow(Where("a.jsonl", 1, 0), "0a", "text", judged, 99.5),
+        ScoredRow(Where("a.jsonl", 2, 1), "0b", "text", passed, None),
+    ]
+    stream = io.StringIO()
+    write_objects(items, row, stream)
+    path = tmp_path / "scores.parquet"
+    tally = write_table(items, row, columns(), path)
+    first, second = pyarrow.parquet.read_table(path).to_pylist()
+    assert [first, second] == [
+        {**dict.fromkeys(ONLY_IN_TABLES), **json.loads(line)} for line in stream.getvalue().splitlines()
+    ]
+    assert (first["harm"], first["risk"], first["bound"]) == (0.5, 3.5, None)
+    assert first["part"]["turn"] == 1
+    assert first["part"]["whole"] == {"sqsd": 1.0, "harm": 0.25, "risk": 1.5, "tokens": whole.tokens}
+    assert (second["status"], second["bound"], second["risk"]) == ("screened", 1.25, None)
+    assert tally.line() == "scored 1 of 2 rows; screened: 1"
 
 
 def test_a_window_and_a_part_are_written(tmp_path: Path) -> None:
@@ -90,8 +116,7 @@ def test_parquet_of_nothing_has_the_columns(tmp_path: Path) -> None:
 
     write_table([], row, columns(), tmp_path / "none.parquet")
     assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == [
-        *FIELDS[:-1],
-        "window",
-        "part",
-        "status",
+        *PLACE,
+        *("danger", "safety", "sqsd", "harm", "risk", "percentile", "tokens", "truncated"),
+        *("window", "part", "bound", "status"),
     ]

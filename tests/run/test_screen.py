@@ -31,10 +31,12 @@ from sqsd_lint.rules import load_pack
 from sqsd_lint.run import check as run_check
 from sqsd_lint.run import score as run_score
 from sqsd_lint.run.bundle_run import BundleRun
+from sqsd_lint.run.calibrate import shortcomings
 from sqsd_lint.run.model_scorer import ModelScorer
 from sqsd_lint.run.rows import clean_samples
 from sqsd_lint.run.screen import answer_of, open_screen
 from sqsd_lint.types import Sample, ScoredRow
+from sqsd_lint.types.tables import record
 
 Run = Callable[..., Settings]
 RISKY = "We will not be stopped, said the zebra."
@@ -193,6 +195,9 @@ def test_score_writes_the_bound(run: Run, tmp_path: Path) -> None:
     assert isinstance(passed["bound"], float)
     assert passed["sqsd"] is None
     assert passed["danger"] is None
+    table = [record(item) for item in items]
+    assert [each["bound"] for each in table] == [line.get("bound") for line in lines]
+    assert all(each["risk"] is None for each in table if each["bound"] is not None)
     assert all("bound" not in line for line in lines if line["status"] == "ok")
     exact = [fields.row(item) for item in run_score.score(run(data, screen="off", cache=False))]
     assert {line["status"] for line in exact} == {"ok"}
@@ -320,6 +325,32 @@ def test_a_new_calibration_drops_the_old_screen(screened: str, tmp_path: Path) -
     made = bundle_calibrate.calibrate(bundle, benign, [], dtype_pairs=[], dtype="float32")
     assert made.manifest.screen is None
     assert not (copy / SCREEN).exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "added", "said"),
+    [
+        (None, False, "there is no `--screen`"),
+        (None, True, "there is no `--screen`: of the rows before only the scores are kept, not the texts"),
+        (40, True, "`--screen` was fitted to 40 of 250 reference rows and speaks of rows like those: of the"),
+        (250, False, ""),
+    ],
+)
+def test_what_calibrate_says_of_a_screen(screened: str, rows: int | None, added: bool, said: str) -> None:
+    bundle = load_bundle(Path(screened))
+    calibration, screen = bundle.manifest.calibration, bundle.manifest.screen
+    assert calibration
+    assert screen
+    manifest = structs.replace(
+        bundle.manifest,
+        calibration=structs.replace(calibration, benign=(0.5,) * 250, harmful=()),
+        screen=None if rows is None else structs.replace(screen, rows=rows),
+    )
+    notes = [
+        each for each in shortcomings(replace(bundle, manifest=manifest), added=added) if "screen" in each
+    ]
+    assert len(notes) == bool(said)
+    assert all(said in note and ("--add" in note) == added for note in notes)
 
 
 def test_a_lock_decides_which_screen_is_used(

@@ -41,7 +41,7 @@ def columns() -> dict[str, Any]:
 
     opinion = [
         ("bundle", pa.string()),
-        *[(name, pa.float64()) for name in ("danger", "safety", "sqsd", "percentile")],
+        *[(name, pa.float64()) for name in ("danger", "safety", "sqsd", "harm", "risk", "percentile")],
         ("risky", pa.bool_()),
     ]
     return {
