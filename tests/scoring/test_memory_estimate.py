@@ -118,6 +118,7 @@ from sqsd_lint.scoring import Direction, Scorer
 from sqsd_lint.adapters.linear_modules import is_linear, linear_shape
 from sqsd_lint.scoring.model import load_model
 from sqsd_lint.types import Encoded
+import transformers.modeling_utils  # its code is no part of what is foretold
 
 def status(key):
     lines = Path("/proc/self/status").read_text().splitlines()
