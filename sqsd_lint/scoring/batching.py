@@ -11,8 +11,8 @@ import torch
 from sqsd_lint.types import Encoded
 
 # Beyond these a chip's matrix products gain nothing, and a CPU's activations leave its caches. On two cores
-# 100 short rows of 135M parameters in float32 took 54 and 58 s by 768 tokens, 59 and 61 s by 1,024 and 0.25 GB
-# more, 63 s by 512 (docs/log.md).
+# 100 short rows of 135M parameters in float32 took 54 and 58 s by 768 tokens, 59 and 61 s and 0.25 GB more by
+# 1,024, and 63 s by 512 (docs/log.md).
 _CPU_TOKENS = 768
 _GPU_TOKENS = 16384
 _MIN_TOKENS = 256
