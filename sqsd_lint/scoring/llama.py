@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     CausalLM: TypeAlias = "PreTrainedModel | Llama"
     """What the scorer runs."""
 
-# What a configuration may say, and must where a value stands here. Any other key may mean another model.
-_REQUIRED: dict[str, tuple[object, ...]] = {
+# The values that these keys may have, where they are there.
+_ALLOWED: dict[str, tuple[object, ...]] = {
     "model_type": ("llama",),
     "architectures": (["LlamaForCausalLM"],),
     "hidden_act": ("silu",),
@@ -38,19 +38,32 @@ _REQUIRED: dict[str, tuple[object, ...]] = {
     "rope_interleaved": (False, None),
 }
 _NEEDED = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size"}
-_USED = {*_NEEDED, "num_key_value_heads", "head_dim", "rms_norm_eps", "rope_parameters", "rope_theta"}
+_USED = {
+    *_NEEDED,
+    "num_key_value_heads",
+    "head_dim",
+    "rms_norm_eps",
+    "rope_parameters",
+    "rope_theta",
+    "tie_word_embeddings",
+}
+# Keys that do not change what is computed. One that stands in none of these lists may mean another model.
 _WITHOUT_EFFECT = {
-    *(
-        "_name_or_path",
-        "_model_name_or_path",
-        "transformers_version",
-        "dtype",
-        "torch_dtype",
-        "initializer_range",
-        "use_cache",
-    ),
-    *("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "max_position_embeddings"),
-    *("attention_dropout", "is_llama_config", "transformers.js_config", "tie_word_embeddings"),
+    "_name_or_path",
+    "_model_name_or_path",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "initializer_range",
+    "use_cache",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "unk_token_id",
+    "max_position_embeddings",
+    "attention_dropout",
+    "is_llama_config",
+    "transformers.js_config",
 }
 
 
@@ -72,13 +85,10 @@ class LlamaShape:
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> LlamaShape | None:
         """Return the shape that a config.json describes; None unless it is a plain Llama's for certain."""
-        if not config.keys() >= {"model_type", "architectures", *_NEEDED} or not config.keys() <= {
-            *_REQUIRED,
-            *_USED,
-            *_WITHOUT_EFFECT,
-        }:
+        known = {*_ALLOWED, *_USED, *_WITHOUT_EFFECT}
+        if not {"model_type", "architectures", *_NEEDED} <= config.keys() <= known:
             return None
-        if any(key in config and config[key] not in allowed for key, allowed in _REQUIRED.items()):
+        if any(key in config and config[key] not in allowed for key, allowed in _ALLOWED.items()):
             return None
         rope = config.get("rope_parameters") or {
             "rope_type": "default",

@@ -250,8 +250,10 @@ class ScoringClient:
             theirs, own = Version(self._version), Version(__version__)
         except InvalidVersion:
             return ""
+        if theirs == own:
+            return ""
         side = "this machine" if theirs > own else "the service"
-        return f"upgrade sqsd-lint on {side}: the service has {theirs}, and this is {own}" * (theirs != own)
+        return f"upgrade sqsd-lint on {side}: the service has {theirs}, and this is {own}"
 
     def error(self, what: str, hint: str = "") -> ScorerError:
         """Return the error that says what the service did."""
