@@ -128,7 +128,6 @@ def _convert(source: Path, folder: Path) -> None:
         folder / "generation_config.json",
         {f"{name}_token_id": value(f"tokenizer.ggml.{key}_token_id") for name, key in _GENERATION.items()},
     )
-    # Last: a folder with it counts as complete.
     write_json(
         folder / "config.json",
         {

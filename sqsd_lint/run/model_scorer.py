@@ -25,6 +25,7 @@ from sqsd_lint.types import Encoded, Problem, Sample, Score
 if TYPE_CHECKING:
     from sqsd_lint.encode import Encoder
     from sqsd_lint.scoring import Direction, Scorer
+    from sqsd_lint.scoring.llama import CausalLM
 
 # Measured: docs/large-models.md.
 _FOUR_BITS = (
@@ -231,20 +232,24 @@ class ModelScorer(CachedScorer):
 
         from sqsd_lint.adapters.factors import check_shapes, load_adapter
         from sqsd_lint.encode import load_tokenizer
-        from sqsd_lint.scoring.model import load_for_scoring, load_model, pick_device, pick_dtype
+        from sqsd_lint.scoring.model import load_model, load_plain, pick_device, pick_dtype
 
         device = pick_device(self.device)
+        dtype = pick_dtype(self.dtype, device)
         adapter = load_adapter(self.bundle.adapter_dir("base")) if manifest.base_adapter else None
-        load = load_for_scoring if for_scoring else load_model
-        model = load(
-            folder,
-            device=device,
-            dtype=pick_dtype(self.dtype, device),
-            base_adapter=adapter,
-            trust_remote_code=settings.trust_remote_code,
-            device_map=settings.device_map,
-            quantize=settings.quantize,
-        )
+        model: CausalLM | None = None
+        if for_scoring and not (settings.device_map or settings.quantize):
+            model = load_plain(folder, device=device, dtype=dtype, base_adapter=adapter)
+        if model is None:
+            model = load_model(
+                folder,
+                device=device,
+                dtype=dtype,
+                base_adapter=adapter,
+                trust_remote_code=settings.trust_remote_code,
+                device_map=settings.device_map,
+                quantize=settings.quantize,
+            )
         remember(uncovered_share(model), self.bundle.scoring_digest, self._cache_dir)
         if adapter is not None:
             check_shapes(adapter, model, self.bundle.adapter_dir("base"))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from sqsd_lint.adapters.factors import Adapter, LoraFactors
-    from sqsd_lint.scoring.llama import CausalLM
+    from sqsd_lint.scoring.llama import Llama
 
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -82,36 +82,25 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def load_for_scoring(
-    folder: Path,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    base_adapter: Adapter | None = None,
-    trust_remote_code: bool = False,
-    device_map: str | None = None,
-    quantize: str | None = None,
-) -> CausalLM:
-    """Load a causal LM that nothing but the scorer runs: as `load_model`, a plain Llama without transformers.
+def load_plain(
+    folder: Path, *, device: torch.device, dtype: torch.dtype, base_adapter: Adapter | None = None
+) -> Llama | None:
+    """Load a plain Llama as `load_model` does, for the scorer alone and without transformers.
+
+    Returns:
+        None where the model is another one, or may be, or where nobody has tried this device.
 
     Raises:
-        AdapterError, ModelError: as `load_model`.
+        AdapterError: the base adapter belongs to another model.
     """
     from sqsd_lint.scoring.llama import load_llama
 
-    if device.type in ("cpu", "cuda") and not (device_map or quantize):
-        plain = load_llama(folder, torch.float32 if base_adapter else dtype)
-        if plain is not None:
-            return _finished(plain, base_adapter, device, dtype)
-    return load_model(
-        folder,
-        device=device,
-        dtype=dtype,
-        base_adapter=base_adapter,
-        trust_remote_code=trust_remote_code,
-        device_map=device_map,
-        quantize=quantize,
-    )
+    plain = load_llama(folder, torch.float32 if base_adapter else dtype) if device.type in _TRIED else None
+    return _finished(plain, base_adapter, device, dtype) if plain else None
+
+
+# Of grouped attention on MPS, transformers knows which versions of torch have it.
+_TRIED = ("cpu", "cuda")
 
 
 def load_model(

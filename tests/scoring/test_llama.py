@@ -25,7 +25,7 @@ from sqsd_lint.scoring.attention import causal_attention
 from sqsd_lint.scoring.cpu import cpu_has_bfloat16
 from sqsd_lint.scoring.llama import Llama, LlamaShape, load_llama
 from sqsd_lint.scoring.memory_estimate import activation_bytes
-from sqsd_lint.scoring.model import load_for_scoring, load_model
+from sqsd_lint.scoring.model import load_model, load_plain
 from tests import tiny
 from tests.scoring.cases import random_rows
 
@@ -57,6 +57,11 @@ def changed(folder: Path, **values: Any) -> Path:
     config = {**json.loads(path.read_text()), **values}
     path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
     return folder
+
+
+def load_for_scoring(folder: Path, **options: Any) -> Any:
+    """Load a model as a scorer's run does."""
+    return load_plain(folder, **options) or load_model(folder, **options)
 
 
 def plain(folder: Path, dtype: torch.dtype = torch.float32) -> Llama:
